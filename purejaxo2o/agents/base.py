@@ -1,0 +1,102 @@
+"""The agent protocol, and the few steps that all agents share.
+
+An agent is a frozen pytree of settings with pure functions; its state is a pytree of arrays and nothing else.
+It knows batches, never environments, buffers or phases, and can be used alone on arrays.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxo2o.phases import Phase
+from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition
+
+AgentState = Any
+"""Whatever pytree of arrays `init` returns."""
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """An update rule."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Extras that every batch must carry, e.g. {"return_to_go"}."""
+        ...
+
+    @property
+    def discount(self) -> Number: ...
+
+    def init(self, key: Array, spaces: Spaces) -> AgentState:
+        """Fresh parameters, targets and optimiser states. Raises `O2OError` for spaces it cannot handle."""
+        ...
+
+    def act(self, state: AgentState, obs: Array, key: Array, *, explore: bool) -> Array:
+        """Actions for a batch of observations `[..., O]`; `explore=False` is the greedy policy."""
+        ...
+
+    def update(self, state: AgentState, batches: Transition, key: Array) -> tuple[AgentState, Metrics]:
+        """Learn from `U` minibatches, leaves `[U, B, ...]`, rewards already transformed.
+
+        Metrics are scalars, the same names at every call."""
+        ...
+
+    def enter(self, state: AgentState, key: Array, phase: Phase) -> AgentState:
+        """Called once on entering each phase: the one place for resetting, freezing, widening."""
+        ...
+
+
+def init_adam(params: Any) -> optax.OptState:
+    """Adam's moments; the learning rate is given at every step, so that it can be a traced leaf."""
+    return optax.scale_by_adam().init(params)
+
+
+def adam(params: Any, grads: Any, state: optax.OptState, learning_rate: Number) -> tuple[Any, optax.OptState]:
+    """One Adam step (Kingma & Ba 2015, default moments)."""
+    updates, state = optax.scale_by_adam().update(grads, state)
+    return jax.tree.map(lambda p, u: p - learning_rate * u, params, updates), state
+
+
+def descend(
+    loss: Callable[[Any], tuple[Array, Metrics]], params: Any, opt: optax.OptState, learning_rate: Number
+) -> tuple[Any, optax.OptState, Metrics]:
+    """Differentiate `loss(params) -> (scalar, metrics)` and take one Adam step."""
+    grads, metrics = jax.grad(loss, has_aux=True)(params)
+    params, opt = adam(params, grads, opt, learning_rate)
+    return params, opt, metrics
+
+
+def td_target(reward: Array, terminated: Array, next_value: Array, discount: Number) -> Array:
+    """`[B]` regression target `r + discount * (1 - terminated) * V(s')`, without gradient.
+
+    A truncated step bootstraps like any other: only termination stops the sum of rewards."""
+    return jax.lax.stop_gradient(reward + discount * jnp.where(terminated, 0.0, next_value))
+
+
+def polyak_average(target: Any, online: Any, rate: Number) -> Any:
+    """`(1 - rate) * target + rate * online`."""
+    return jax.tree.map(lambda t, o: (1.0 - rate) * t + rate * o, target, online)
+
+
+def scan_updates(
+    step: Callable[[Any, Transition, Array], tuple[Any, Metrics]], state: Any, batches: Transition, key: Array
+) -> tuple[Any, Metrics]:
+    """Run `step` over the `U` minibatches; metrics are averaged. Minibatch `u` gets `split(key, U)[u]`."""
+    count = batches.reward.shape[0]
+    keys = jax.random.split(key, count)
+    if count == 1:
+        return step(state, jax.tree.map(lambda x: x[0], batches), keys[0])
+    state, metrics = jax.lax.scan(lambda s, xs: step(s, *xs), state, (batches, keys))
+    return state, jax.tree.map(jnp.mean, metrics)
+
+
+def require_box(agent: Any, spaces: Spaces) -> None:
+    """Refuse discrete actions for agents that are defined on boxes only."""
+    if spaces.action.discrete:
+        raise O2OError(
+            f"{type(agent).__name__} needs a box action space, the task has {spaces.action}; "
+            "use iql or bc for discrete actions"
+        )

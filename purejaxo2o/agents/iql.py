@@ -1,0 +1,139 @@
+"""Implicit Q-learning (Kostrikov, Nair & Levine 2022, arXiv 2110.06169; sheet 6).
+
+V learns an upper expectile of the target critics over recorded actions, Q regresses on V, and the policy is
+extracted by advantage-weighted regression; no action outside the data is ever evaluated.
+
+    L_V  = mean |tau - 1(u < 0)| u^2,       u = min_i Qt_i(s,a) - V(s)                       (eq. 5)
+    L_Q  = sum_i mean (Q_i(s,a) - y)^2,     y = r + gamma (1 - terminated) V(s')             (eq. 6)
+    L_pi = -mean min(exp(beta (min_i Qt_i(s,a) - V(s))), 100) log pi(a|s)                    (eq. 7)
+
+One step in the order of the authors' code: V, then the policy and Q with the new V, then the targets. The
+policy is a Gaussian around a tanh mean with one free log-std vector, its density not squashed. Discrete actions
+use a categorical and Q heads of one output per action. At the switch nothing is reset.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o.agents.base import descend, init_adam, polyak_average, scan_updates, td_target
+from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, ensemble
+from purejaxo2o.phases import Phase
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+
+CRITICS = 2
+
+
+def expectile_loss(diff: Array, expectile: Number) -> Array:
+    """Elementwise asymmetric square `|tau - 1(diff < 0)| diff^2`."""
+    return jnp.where(diff < 0, 1.0 - expectile, expectile) * jnp.square(diff)
+
+
+@pytree
+class IQLState:
+    actor: Any
+    critic: Any
+    target: Any
+    value: Any
+    actor_opt: Any
+    critic_opt: Any
+    value_opt: Any
+
+
+@pytree
+class IQL:
+    """expectile: tau in (0, 1); 0.5 regresses the mean. temperature: beta >= 0; 0 clones behaviour."""
+
+    learning_rate: Number = 3e-4
+    actor_learning_rate: Number | None = None
+    discount: Number = 0.99
+    polyak: Number = 0.005
+    expectile: Number = 0.7
+    temperature: Number = 3.0
+    max_weight: Number = 100.0
+    hidden: Hidden = static(default=(256, 256))
+    actor_hidden: Hidden = static(default=(256, 256))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
+
+    def actor_network(self, space: Space) -> Actor:
+        return Actor(space, self.actor_hidden, kind="clipped", std="global", log_std_range=(-5.0, 2.0))
+
+    def policy(self, actor: Any, obs: Array) -> Distribution:
+        return self.actor_network(action_space_of(actor)).apply({"params": actor}, obs)  # type: ignore[return-value]
+
+    def value(self, value: Any, obs: Array) -> Array:
+        """`V(s)`, `[..., O] -> [...]`."""
+        return Value(self.hidden).apply({"params": value}, obs)  # type: ignore[return-value]
+
+    def init(self, key: Array, spaces: Spaces) -> IQLState:
+        key_actor, key_critic, key_value = jax.random.split(key, 3)
+        obs, action = spaces.obs.zeros(), spaces.action.zeros()
+        actor = self.actor_network(spaces.action).init(key_actor, obs)["params"]
+        critic = ensemble(spaces.action, self.hidden, CRITICS).init(key_critic, obs, action)["params"]
+        value = Value(self.hidden).init(key_value, obs)["params"]
+        return IQLState(
+            actor=actor,
+            critic=critic,
+            target=critic,
+            value=value,
+            actor_opt=init_adam(actor),
+            critic_opt=init_adam(critic),
+            value_opt=init_adam(value),
+        )
+
+    def act(self, state: IQLState, obs: Array, key: Array, *, explore: bool) -> Array:
+        policy = self.policy(state.actor, obs)
+        return policy.sample(key) if explore else policy.mode()
+
+    def update(self, state: IQLState, batches: Transition, key: Array) -> tuple[IQLState, Metrics]:
+        return scan_updates(self.step, state, batches, key)
+
+    def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[IQLState, Metrics]:
+        """One minibatch `[B, ...]`: V, policy, Q, targets. Nothing is random."""
+        critic = ensemble(action_space_of(state.actor), self.hidden, CRITICS)
+        q_target = critic.apply({"params": state.target}, batch.obs, batch.action).min(axis=0)  # type: ignore[union-attr]
+
+        def value_loss(params: Any) -> tuple[Array, Metrics]:
+            v = self.value(params, batch.obs)
+            loss = expectile_loss(q_target - v, self.expectile).mean()
+            return loss, {"value_loss": loss, "value": v.mean()}
+
+        value, value_opt, value_metrics = descend(
+            value_loss, state.value, state.value_opt, self.learning_rate
+        )
+        advantage = q_target - self.value(value, batch.obs)
+        weight = jnp.minimum(jnp.exp(self.temperature * advantage), self.max_weight)
+
+        def actor_loss(params: Any) -> tuple[Array, Metrics]:
+            loss = -(weight * self.policy(params, batch.obs).log_prob(batch.action)).mean()
+            return loss, {"actor_loss": loss, "advantage": advantage.mean()}
+
+        actor_rate = self.learning_rate if self.actor_learning_rate is None else self.actor_learning_rate
+        actor, actor_opt, actor_metrics = descend(actor_loss, state.actor, state.actor_opt, actor_rate)
+        y = td_target(batch.reward, batch.terminated, self.value(value, batch.next_obs), self.discount)
+
+        def critic_loss(params: Any) -> tuple[Array, Metrics]:
+            q = critic.apply({"params": params}, batch.obs, batch.action)  # [2, B]
+            loss = jnp.square(q - y).mean(axis=1).sum()
+            return loss, {"critic_loss": loss, "q": q.mean()}  # type: ignore[union-attr]
+
+        new_critic, critic_opt, critic_metrics = descend(
+            critic_loss, state.critic, state.critic_opt, self.learning_rate
+        )
+        state = IQLState(
+            actor=actor,
+            critic=new_critic,
+            target=polyak_average(state.target, new_critic, self.polyak),
+            value=value,
+            actor_opt=actor_opt,
+            critic_opt=critic_opt,
+            value_opt=value_opt,
+        )
+        return state, value_metrics | actor_metrics | critic_metrics
+
+    def enter(self, state: IQLState, key: Array, phase: Phase) -> IQLState:
+        return state

@@ -1,0 +1,224 @@
+"""Soft actor-critic with a critic ensemble (Haarnoja et al. 2018; REDQ, Chen et al. 2021; sheets 1-3).
+
+    y    = r + gamma (1 - terminated) (min_{i in M} Qt_i(s',a') - [backup_entropy] alpha log pi(a'|s'))
+    L_Q  = mean_{N,B} (Q_i(s,a) - y)^2
+    L_pi = mean_B (alpha log pi(a|s) - reduce_{i<=N} Q_i(s,a)),   a ~ pi(.|s) reparameterised
+    L_al = alpha (H - H_target)   (or linear in log alpha),       H = -mean log pi,  H_target = -c A
+
+`U` minibatches per update give `U` critic and target steps, then one actor and one temperature step
+(high update-to-data ratio). With 2 critics, both in the target, it is plain SAC; RLPD and WSRL are other
+settings of the same losses (see their recipes). The losses' order and what each sees are the settings below.
+"""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o.agents.base import (
+    descend,
+    init_adam,
+    polyak_average,
+    require_box,
+    scan_updates,
+    td_target,
+)
+from purejaxo2o.distributions import TanhNormal
+from purejaxo2o.networks import Actor, Hidden, action_space_of, ensemble
+from purejaxo2o.phases import Phase
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+
+
+@pytree
+class SACState:
+    actor: Any
+    critic: Any
+    target: Any
+    log_temperature: Array
+    actor_opt: Any
+    critic_opt: Any
+    temperature_opt: Any
+
+
+@pytree
+class SAC:
+    """Settings; the defaults are plain SAC.
+
+    learning_rate: critics, and whatever has no rate of its own. discount in [0, 1), polyak in (0, 1].
+    target_entropy_scale: c above (1: -A; RLPD uses 1/2).
+    critics N, target_critics M: ensemble size and the random subset in the target, drawn with or without
+        replacement. target_samples K > 1: the target takes the best of K next actions (CQL's max-target
+        backup). backup_entropy: whether the target carries the entropy bonus.
+    actor_reduction: the actor maximises the minimum (WSRL, SAC) or the mean (RLPD) over all N critics.
+    temperature_form: alpha = exp(l) with loss alpha (H - H_t) (RLPD) or l (H - H_t) ("linear", CQL's code);
+        "softplus" (WSRL).
+    temperature_on: entropy measured at the actor step's own actions, or at `next_obs` (WSRL).
+    actor_batch: the actor sees the last of the U minibatches (RLPD) or all rows (WSRL).
+    layer_norm, actor_layer_norm: in critics and policy. std: log-std from the state or one free vector.
+    """
+
+    learning_rate: Number = 3e-4
+    actor_learning_rate: Number | None = None
+    temperature_learning_rate: Number | None = None
+    discount: Number = 0.99
+    polyak: Number = 0.005
+    target_entropy_scale: Number = 1.0
+    initial_temperature: float = static(default=1.0)
+    critics: int = static(default=2)
+    target_critics: int = static(default=2)
+    subset_with_replacement: bool = static(default=False)
+    target_samples: int = static(default=1)
+    backup_entropy: bool = static(default=True)
+    actor_reduction: Literal["min", "mean"] = static(default="min")
+    temperature_form: Literal["exp", "linear", "softplus"] = static(default="exp")
+    temperature_on: Literal["obs", "next_obs"] = static(default="obs")
+    actor_batch: Literal["last", "all"] = static(default="last")
+    layer_norm: bool = static(default=False)
+    actor_layer_norm: bool = static(default=False)
+    std: Literal["state", "global"] = static(default="state")
+    hidden: Hidden = static(default=(256, 256))
+    actor_hidden: Hidden = static(default=(256, 256))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
+
+    # -- networks ----------------------------------------------------------------------------------------
+
+    def actor_network(self, space: Space) -> Actor:
+        return Actor(space, self.actor_hidden, std=self.std, layer_norm=self.actor_layer_norm)
+
+    def policy(self, actor: Any, obs: Array) -> TanhNormal:
+        return self.actor_network(action_space_of(actor)).apply({"params": actor}, obs)  # type: ignore[return-value]
+
+    def q(self, critic: Any, obs: Array, action: Array) -> Array:
+        """`[n, ...]` values of the `n` members whose parameters are given."""
+        members = jax.tree.leaves(critic)[0].shape[0]
+        space = Space(shape=action.shape[-1:])
+        network = ensemble(space, self.hidden, members, self.layer_norm)
+        return network.apply({"params": critic}, obs, action)  # type: ignore[return-value]
+
+    def temperature(self, state: SACState) -> Array:
+        if self.temperature_form == "softplus":
+            return jax.nn.softplus(state.log_temperature)
+        return jnp.exp(state.log_temperature)
+
+    def init(self, key: Array, spaces: Spaces) -> SACState:
+        require_box(self, spaces)
+        key_actor, key_critic = jax.random.split(key)
+        obs, action = spaces.obs.zeros(), spaces.action.zeros()
+        actor = self.actor_network(spaces.action).init(key_actor, obs)["params"]
+        network = ensemble(spaces.action, self.hidden, self.critics, self.layer_norm)
+        critic = network.init(key_critic, obs, action)["params"]
+        alpha = jnp.float32(self.initial_temperature)
+        log_temperature = jnp.log(jnp.expm1(alpha)) if self.temperature_form == "softplus" else jnp.log(alpha)
+        return SACState(
+            actor=actor,
+            critic=critic,
+            target=critic,
+            log_temperature=log_temperature,
+            actor_opt=init_adam(actor),
+            critic_opt=init_adam(critic),
+            temperature_opt=init_adam(log_temperature),
+        )
+
+    def act(self, state: SACState, obs: Array, key: Array, *, explore: bool) -> Array:
+        policy = self.policy(state.actor, obs)
+        return policy.sample(key) if explore else policy.mode()
+
+    # -- losses ------------------------------------------------------------------------------------------
+
+    def update(self, state: SACState, batches: Transition, key: Array) -> tuple[SACState, Metrics]:
+        """`U` critic steps, one actor step, one temperature step; `batches` leaves are `[U, B, ...]`."""
+        key_critic, key_actor, key_temperature = jax.random.split(key, 3)
+        state, metrics = scan_updates(self.critic_step, state, batches, key_critic)
+        if self.actor_batch == "all":
+            batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batches)
+        else:
+            batch = jax.tree.map(lambda x: x[-1], batches)
+        state, actor_metrics = self.actor_step(state, batch, key_actor, key_temperature)
+        return state, metrics | actor_metrics
+
+    def next_value(self, state: SACState, batch: Transition, key: Array, key_subset: Array) -> Array:
+        """`[B]` soft value of `next_obs`: best of K actions under the minimum of a random subset."""
+        policy = self.policy(state.actor, batch.next_obs)
+        action, log_prob = policy.sample_and_log_prob(key, (self.target_samples,))  # [K, B, A], [K, B]
+        target = state.target
+        if self.subset_with_replacement:
+            subset = jax.random.randint(key_subset, (self.target_critics,), 0, self.critics)
+            target = jax.tree.map(lambda x: x[subset], target)
+        elif self.target_critics < self.critics:
+            subset = jax.random.permutation(key_subset, self.critics)[: self.target_critics]
+            target = jax.tree.map(lambda x: x[subset], target)
+        obs = jnp.broadcast_to(batch.next_obs, (*action.shape[:-1], batch.next_obs.shape[-1]))
+        q = self.q(target, obs, action).min(axis=0)  # [K, B]
+        best = jnp.argmax(q, axis=0)[None]
+        value = jnp.take_along_axis(q, best, axis=0)[0]
+        if self.backup_entropy:
+            value -= self.temperature(state) * jnp.take_along_axis(log_prob, best, axis=0)[0]
+        return value
+
+    def penalty(
+        self, critic: Any, state: SACState, batch: Transition, q: Array, key: Array
+    ) -> tuple[Number, Metrics]:
+        """What a conservative method adds to the critic loss (`q [N, B]` at recorded actions); zero here."""
+        return 0.0, {}
+
+    def critic_step(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
+        """One step of all critics on one minibatch `[B, ...]`, then of their targets."""
+        key_target, key_subset, key_penalty = jax.random.split(key, 3)
+        value = self.next_value(state, batch, key_target, key_subset)
+        y = td_target(batch.reward, batch.terminated, value, self.discount)
+
+        def loss(critic: Any) -> tuple[Array, Metrics]:
+            q = self.q(critic, batch.obs, batch.action)  # [N, B]
+            td = jnp.square(q - y).mean()
+            penalty, metrics = self.penalty(critic, state, batch, q, key_penalty)
+            return td + penalty, {"critic_loss": td, "q": q.mean(), **metrics}
+
+        critic, opt, metrics = descend(loss, state.critic, state.critic_opt, self.learning_rate)
+        target = polyak_average(state.target, critic, self.polyak)
+        return replace(state, critic=critic, target=target, critic_opt=opt), metrics
+
+    def actor_step(
+        self, state: SACState, batch: Transition, key_actor: Array, key_temperature: Array
+    ) -> tuple[SACState, Metrics]:
+        """One policy step, then one temperature step with the entropy of the policy before it."""
+        alpha = self.temperature(state)
+
+        def loss(actor: Any) -> tuple[Array, Metrics]:
+            action, log_prob = self.policy(actor, batch.obs).sample_and_log_prob(key_actor)
+            q = self.q(state.critic, batch.obs, action)
+            q = q.min(axis=0) if self.actor_reduction == "min" else q.mean(axis=0)
+            value = (alpha * log_prob - q).mean()
+            return value, {"actor_loss": value, "entropy": -log_prob.mean()}
+
+        rate = self.learning_rate if self.actor_learning_rate is None else self.actor_learning_rate
+        actor, actor_opt, metrics = descend(loss, state.actor, state.actor_opt, rate)
+        entropy = metrics["entropy"]
+        if self.temperature_on == "next_obs":
+            policy = self.policy(state.actor, batch.next_obs)
+            entropy = -policy.sample_and_log_prob(key_temperature)[1].mean()
+        surplus = entropy + self.target_entropy_scale * batch.action.shape[-1]
+
+        def temperature_loss(log_temperature: Array) -> tuple[Array, Metrics]:
+            linear = self.temperature_form == "linear"
+            weight = log_temperature if linear else self.temperature(replace(state, log_temperature=log_temperature))
+            return weight * surplus, {}
+
+        rate = self.learning_rate if self.temperature_learning_rate is None else self.temperature_learning_rate
+        log_temperature, temperature_opt, _ = descend(
+            temperature_loss, state.log_temperature, state.temperature_opt, rate
+        )
+        state = replace(
+            state,
+            actor=actor,
+            actor_opt=actor_opt,
+            log_temperature=log_temperature,
+            temperature_opt=temperature_opt,
+        )
+        return state, metrics | {"temperature": alpha}
+
+    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
+        return state

@@ -1,0 +1,1 @@
+"""Datasets: reading and writing (`minari`), making (`collect`, `embedded`), preparing (`transforms`, `scores`)."""

@@ -1,0 +1,67 @@
+"""What rows must satisfy before anything is trained on or written: shapes, types, finite values, ranges, order.
+
+Arrays are NumPy, flat `[N, ...]`; `where(row)` says in words where a row lies, for the error message.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from purejaxo2o.types import O2OError, Spaces, Transition
+
+
+def check_rows(data: Transition, spaces: Spaces, where: Callable[[int], str], *, tolerance: float = 0.0) -> None:
+    """Raise `O2OError` for the first thing wrong; actions may leave [-1, 1] by `tolerance`."""
+    n = len(data.reward)
+    if n == 0:
+        raise O2OError("there are no rows; record some first")
+    action_dtype = "int32" if spaces.action.discrete else spaces.action.dtype
+    expected = {
+        "obs": ((n, *spaces.obs.shape), spaces.obs.dtype),
+        "action": ((n, *spaces.action.shape), action_dtype),
+        "reward": ((n,), "float32"),
+        "next_obs": ((n, *spaces.obs.shape), spaces.obs.dtype),
+        "terminated": ((n,), "bool"),
+        "truncated": ((n,), "bool"),
+    }
+    for name, (shape, dtype) in expected.items():
+        array = getattr(data, name)
+        if array.shape != shape or array.dtype != dtype:
+            raise O2OError(
+                f"{name} is {array.dtype}{list(array.shape)}, the spaces ask for {dtype}{list(shape)}; convert the "
+                "rows or give the right spaces"
+            )
+    for name in ("obs", "action", "reward", "next_obs"):
+        bad = ~np.isfinite(getattr(data, name)).reshape(n, -1).all(axis=1)
+        if bad.any():
+            raise O2OError(f"{where(int(bad.argmax()))}: {name} is not finite; drop or repair that trajectory")
+    _check_range(data.action, spaces, where, tolerance)
+    if not (data.terminated[-1] or data.truncated[-1]):
+        raise O2OError(f"{where(n - 1)}: the final row does not end its trajectory; mark it truncated")
+
+
+def _check_range(action: Any, spaces: Spaces, where: Callable[[int], str], tolerance: float) -> None:
+    if spaces.action.n is not None:
+        outside, allowed = (action < 0) | (action >= spaces.action.n), f"0 to {spaces.action.n - 1}"
+    else:
+        excess = np.abs(action) - 1.0
+        outside, allowed = excess.reshape(len(action), -1).max(axis=1) > tolerance, "[-1, 1]"
+    if outside.any():
+        row = int(outside.argmax())
+        raise O2OError(
+            f"{where(row)}: action {np.round(action[row], 4).tolist()} (scaled) leaves {allowed}; if the environment "
+            "clips actions itself, load with clip=True, else correct the declared bounds"
+        )
+
+
+def check_continuous(data: Transition) -> None:
+    """Raise `O2OError` where `next_obs` is not the next row's `obs` inside a trajectory."""
+    inside = ~(data.terminated | data.truncated)[:-1]
+    same = (data.next_obs[:-1] == data.obs[1:]).reshape(len(inside), -1).all(axis=1)
+    broken = inside & ~same
+    if broken.any():
+        raise O2OError(
+            f"row {int(broken.argmax())}: next_obs is not the obs of the following row, yet the trajectory goes on; "
+            "mark the row truncated, or keep the rows in time order"
+        )

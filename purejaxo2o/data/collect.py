@@ -1,0 +1,165 @@
+"""Record datasets: a policy drives many environments at once on the device, rows come out in trajectories.
+
+A `Policy` has no memory. A `Behaviour` also gets a `Clock`, so that it can hold an action for a while or pick a
+mood for a whole episode and yet be a pure function.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o import store as stores
+from purejaxo2o.envs.base import Env
+from purejaxo2o.store import Store
+from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
+
+POOL_SIZE = 256
+"""Start states drawn once per recording for environments with expensive resets."""
+
+
+class Clock(NamedTuple):
+    """When and where a behaviour acts."""
+
+    lane: Array  # [] int32, which of the parallel environments
+    episode: Array  # [] key, the same during an episode and new for the next
+    time: Array  # [] int32, steps since the episode began
+
+
+Behaviour = Callable[[Array, Array, Clock], Array]
+"""`act(obs, key, clock) -> action` for one observation; pure."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Memoryless:
+    """A policy as a behaviour (equal for equal policies, so that recording again compiles nothing)."""
+
+    policy: Policy
+
+    def __call__(self, obs: Array, key: Array, clock: Clock) -> Array:
+        return self.policy(obs, key)
+
+
+def random_policy(space: Space) -> Policy:
+    """Uniformly random actions of `space`."""
+
+    def act(obs: Array, key: Array) -> Array:
+        if space.n is not None:
+            return jax.random.randint(key, space.shape, 0, space.n)
+        return jax.random.uniform(key, space.shape, minval=-1.0, maxval=1.0)
+
+    return act
+
+
+def noisy(policy: Policy, *, sigma: Number = 0.0, epsilon: Number = 0.0) -> Policy:
+    """`policy` (a box one) plus Gaussian noise of standard deviation `sigma`, clipped to [-1, 1].
+
+    With probability `epsilon` per step the action is uniformly random instead."""
+
+    def act(obs: Array, key: Array) -> Array:
+        key_policy, key_noise, key_random, key_pick = jax.random.split(key, 4)
+        action = policy(obs, key_policy)
+        action = jnp.clip(action + sigma * jax.random.normal(key_noise, action.shape), -1.0, 1.0)
+        uniform = jax.random.uniform(key_random, action.shape, minval=-1.0, maxval=1.0)
+        return jnp.where(jax.random.bernoulli(key_pick, epsilon), uniform, action)
+
+    return act
+
+
+def held(policy: Policy, *, steps: int) -> Behaviour:
+    """Ask `policy` with a new key only every `steps` steps: for a random policy, one action held that long."""
+
+    def act(obs: Array, key: Array, clock: Clock) -> Array:
+        return policy(obs, jax.random.fold_in(clock.episode, clock.time // steps))
+
+    return act
+
+
+def mixture(*parts: tuple[Behaviour, int]) -> Behaviour:
+    """`(behaviour, weight)` pairs: each environment keeps to one of them, in proportion to the weights."""
+    pattern = [i for i, (_, weight) in enumerate(parts) for _ in range(weight)]
+
+    def act(obs: Array, key: Array, clock: Clock) -> Array:
+        choice = jnp.asarray(pattern)[clock.lane % len(pattern)]
+        return jax.lax.switch(choice, [behaviour for behaviour, _ in parts], obs, key, clock)
+
+    return act
+
+
+def collect(env: Env, policy: Policy, key: Array, *, steps: int, num_envs: int = 50) -> Store:
+    """Exactly `steps` rows of `policy` in `env`, as a full store of whole trajectories (`collect_with`)."""
+    return collect_with(env, Memoryless(policy), key, steps=steps, num_envs=num_envs)
+
+
+def collect_with(
+    env: Any, behaviour: Behaviour, key: Array, *, steps: int, num_envs: int = 50, continuing: bool = False
+) -> Store:
+    """Exactly `steps` rows of `behaviour` in `num_envs` parallel copies of `env`, deterministic in `key`.
+
+    Rows are sorted environment by environment in time order, `next_obs` is what the step produced before any reset,
+    and where the recording stops in the middle of an episode its last row is marked truncated. With `continuing`
+    a success (`info["success"]`) also cuts the trajectory (truncated), but nothing is reset: the environment goes on,
+    seen again through `env.observe(state)`, which shows a new target. Raises `O2OError` for sizes that do not fit.
+    """
+    if not 1 <= num_envs <= steps:
+        raise O2OError(
+            f"steps={steps} with num_envs={num_envs}: give at least one step per environment, at least one"
+        )
+    if continuing and not hasattr(env, "observe"):
+        raise O2OError(f"{env.name} has no observe(state), which a continuing recording needs; use continuing=False")
+    length = -(-steps // num_envs)
+    rows = _record(env, behaviour, key, length=length, num_envs=num_envs, continuing=continuing)
+    rows = jax.tree.map(lambda x: x[:steps], rows)
+    truncated = rows.truncated.at[-1].set(rows.truncated[-1] | ~rows.terminated[-1])
+    return stores.from_transitions(rows._replace(truncated=truncated))
+
+
+@functools.partial(jax.jit, static_argnames=("behaviour", "length", "num_envs", "continuing"))
+def _record(
+    env: Any, behaviour: Behaviour, key: Array, *, length: int, num_envs: int, continuing: bool
+) -> Transition:
+    """Leaves `[num_envs * length, ...]`, environment by environment."""
+    key_pool, key_start, key_run = jax.random.split(key, 3)
+    restart = _restarter(env, key_pool)
+
+    def step(state: Any, obs: Array, clock: Clock, key: Array) -> tuple[tuple[Any, Array, Clock], Transition]:
+        key_act, key_step, key_reset, key_episode = jax.random.split(key, 4)
+        action = behaviour(obs, key_act, clock)
+        state, result = env.step(state, action, key_step)
+        ended, truncated, following = result.terminated | result.truncated, result.truncated, result.obs
+        if continuing:
+            truncated = truncated | (result.info["success"] & ~result.terminated)
+            following = env.observe(state)
+        reward = result.reward.astype(jnp.float32)
+        row = Transition(obs, action, reward, result.obs, result.terminated, truncated)
+        state, following = tree_where(ended, restart(key_reset), (state, following))
+        fresh = Clock(clock.lane, key_episode, jnp.int32(0))
+        clock = tree_where(row.last, fresh, clock._replace(time=clock.time + 1))
+        return (state, following, clock), row
+
+    def iteration(carry: tuple[Any, Array, Clock], t: Array) -> tuple[tuple[Any, Array, Clock], Transition]:
+        keys = jax.random.split(jax.random.fold_in(key_run, t), num_envs)
+        return jax.vmap(step)(*carry, keys)
+
+    key_reset, key_episode = jax.random.split(key_start)
+    lanes = Clock(jnp.arange(num_envs), jax.random.split(key_episode, num_envs), jnp.zeros(num_envs, jnp.int32))
+    carry = (*jax.vmap(restart)(jax.random.split(key_reset, num_envs)), lanes)
+    _, rows = jax.lax.scan(iteration, carry, jnp.arange(length))
+    rows = rows._replace(truncated=rows.truncated.at[-1].set(rows.truncated[-1] | ~rows.terminated[-1]))
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), rows)
+
+
+def _restarter(env: Any, key: Array) -> Callable[[Array], tuple[Any, Array]]:
+    """`env.reset`, or a draw from start states made here and now if resets are expensive."""
+    if not env.pooled_resets:
+        return env.reset
+    pool = jax.vmap(env.reset)(jax.random.split(key, POOL_SIZE))
+
+    def draw(key: Array) -> tuple[Any, Array]:
+        index = jax.random.randint(key, (), 0, POOL_SIZE)
+        return jax.tree.map(lambda x: x[index], pool)
+
+    return draw

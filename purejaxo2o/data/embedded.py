@@ -1,0 +1,170 @@
+"""The datasets that this package makes by itself, on first use, from a seed: PointMaze recordings of two kinds.
+
+`waypoint`: made as Minari's `D4RL/pointmaze` sets were (`create_pointmaze_dataset.py`): the waypoint driver with N(0,
+0.5) action noise in a task that never ends and draws a new goal after each success; trajectories are cut, as
+truncated, where a goal is reached. Good data, for stitching.
+
+`mixed`: poor data of the episodic task, which ends at the goal. By environment: a slow, noisy waypoint driver that
+often runs out of time, a driver on its way to some other cell, and random actions held for a while.
+"""
+
+import dataclasses
+import importlib.metadata
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from gymnasium.envs.registration import EnvSpec
+
+from purejaxo2o import store as stores
+from purejaxo2o.data import minari
+from purejaxo2o.data.collect import Behaviour, Clock, Memoryless, collect_with, held, mixture, noisy, random_policy
+from purejaxo2o.data.folder import local_ids, root
+from purejaxo2o.data.transforms import trajectory_returns
+from purejaxo2o.data.waypoint import waypoint_policy
+from purejaxo2o.envs.base import spaces
+from purejaxo2o.envs.maze import PointMaze
+from purejaxo2o.store import Store
+from purejaxo2o.types import Array, O2OError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """How one embedded dataset comes about: `steps` rows from `num_envs` parallel environments.
+
+    slow_gain: of the slow driver in a `mixed` recording; so chosen that 30 to 50 % of all episodes succeed.
+    """
+
+    maze: str
+    kind: Literal["waypoint", "mixed"]
+    steps: int
+    num_envs: int = 8
+    slow_gain: float = 3.0
+
+    def env(self) -> PointMaze:
+        """The environment that is recorded; a `waypoint` recording has no time limit."""
+        if self.kind == "mixed":
+            return PointMaze(maze=self.maze, continuing_task=False)
+        return PointMaze(maze=self.maze, reset_target=True, max_episode_steps=self.steps + 1)
+
+    def behaviour(self, env: PointMaze) -> Behaviour:
+        """Who acts in `env`."""
+        if self.kind == "waypoint":
+            return Memoryless(noisy(waypoint_policy(env), sigma=0.5))
+        slow = noisy(waypoint_policy(env, gain=self.slow_gain, damping=2.0), sigma=0.5, epsilon=0.2)
+        aimless = held(random_policy(env.action_space), steps=20)
+        return mixture((Memoryless(slow), 2), (astray(env), 1), (aimless, 1))
+
+
+EMBEDDED: dict[str, Generation] = {
+    "purejaxo2o/pointmaze-umaze/waypoint-v0": Generation("UMaze", "waypoint", steps=100_000),
+    "purejaxo2o/pointmaze-medium/waypoint-v0": Generation("Medium", "waypoint", steps=100_000),
+    "purejaxo2o/pointmaze-large/waypoint-v0": Generation("Large", "waypoint", steps=100_000),
+    "purejaxo2o/pointmaze-umaze/mixed-v0": Generation("UMaze", "mixed", steps=50_000, slow_gain=1.7),
+    "purejaxo2o/pointmaze-medium/mixed-v0": Generation("Medium", "mixed", steps=50_000, slow_gain=2.8),
+    "purejaxo2o/pointmaze-large/mixed-v0": Generation("Large", "mixed", steps=50_000, slow_gain=3.0),
+}
+"""Dataset id -> how it is made."""
+
+
+def astray(env: PointMaze) -> Behaviour:
+    """The noisy waypoint driver towards a cell drawn for the episode, whatever the goal is."""
+    drive = noisy(waypoint_policy(env), sigma=0.5)
+
+    def act(obs: Array, key: Array, clock: Clock) -> Array:
+        cell = jax.random.choice(clock.episode, jnp.asarray(env.open_cells))
+        return drive(obs.at[2:4].set(env.cell_centre(cell)), key)
+
+    return act
+
+
+def generate(name: str, seed: int, *, steps: int | None = None) -> Store:
+    """The rows of an embedded dataset, in memory only. Raises `O2OError` for an unknown `name`."""
+    plan = _plan(name, steps)
+    env = plan.env()
+    key = jax.random.key(seed)
+    waypoint = plan.kind == "waypoint"
+    lanes = min(plan.num_envs, plan.steps)
+    return collect_with(env, plan.behaviour(env), key, steps=plan.steps, num_envs=lanes, continuing=waypoint)
+
+
+def make_dataset(name: str, seed: int = 0, *, steps: int | None = None, overwrite: bool = False) -> Path:
+    """Make an embedded dataset in the Minari folder, unless it is there already, and return its folder.
+
+    `steps` rows instead of the table's. The same name, seed and steps give the same bytes with the same versions of
+    JAX and h5py on the same kind of device. Raises `O2OError` for an unknown `name`, and where a dataset of that name
+    but of another seed or size is in the way (unless `overwrite`).
+    """
+    plan = _plan(name, steps)
+    if name in local_ids() and not overwrite:
+        found, path = minari.info(name), root() / name
+        have = (found.metadata.get("provenance", {}).get("seed"), found.steps)
+        if have != (seed, plan.steps):
+            raise O2OError(
+                f"dataset {name!r} in {root()} has (seed, steps) = {have}, not {(seed, plan.steps)}; give "
+                "overwrite=True or another MINARI_DATASETS_PATH"
+            )
+        return path
+    rows = generate(name, seed, steps=steps)
+    env = plan.env()
+    return minari.export(
+        rows,
+        name,
+        spaces=spaces(env),
+        algorithm_name=f"scripted {plan.kind} driver",
+        description=f"PointMaze {plan.maze}: {plan.kind} recording of purejaxo2o (purejaxo2o/data/embedded.py)",
+        provenance={
+            "seed": seed,
+            "generation": dataclasses.asdict(plan),
+            "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "h5py", "minari")},
+            "statistics": statistics(rows),
+        },
+        env_spec=_spec(env),
+        requirements=("gymnasium-robotics>=1.4", "mujoco>=3.5"),
+        reference=(0.0, 1.0),
+        overwrite=overwrite,
+    )
+
+
+def load(name: str) -> Store:
+    """An embedded dataset, made first if it is not in the Minari folder (whatever its seed and size are there)."""
+    if name not in local_ids():
+        make_dataset(name)
+    return minari.load(name)
+
+
+def statistics(rows: Store) -> dict[str, float]:
+    """Of sparse-reward trajectories: how many, share that earned any reward, mean return, mean length in steps."""
+    data = stores.flat(rows)
+    returns, lengths = trajectory_returns(data.reward, data.last)
+    return {
+        "episodes": len(returns),
+        "success_rate": float((returns > 0).mean()),
+        "mean_return": float(returns.mean()),
+        "mean_length": float(lengths.mean()),
+    }
+
+
+def _plan(name: str, steps: int | None) -> Generation:
+    if name not in EMBEDDED:
+        raise O2OError(f"{name!r} is no embedded dataset; {nearest(name, EMBEDDED)}")
+    plan = EMBEDDED[name]
+    if steps is not None and steps < 1:
+        raise O2OError(f"{name}: steps={steps}; give at least 1, or None for {plan.steps}")
+    return plan if steps is None else dataclasses.replace(plan, steps=steps)
+
+
+def _spec(env: PointMaze) -> EnvSpec:
+    """What gymnasium-robotics would register, written by hand; with the registered time limit, for evaluation."""
+    return EnvSpec(
+        id=env.name.removeprefix("maze/"),
+        entry_point="gymnasium_robotics.envs.maze.point_maze:PointMazeEnv",
+        max_episode_steps=PointMaze(maze=env.maze).horizon,
+        kwargs={
+            "maze_map": env.walls.astype(int).tolist(),
+            "reward_type": env.reward_type,
+            "continuing_task": env.continuing_task,
+            "reset_target": env.reset_target,
+        },
+    )

@@ -1,0 +1,68 @@
+"""Where datasets lie: the folder that Minari uses, what is in it, and opening one of them."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium as gym
+import minari
+from minari.dataset.minari_dataset import MinariDataset, parse_dataset_id
+
+from purejaxo2o.types import O2OError, nearest
+
+
+def root() -> Path:
+    """The folder that holds the datasets (it need not exist yet)."""
+    given = os.environ.get("MINARI_DATASETS_PATH")
+    return Path(given) if given else Path.home() / ".minari" / "datasets"
+
+
+def local_ids() -> list[str]:
+    """Ids of the datasets under `root()`, sorted."""
+    found = (path.parents[1].relative_to(root()) for path in root().glob("**/data/metadata.json"))
+    return sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
+
+
+def namespace_of(dataset_id: str) -> str | None:
+    """The folders of an id, `a/b` of `a/b/name-v0`. Raises `O2OError` for what is no id."""
+    try:
+        return parse_dataset_id(dataset_id)[0]
+    except (ValueError, TypeError):
+        raise O2OError(f"{dataset_id!r} is no dataset id; write it like 'namespace/environment/name-v0'") from None
+
+
+def open_dataset(dataset_id: str) -> MinariDataset:
+    """Open a local dataset, never the network. Raises `O2OError` if it is missing or unreadable."""
+    namespace_of(dataset_id)
+    if not (root() / dataset_id / "data").is_dir():
+        known = local_ids()
+        hint = nearest(dataset_id, known) if known else "the folder holds no dataset"
+        raise O2OError(
+            f"dataset {dataset_id!r} is not in {root()}: {hint}; get it with `minari download {dataset_id}` or "
+            "record one with `purejaxo2o collect`"
+        )
+    with readable(dataset_id):
+        return minari.load_dataset(dataset_id)
+
+
+@contextlib.contextmanager
+def readable(dataset_id: str) -> Iterator[None]:
+    """Turn whatever a damaged or foreign file makes Minari raise into one clear error."""
+    try:
+        yield
+    except O2OError:
+        raise
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+        AssertionError,
+        NotImplementedError,
+        gym.error.Error,
+    ) as error:
+        raise O2OError(
+            f"dataset {dataset_id!r} in {root()} cannot be read ({type(error).__name__}: {error}); delete it and "
+            "download or make it again"
+        ) from error

@@ -1,0 +1,83 @@
+"""Reference scores, so that returns of different tasks can be compared.
+
+D4RL's table (`Farama-Foundation/D4RL`, `d4rl/infos.py`): the return of a random policy and of an expert. It is
+keyed by D4RL ids (`hopper-medium-v2`) and, because the scale is the same, by the environment folder of Minari
+ids (`mujoco/hopper/medium-v0`). Environment versions differ between the two, so a Minari score is on D4RL's
+scale without being comparable to a published D4RL number.
+"""
+
+import re
+from typing import TypeVar
+
+import numpy as np
+
+from purejaxo2o.types import Array, O2OError
+
+Returns = TypeVar("Returns", float, np.ndarray, Array)
+
+DOMAINS: dict[str, tuple[float, float]] = {
+    "halfcheetah": (-280.178953, 12135.0),
+    "hopper": (-20.272305, 3234.3),
+    "walker2d": (1.629008, 4592.3),
+    "ant": (-325.6, 3879.7),
+    "antmaze": (0.0, 1.0),  # 1 once, at the goal, where the episode ends
+    "pen": (96.262799, 3076.8331017826877),
+    "hammer": (-274.856578, 12794.134825156867),
+    "door": (-56.512833, 2880.5693087298737),
+    "relocate": (-6.425911, 4233.877797728884),
+    "kitchen": (0.0, 4.0),  # completed subtasks
+    "flow-ring": (-165.22, 24.42),
+    "flow-merge": (118.67993, 330.03179),
+    "minigrid-fourrooms": (0.01442, 2.89685),
+    "bullet-halfcheetah": (-1275.766996, 2381.6725),
+    "bullet-hopper": (20.058972, 1441.8059623430963),
+    "bullet-ant": (373.705955, 2650.495),
+    "bullet-walker2d": (16.523877, 1623.6476303317536),
+}
+"""Scores shared by every dataset of a domain, however it was recorded."""
+
+EXACT: dict[str, tuple[float, float]] = {
+    "maze2d-open-v0": (0.01, 20.66),
+    "maze2d-umaze-v1": (23.85, 161.86),
+    "maze2d-medium-v1": (13.13, 277.39),
+    "maze2d-large-v1": (6.7, 273.99),
+    "maze2d-open-dense-v0": (11.17817, 27.166538620695782),
+    "maze2d-umaze-dense-v1": (68.537689, 193.66285642381482),
+    "maze2d-medium-dense-v1": (44.264742, 297.4552547777125),
+    "maze2d-large-dense-v1": (30.569041, 303.4857382709002),
+    "bullet-maze2d-open-v0": (8.75, 64.15),
+    "bullet-maze2d-umaze-v0": (32.46, 153.99),
+    "bullet-maze2d-medium-v0": (14.87, 238.05),
+    "bullet-maze2d-large-v0": (1.82, 285.92),
+    "carla-lane-v0": (-0.8503839912088142, 1023.5784385429523),
+    "carla-town-v0": (-114.81579500772153, 2440.1772022247314),
+}
+"""Scores of single D4RL ids."""
+
+RECORDINGS = re.compile(
+    r"-(random(-expert)?|medium(-replay|-expert)?|expert|full-replay|human|cloned|complete|partial|mixed|controller"
+    r"|(umaze|medium|large)(-diverse|-play)?)?(-v\d+)?$"
+)
+"""What follows the domain in a D4RL id."""
+
+
+def reference(name: str) -> tuple[float, float] | None:
+    """Random and expert return `(low, high)` for a D4RL id, a Minari id or a bare domain; None if unknown."""
+    if name in EXACT:
+        return EXACT[name]
+    *folders, leaf = name.split("/")
+    for part in reversed(folders):
+        if part in DOMAINS:
+            return DOMAINS[part]
+    if folders:
+        return None
+    return DOMAINS.get(leaf) or DOMAINS.get(RECORDINGS.sub("", leaf, count=1))
+
+
+def normalise(returns: Returns, low: float, high: float) -> Returns:
+    """`100 * (returns - low) / (high - low)`: 0 for a random policy, 100 for an expert (D4RL's score).
+
+    Raises `O2OError` unless `low < high`."""
+    if not low < high:
+        raise O2OError(f"reference scores ({low}, {high}) are not in order; give low < high")
+    return 100.0 * (returns - low) / (high - low)

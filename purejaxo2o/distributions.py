@@ -1,0 +1,83 @@
+"""The three action distributions: squashed Gaussian, clipped Gaussian, categorical.
+
+Parameters are arrays with any leading batch shape `[...]`; box actions add a last axis `A`. `log_prob` sums
+over it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o.types import Array
+
+ACTION_LIMIT = 1.0 - 1e-5
+"""Recorded actions are clipped to +-this before `atanh` (IQL's and RLPD's loaders)."""
+
+
+def normal_log_prob(x: Array, mean: Array, log_std: Array) -> Array:
+    """Elementwise Gaussian log-density."""
+    return -0.5 * jnp.square((x - mean) * jnp.exp(-log_std)) - log_std - 0.5 * jnp.log(2.0 * jnp.pi)
+
+
+def _squash_correction(u: Array) -> Array:
+    """`log(1 - tanh(u)^2)` without cancellation."""
+    return 2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u))
+
+
+class TanhNormal(NamedTuple):
+    """`a = tanh(u)`, `u ~ N(mean, exp(log_std))` (SAC, Haarnoja et al. 2018, appendix C)."""
+
+    mean: Array  # [..., A]
+    log_std: Array  # [..., A]
+
+    def mode(self) -> Array:
+        return jnp.tanh(self.mean)
+
+    def sample(self, key: Array) -> Array:
+        return self.sample_and_log_prob(key)[0]
+
+    def sample_and_log_prob(self, key: Array, samples: tuple[int, ...] = ()) -> tuple[Array, Array]:
+        """Reparameterised actions `[*samples, ..., A]` and their log-densities `[*samples, ...]`."""
+        noise = jax.random.normal(key, samples + self.mean.shape)
+        u = self.mean + jnp.exp(self.log_std) * noise
+        log_prob = normal_log_prob(u, self.mean, self.log_std) - _squash_correction(u)
+        return jnp.tanh(u), log_prob.sum(-1)
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-density of given actions, clipped into the open box first."""
+        u = jnp.arctanh(jnp.clip(action, -ACTION_LIMIT, ACTION_LIMIT))
+        return (normal_log_prob(u, self.mean, self.log_std) - _squash_correction(u)).sum(-1)
+
+
+class ClippedNormal(NamedTuple):
+    """A plain Gaussian whose samples are clipped to the box; the density is not corrected (IQL, AWAC)."""
+
+    mean: Array  # [..., A]
+    log_std: Array  # [..., A]
+
+    def mode(self) -> Array:
+        return jnp.clip(self.mean, -1.0, 1.0)
+
+    def sample(self, key: Array) -> Array:
+        noise = jax.random.normal(key, self.mean.shape)
+        return jnp.clip(self.mean + jnp.exp(self.log_std) * noise, -1.0, 1.0)
+
+    def log_prob(self, action: Array) -> Array:
+        return normal_log_prob(action, self.mean, self.log_std).sum(-1)
+
+
+class Categorical(NamedTuple):
+    """Discrete actions, int32."""
+
+    logits: Array  # [..., n]
+
+    def mode(self) -> Array:
+        return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+    def sample(self, key: Array) -> Array:
+        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+
+    def log_prob(self, action: Array) -> Array:
+        log_p = jax.nn.log_softmax(self.logits)
+        return jnp.take_along_axis(log_p, action[..., None], axis=-1)[..., 0]

@@ -1,0 +1,110 @@
+"""Adapter for brax physics: the raw environment, without brax's automatic reset and episode wrappers.
+
+These are not Gymnasium's environments of the same name (other integrator, contacts and solver): good for
+speed and for tests, not for scores that are compared with published ones.
+"""
+
+import functools
+import warnings
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o.types import Array, O2OError, Space, Step, nearest, pytree, static
+
+IDS = (
+    *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum"),
+    *("inverted_pendulum", "pusher", "reacher", "walker2d"),
+)
+"""brax's ids, except swimmer, whose fluid forces call a `clip` argument that JAX has removed."""
+BACKENDS = ("generalized", "mjx", "positional", "spring")
+
+
+class BraxState(NamedTuple):
+    """brax's own state, and the steps since the reset."""
+
+    physics: Any
+    time: Array  # [] int32
+
+
+@pytree
+class BraxEnv:
+    """A brax environment, e.g. `BraxEnv(name="brax/hopper")`, with a backend of `BACKENDS`.
+
+    Terminated is brax's `done`; truncated after `horizon` steps (each of the environment's own frame skip).
+    Actions are clipped to [-1, 1]; brax scales them to the actuators. Raises `O2OError` for an unknown name
+    or backend.
+    """
+
+    name: str = static()
+    backend: str = static(default="spring")
+    horizon: int = static(default=1000)
+
+    def __post_init__(self) -> None:
+        if self.name.removeprefix("brax/") not in IDS:
+            raise O2OError(f"unknown environment {self.name!r}; brax has {', '.join(IDS)}")
+        if self.backend not in BACKENDS:
+            raise O2OError(
+                f"{self.name}: backend={self.backend!r} is unknown; {nearest(self.backend, BACKENDS)}"
+            )
+        if self.horizon < 1:
+            raise O2OError(f"{self.name}: horizon={self.horizon}; give at least 1")
+
+    @property
+    def obs_space(self) -> Space:
+        return Space(shape=(_loaded(self.name, self.backend).obs_size,))
+
+    @property
+    def action_space(self) -> Space:
+        return Space(shape=(_loaded(self.name, self.backend).env.action_size,))
+
+    @property
+    def pooled_resets(self) -> bool:
+        return True  # a reset runs the forward kinematics of the whole body
+
+    def reset(self, key: Array) -> tuple[BraxState, Array]:
+        """`key -> (state, obs)`."""
+        physics = jax.tree.map(jnp.asarray, _loaded(self.name, self.backend).env.reset(key))
+        return BraxState(physics, jnp.zeros((), jnp.int32)), physics.obs
+
+    def step(self, state: BraxState, action: Array, key: Array) -> tuple[BraxState, Step]:
+        """One step; deterministic, `info` is empty."""
+        before = jax.tree.map(lambda x: x, state.physics)  # brax writes into its state's dictionaries
+        after = _loaded(self.name, self.backend).env.step(before, jnp.clip(action, -1.0, 1.0))
+        # brax returns some rewards and flags as Python numbers: keep one dtype, for scans
+        after = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, state.physics)
+        time = state.time + 1
+        return BraxState(after, time), Step(
+            obs=after.obs,
+            reward=after.reward,
+            terminated=after.done.astype(bool),
+            truncated=time >= self.horizon,
+            info={},
+        )
+
+
+def settings(name: str) -> dict[str, type]:
+    """Settings of `make`, the same for every brax environment."""
+    return {"backend": str, "horizon": int}
+
+
+def load(name: str, **changes: Any) -> BraxEnv:
+    """`brax/<id>`; the model is loaded at first use."""
+    return BraxEnv(name=name, **changes)
+
+
+class _Loaded(NamedTuple):
+    env: Any
+    obs_size: int
+
+
+@functools.lru_cache
+def _loaded(name: str, backend: str) -> _Loaded:
+    with warnings.catch_warnings(), jax.ensure_compile_time_eval():  # no tracers in the cache
+        warnings.filterwarnings("ignore", message="Brax System")  # its maintenance notice, at every model
+        warnings.filterwarnings("ignore", message="JAXopt is no longer maintained")
+        from brax import envs
+
+        env = envs.get_environment(name.removeprefix("brax/"), backend=backend)
+    return _Loaded(env, jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1])

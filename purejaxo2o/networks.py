@@ -1,0 +1,115 @@
+"""Every network of the library, behind flax.linen: policies, critic ensembles, value functions.
+
+Modules are static (hashable settings) and made on the spot; parameters are plain nested dictionaries that the
+agents own. Hidden blocks are Dense -> LayerNorm (optional) -> ReLU. Weights start Xavier-uniform, as in RLPD;
+IQL's and WSRL's code starts orthogonal, which needs a QR decomposition per layer: batched over an ensemble it
+deadlocks XLA's CPU runtime on two cores (jax 0.10.2), and it is slow to compile on accelerators.
+"""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from purejaxo2o.distributions import Categorical, ClippedNormal, TanhNormal
+from purejaxo2o.types import Array, Space
+
+Hidden = tuple[int, ...]
+Distribution = TanhNormal | ClippedNormal | Categorical
+
+XAVIER = nn.initializers.xavier_uniform()
+SMALL = nn.initializers.variance_scaling(1e-4, "fan_avg", "uniform")  # policy heads start near zero (gain 0.01)
+
+
+class MLP(nn.Module):
+    """`[..., in] -> [..., out]`; `out=None` returns the last hidden layer."""
+
+    hidden: Hidden
+    out: int | None = None
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for width in self.hidden:
+            x = nn.Dense(width, kernel_init=XAVIER)(x)
+            if self.layer_norm:
+                x = nn.LayerNorm()(x)
+            x = nn.relu(x)
+        if self.out is not None:
+            x = nn.Dense(self.out, kernel_init=XAVIER)(x)
+        return x
+
+
+class Actor(nn.Module):
+    """A policy head over an MLP: `obs [..., O] -> distribution`.
+
+    kind: "tanh" a squashed Gaussian; "clipped" a Gaussian around `tanh(mean)` with an uncorrected density.
+    std: "state" a function of the observation, "global" one free vector. `log_std` is clipped to
+    `log_std_range`. Discrete action spaces give a categorical, whatever `kind`.
+    """
+
+    action_space: Space
+    hidden: Hidden
+    kind: Literal["tanh", "clipped"] = "tanh"
+    std: Literal["state", "global"] = "state"
+    log_std_range: tuple[float, float] = (-20.0, 2.0)
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Distribution:
+        x = MLP(self.hidden, layer_norm=self.layer_norm)(obs)
+        if self.action_space.n is not None:
+            return Categorical(nn.Dense(self.action_space.n, kernel_init=SMALL, name="logits")(x))
+        size = self.action_space.size
+        mean = nn.Dense(size, kernel_init=SMALL, name="mean")(x)
+        if self.std == "state":
+            log_std = nn.Dense(size, kernel_init=SMALL, name="log_std")(x)
+        else:
+            log_std = jnp.broadcast_to(self.param("log_std", nn.initializers.zeros, (size,)), mean.shape)
+        log_std = jnp.clip(log_std, *self.log_std_range)
+        if self.kind == "tanh":
+            return TanhNormal(mean, log_std)
+        return ClippedNormal(jnp.tanh(mean), log_std)
+
+
+class Critic(nn.Module):
+    """`Q(s, a)`: `[..., O], [..., A] -> [...]` for boxes; for discrete actions the value of the given one."""
+
+    action_space: Space
+    hidden: Hidden
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, obs: Array, action: Array) -> Array:
+        if self.action_space.n is not None:
+            q = MLP(self.hidden, self.action_space.n, self.layer_norm)(obs)
+            return jnp.take_along_axis(q, action[..., None], axis=-1)[..., 0]
+        return MLP(self.hidden, 1, self.layer_norm)(jnp.concatenate([obs, action], axis=-1))[..., 0]
+
+
+def ensemble(action_space: Space, hidden: Hidden, members: int, layer_norm: bool = False) -> nn.Module:
+    """`members` independent critics, mapped over their parameters: `(obs, action) -> [members, ...]`.
+
+    The leading axis of every parameter leaf is the member; evaluating a subset of members is calling
+    the module made for that many with gathered parameters."""
+    mapped = nn.vmap(
+        Critic, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=members
+    )
+    return mapped(action_space, hidden, layer_norm)
+
+
+class Value(nn.Module):
+    """`V(s)`: `[..., O] -> [...]`."""
+
+    hidden: Hidden
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Array:
+        return MLP(self.hidden, 1)(obs)[..., 0]
+
+
+def action_space_of(actor: dict[str, Any]) -> Space:
+    """The action space that a policy's parameters were made for (agents keep no copy of it)."""
+    if "logits" in actor:
+        return Space(n=actor["logits"]["kernel"].shape[-1], dtype="int32")
+    return Space(shape=(actor["mean"]["kernel"].shape[-1],))

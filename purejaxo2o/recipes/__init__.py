@@ -1,0 +1,45 @@
+"""Methods by name, one paper a file. A builder takes a task and a scale and returns a `Recipe`.
+
+`scale="paper"` is the published protocol of the task's domain; `scale="small"` the same method with small
+networks and budgets that a laptop runs in a minute or two (each docstring says what was cut).
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from purejaxo2o.phases import Recipe
+from purejaxo2o.recipes import bc, cal_ql, cql, iql, naive, rlpd, sac, wsrl
+from purejaxo2o.tasks import Task
+from purejaxo2o.types import O2OError, nearest
+
+Scale = Literal["small", "paper"]
+
+RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
+    "bc": bc.build,
+    "sac": sac.build,
+    "iql": iql.build,
+    "cql": cql.build,
+    "cal_ql": cal_ql.build,
+    "rlpd": rlpd.build,
+    "wsrl": wsrl.build,
+    "naive": naive.build,
+}
+
+
+def recipe(name: str, task: Task, scale: Scale = "paper") -> Recipe:
+    """The recipe called `name` with its defaults for the task's domain."""
+    if name not in RECIPES:
+        raise O2OError(f"unknown recipe {name!r}; {nearest(name, RECIPES)}")
+    if scale not in ("small", "paper"):
+        raise O2OError(f"unknown scale {scale!r}; use 'small' or 'paper'")
+    return RECIPES[name](task, scale)
+
+
+def names() -> tuple[str, ...]:
+    """Every recipe that `recipe` knows."""
+    return tuple(RECIPES)
+
+
+def summary(name: str) -> str:
+    """The first line of the recipe's file."""
+    return (__import__(RECIPES[name].__module__, fromlist=["x"]).__doc__ or "").strip().splitlines()[0]

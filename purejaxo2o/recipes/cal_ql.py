@@ -1,0 +1,28 @@
+"""Cal-QL: calibrated offline values, then fine-tuning with the same loss (Nakamoto et al. 2023; sheet 4).
+
+Phases: offline; one episode's worth of steps without updates, because only finished episodes have a
+return-to-go; online with half dataset and half replay rows in every minibatch, one update per step, the bound
+still on, returns-to-go back-filled as episodes end. Nothing is reset.
+
+Defaults as `recipes/cql.py`. Deviation: the authors collect one whole episode and then make as many updates;
+here they alternate step by step, the ratio is the same. Small: as there.
+"""
+
+from purejaxo2o.agents import CalQL
+from purejaxo2o.phases import Recipe, warmup
+from purejaxo2o.recipes import budget, cql
+from purejaxo2o.recipes.rewards import CONSERVATIVE
+from purejaxo2o.tasks import Task
+
+
+def build(task: Task, scale: str) -> Recipe:
+    offline, online = cql.phases(task.domain, scale)
+    reward_scale, reward_bias = CONSERVATIVE.get(task.domain, (1.0, 0.0))
+    return Recipe(
+        name="cal_ql",
+        agent=CalQL(**cql.agent_settings(task.domain, scale)),
+        phases=(offline, warmup(task.env.horizon), online),
+        reward_scale=reward_scale,
+        reward_bias=reward_bias,
+        eval_episodes=budget.EVAL_EPISODES if scale == "small" else 20,
+    )

@@ -1,0 +1,78 @@
+"""CQL: offline, then fine-tuning with the same conservative loss (Kumar et al. 2020; sheet 5).
+
+Phases: offline; online with half dataset and half replay rows in every minibatch, one update per step. The
+penalty stays on; nothing is reset. The known weakness: values sit below true returns after pre-training and
+must first be unlearned (compare `cal_ql`).
+
+Defaults (Cal-QL's code with its calibration off): critics' rate 3e-4, policy and temperature 1e-4, batch 256,
+K = 10, no entropy in the backup; mazes 10 r - 5, 4 x 256 critics, 2 x 256 policy, weight 5 with the Lagrange
+multiplier at gap 0.8, best of 10 next actions in the target; locomotion weight 5, 2 x 256. Deviations: the
+gradient steps of one update are taken one after another (critics, policy, temperature); the temperature starts
+at 1. Small: 64 x 64, batch 128, K = 4, shorter.
+"""
+
+from typing import Any
+
+from purejaxo2o.agents import CQL
+from purejaxo2o.phases import Phase, Recipe, offline, online
+from purejaxo2o.recipes import budget
+from purejaxo2o.recipes.rewards import CONSERVATIVE
+from purejaxo2o.tasks import Task
+
+DOMAINS: dict[str, dict[str, Any]] = {
+    "maze": {
+        "hidden": (256,) * 4,
+        "lagrange": True,
+        "target_gap": 0.8,
+        "target_samples": 10,
+    },
+    "adroit": {"hidden": (512,) * 3, "actor_hidden": (512,) * 2, "cql_weight": 1.0, "target_samples": 10},
+    "kitchen": {"hidden": (512,) * 3, "actor_hidden": (512,) * 3, "importance_sampling": False},
+    "locomotion": {},
+}
+OFFLINE_STEPS = {"adroit": 20_000, "kitchen": 250_000, "locomotion": 250_000}
+
+
+def agent_settings(domain: str, scale: str) -> dict[str, Any]:
+    """Settings that CQL and Cal-QL share in a domain."""
+    known = DOMAINS["maze"] if domain in ("maze", "toy") else DOMAINS.get(domain, {})
+    settings: dict[str, Any] = {
+        "learning_rate": 3e-4,
+        "actor_learning_rate": 1e-4,
+        "temperature_learning_rate": 1e-4,
+        "backup_entropy": False,
+        "temperature_form": "linear",
+        **known,
+    }
+    if scale == "small":
+        small = {"hidden": budget.HIDDEN, "actor_hidden": budget.HIDDEN, "cql_actions": 4}
+        samples = {"target_samples": min(4, settings.get("target_samples", 1))}
+        # A tenth of the published budget per network weight: the published policy rate would hardly move it.
+        settings |= small | samples | {"actor_learning_rate": 3e-4, "temperature_learning_rate": 3e-4}
+    return settings
+
+
+def phases(domain: str, scale: str) -> tuple[Phase, Phase]:
+    """Offline, then half and half."""
+    if scale == "small":
+        size = {"batch_size": budget.BATCH}
+        return (
+            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **size),
+            online(budget.ONLINE, mix="fraction", segments=budget.ONLINE_SEGMENTS, **size),
+        )
+    return (
+        offline(OFFLINE_STEPS.get(domain, 1_000_000), segments=20),
+        online(1_000_000, mix="fraction", segments=50),
+    )
+
+
+def build(task: Task, scale: str) -> Recipe:
+    reward_scale, reward_bias = CONSERVATIVE.get(task.domain, (1.0, 0.0))
+    return Recipe(
+        name="cql",
+        agent=CQL(**agent_settings(task.domain, scale)),
+        phases=phases(task.domain, scale),
+        reward_scale=reward_scale,
+        reward_bias=reward_bias,
+        eval_episodes=budget.EVAL_EPISODES if scale == "small" else 20,
+    )

@@ -1,0 +1,48 @@
+"""IQL: offline, then fine-tuning with the same loss (Kostrikov et al. 2022; sheet 6).
+
+Phases: offline; online with one update per environment step from the first step on, each row drawn from the
+union of dataset and replay store (the authors append to one buffer). Nothing is reset at the switch; actions are
+sampled.
+
+Defaults (authors' code): 2 x 256, learning rate 3e-4, batch 256; mazes expectile 0.9, temperature 10, r - 1;
+locomotion 0.7 and 3; adroit and kitchen 0.7 and 0.5. Deviations: constant learning rate offline too (their
+cosine schedule is off when fine-tuning), no dropout (adroit), no return normalisation (locomotion).
+Small: 64 x 64, batch 128, shorter.
+"""
+
+from purejaxo2o.agents import IQL
+from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.recipes import budget
+from purejaxo2o.recipes.rewards import SHIFTED
+from purejaxo2o.tasks import Task
+
+EXPECTILE_TEMPERATURE = {"maze": (0.9, 10.0), "toy": (0.9, 10.0), "adroit": (0.7, 0.5), "kitchen": (0.7, 0.5)}
+
+
+def build(task: Task, scale: str) -> Recipe:
+    expectile, temperature = EXPECTILE_TEMPERATURE.get(task.domain, (0.7, 3.0))
+    reward_scale, reward_bias = SHIFTED.get(task.domain, (1.0, 0.0))
+    agent = IQL(expectile=expectile, temperature=temperature)
+    phases = (offline(1_000_000, segments=20), online(1_000_000, mix="by_size", segments=50))
+    episodes = 100 if task.domain == "maze" else 20
+    if scale == "small":
+        agent = IQL(
+            expectile=expectile,
+            temperature=temperature,
+            hidden=budget.HIDDEN,
+            actor_hidden=budget.HIDDEN,
+        )
+        size = {"batch_size": budget.BATCH}
+        phases = (
+            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **size),
+            online(budget.ONLINE, mix="by_size", segments=budget.ONLINE_SEGMENTS, **size),
+        )
+        episodes = budget.EVAL_EPISODES
+    return Recipe(
+        name="iql",
+        agent=agent,
+        phases=phases,
+        reward_scale=reward_scale,
+        reward_bias=reward_bias,
+        eval_episodes=episodes,
+    )

@@ -1,0 +1,63 @@
+"""RLPD: no pre-training; half of every minibatch is offline data (Ball et al. 2023, arXiv 2302.02948; sheet 2).
+
+Phases: uniformly random actions without updates; then 20 critic minibatches per environment step, each with
+exactly half dataset and half replay rows, and one policy step on the last of them.
+
+Defaults (authors' code): 10 critics with LayerNorm, the policy maximises their mean, target entropy -A/2,
+learning rate 3e-4, 5000 random steps; locomotion 2 x 256, entropy in the backup, 2 of 10 in the target;
+mazes 3 x 256, no entropy in the backup, 1 of 10, r - 1; adroit 3 x 256, no entropy, 2 of 10, raw rewards.
+Small: 64 x 64, 5 critics, 4 minibatches of 128 a step, shorter.
+"""
+
+from typing import Any
+
+from purejaxo2o.agents import SAC
+from purejaxo2o.phases import Recipe, online, warmup
+from purejaxo2o.recipes import budget
+from purejaxo2o.recipes.rewards import SHIFTED
+from purejaxo2o.tasks import Task
+
+SPARSE: dict[str, Any] = {"hidden": (256,) * 3, "actor_hidden": (256,) * 3, "backup_entropy": False}
+DOMAINS: dict[str, dict[str, Any]] = {
+    "maze": SPARSE | {"target_critics": 1},
+    "toy": SPARSE | {"target_critics": 1},
+    "adroit": SPARSE,
+}
+ONLINE_STEPS = {"maze": 300_000, "adroit": 1_000_000}
+
+
+def build(task: Task, scale: str) -> Recipe:
+    reward_scale, reward_bias = SHIFTED.get(task.domain, (1.0, 0.0))
+    settings: dict[str, Any] = {
+        "critics": 10,
+        "target_critics": 2,
+        "actor_reduction": "mean",
+        "target_entropy_scale": 0.5,
+        "layer_norm": True,
+        **DOMAINS.get(task.domain, {}),
+    }
+    if scale == "small":
+        settings |= {"critics": 5, "hidden": budget.HIDDEN, "actor_hidden": budget.HIDDEN}
+        phases = (
+            warmup(budget.WARMUP, act="random"),
+            online(
+                budget.ONLINE,
+                mix="fraction",
+                offline_fraction=0.5,
+                updates=4,
+                batch_size=budget.BATCH,
+                segments=budget.ONLINE_SEGMENTS,
+            ),
+        )
+    else:
+        steps = ONLINE_STEPS.get(task.domain, 250_000)
+        mixed = online(steps, mix="fraction", offline_fraction=0.5, updates=20, segments=50)
+        phases = (warmup(5_000, act="random"), mixed)
+    return Recipe(
+        name="rlpd",
+        agent=SAC(**settings),
+        phases=phases,
+        reward_scale=reward_scale,
+        reward_bias=reward_bias,
+        eval_episodes=budget.EVAL_EPISODES if scale == "small" else 20,
+    )

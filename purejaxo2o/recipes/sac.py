@@ -1,0 +1,37 @@
+"""SAC from scratch: no offline data at all (Haarnoja et al. 2018; sheet 3). The baseline of every comparison.
+
+Phases: uniformly random actions without updates, then one update per environment step.
+
+Defaults: 2 critics, learning rate 3e-4, batch 256, 2 x 256, target entropy -A, entropy in the backup; rewards as
+the domain's offline methods see them (10 r - 5 in mazes), so that curves are comparable.
+Small: 64 x 64, batch 128, shorter phases.
+"""
+
+from purejaxo2o.agents import SAC
+from purejaxo2o.phases import Recipe, online, warmup
+from purejaxo2o.recipes import budget
+from purejaxo2o.recipes.rewards import CONSERVATIVE
+from purejaxo2o.tasks import Task
+
+
+def build(task: Task, scale: str) -> Recipe:
+    reward_scale, reward_bias = CONSERVATIVE.get(task.domain, (1.0, 0.0))
+    if scale == "small":
+        agent = SAC(hidden=budget.HIDDEN, actor_hidden=budget.HIDDEN)
+        phases = (
+            warmup(budget.WARMUP, act="random"),
+            online(budget.ONLINE, mix="online", batch_size=budget.BATCH, segments=budget.ONLINE_SEGMENTS),
+        )
+        episodes = budget.EVAL_EPISODES
+    else:
+        agent = SAC()
+        phases = (warmup(5_000, act="random"), online(500_000, mix="online", segments=50))
+        episodes = 20
+    return Recipe(
+        name="sac",
+        agent=agent,
+        phases=phases,
+        reward_scale=reward_scale,
+        reward_bias=reward_bias,
+        eval_episodes=episodes,
+    )

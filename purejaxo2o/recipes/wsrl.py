@@ -1,0 +1,78 @@
+"""WSRL: pre-train conservatively, warm up with the frozen policy, then drop the offline data (sheet 1).
+
+Zhou et al. 2024, "Efficient Online RL Fine-Tuning Need Not Retain Offline Data", arXiv 2412.07762.
+
+Phases: offline Cal-QL (CQL in locomotion) with the online phase's ensemble; 5000 steps in which the pre-trained
+policy, sampled and unchanged, fills an empty store; online SAC on replay rows alone, 4 critic minibatches of 256
+and one policy and temperature step on all 1024 rows per environment step. At the switch the conservative penalty
+goes (`conservative=False`: exactly SAC; the Lagrange multiplier rests); parameters, targets, temperature and all
+Adam moments are carried over; nothing is reset.
+
+Defaults (authors' code): 10 critics, 2 drawn with replacement in the target and in the penalty, LayerNorm in
+critics and policy, softplus temperature measured at next states, no entropy in the backup, discount 0.99, critics
+3e-4, policy and temperature 1e-4; networks, weights and rewards by domain as in `recipes/cql.py`; with the
+Lagrange multiplier on, the fixed weight is 1. In mazes the target takes the best of 10 next actions, offline and
+online, and the policy has one free log-std vector. Deviations: their std is clipped to [1e-5, 10], here log-std to
+[-20, 2]. Small: 64 x 64, 5 critics, K = 4, batch 128, shorter; the warm-up keeps its share of two episodes.
+"""
+
+from typing import Any
+
+from purejaxo2o.agents import CQL, CalQL
+from purejaxo2o.phases import Phase, Recipe, offline, online, warmup
+from purejaxo2o.recipes import budget, cql
+from purejaxo2o.recipes.rewards import CONSERVATIVE
+from purejaxo2o.tasks import Task
+
+PLAIN_SAC = (("conservative", False),)
+"""What the hand-over changes in the agent."""
+
+
+def agent(domain: str, scale: str) -> CQL:
+    """The pre-training agent; with `conservative=False` the online one."""
+    settings: dict[str, Any] = cql.agent_settings(domain, scale) | {
+        "critics": 5 if scale == "small" else 10,
+        "subset_with_replacement": True,
+        "penalty_critics": 2,
+        "layer_norm": True,
+        "actor_layer_norm": True,
+        "temperature_form": "softplus",
+        "temperature_on": "next_obs",
+        "actor_batch": "all",
+    }
+    if settings.get("lagrange"):
+        settings["cql_weight"] = 1.0
+    if domain in ("maze", "toy"):
+        settings["std"] = "global"
+    return (CQL if domain == "locomotion" else CalQL)(**settings)
+
+
+def phases(domain: str, scale: str) -> tuple[Phase, Phase, Phase]:
+    """Offline; warm-up; online without offline data."""
+    if scale == "small":
+        size = {"batch_size": budget.BATCH}
+        segments = budget.ONLINE_SEGMENTS
+        return (
+            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **size),
+            warmup(budget.WARMUP),
+            online(
+                budget.ONLINE, mix="online", updates=4, segments=segments, override_static=PLAIN_SAC, **size
+            ),
+        )
+    return (
+        offline(cql.OFFLINE_STEPS.get(domain, 1_000_000), segments=20),
+        warmup(5_000),
+        online(500_000, mix="online", updates=4, segments=50, override_static=PLAIN_SAC),
+    )
+
+
+def build(task: Task, scale: str) -> Recipe:
+    reward_scale, reward_bias = CONSERVATIVE.get(task.domain, (1.0, 0.0))
+    return Recipe(
+        name="wsrl",
+        agent=agent(task.domain, scale),
+        phases=phases(task.domain, scale),
+        reward_scale=reward_scale,
+        reward_bias=reward_bias,
+        eval_episodes=budget.EVAL_EPISODES if scale == "small" else 20,
+    )

@@ -1,0 +1,138 @@
+"""Rows of transitions: a dataset is a full store, a replay buffer an empty one.
+
+Time-major `[T, E, ...]`: `T` rows of `E` parallel environments (`E = 1` for datasets). A ring: once full, the
+oldest row is overwritten. `size` and `head` count rows and depend on nothing but the number of `add`s, so they
+stay unbatched under `vmap` and a write is a `dynamic_update_slice` in place.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o.types import Array, Number, Transition, pytree
+
+
+@pytree
+class Store:
+    """`data` leaves are `[T, E, ...]`; `size` valid rows, the next row goes to `head` (both int32 scalars)."""
+
+    data: Transition
+    size: Array
+    head: Array
+
+    @property
+    def rows(self) -> int:
+        """Capacity `T`."""
+        return self.data.reward.shape[0]
+
+    @property
+    def envs(self) -> int:
+        """Parallel environments `E`."""
+        return self.data.reward.shape[1]
+
+
+def from_transitions(data: Transition) -> Store:
+    """A full store from flat transitions `[N, ...]` in time order (the last row must end its trajectory)."""
+    n = data.reward.shape[0]
+    data = jax.tree.map(lambda x: x[:, None], data)
+    return Store(data=data, size=jnp.int32(n), head=jnp.int32(0))
+
+
+def empty(example: Transition, *, rows: int, envs: int) -> Store:
+    """A store of capacity `rows * envs` for transitions like `example` (one step, no leading axes)."""
+    data = jax.tree.map(lambda x: jnp.zeros((rows, envs, *x.shape), x.dtype), example)
+    return Store(data=data, size=jnp.int32(0), head=jnp.int32(0))
+
+
+def add(store: Store, step: Transition) -> Store:
+    """Append one row `[E, ...]`."""
+
+    def write(buffer: Array, row: Array) -> Array:
+        return jax.lax.dynamic_update_index_in_dim(buffer, row.astype(buffer.dtype), store.head, axis=0)
+
+    return Store(
+        data=jax.tree.map(write, store.data, step),
+        size=jnp.minimum(store.size + 1, store.rows),
+        head=(store.head + 1) % store.rows,
+    )
+
+
+def recent(store: Store, length: int) -> Array:
+    """Indices `[length]` of the newest rows, newest first; entries past `size` point at unwritten rows."""
+    return (store.head - 1 - jnp.arange(length)) % store.rows
+
+
+def sample(store: Store, key: Array, shape: tuple[int, ...], *, pending: Array | None = None) -> Transition:
+    """Rows drawn uniformly with replacement: leaves `[*shape, ...]`.
+
+    `pending` (`[E]` int32) excludes the newest `pending[e]` rows of environment `e`, those of an unfinished
+    episode. Sampling an empty store returns its unwritten rows: phases must collect first.
+    """
+    key_row, key_env = jax.random.split(key)
+    if pending is None:
+        row = jax.random.randint(key_row, shape, 0, jnp.maximum(store.size, 1))
+        env = jax.random.randint(key_env, shape, 0, store.envs) if store.envs > 1 else jnp.zeros_like(row)
+    else:
+        ready = store.size - jnp.minimum(pending, store.size)  # [E] finished rows, the oldest ones
+        ends = jnp.cumsum(ready)
+        flat = jax.random.randint(key_row, shape, 0, jnp.maximum(ends[-1], 1))
+        env = jnp.clip(jnp.searchsorted(ends, flat, side="right"), 0, store.envs - 1)
+        row = flat - (ends - ready)[env]
+    index = (store.head - store.size + row) % store.rows  # row counts from the oldest
+    return jax.tree.map(lambda x: x[index, env], store.data)
+
+
+def mix(offline: Transition, online: Transition) -> Transition:
+    """Join two samples along the batch axis: `[U, B1, ...]` and `[U, B2, ...]` to `[U, B1 + B2, ...]`.
+
+    Every one of the `U` minibatches thus holds exactly `B1` offline rows (RLPD's symmetric sampling)."""
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), offline, online)
+
+
+def mix_rows(offline: Transition, online: Transition, key: Array, ratio: Number) -> Transition:
+    """Choose each row of two equally shaped samples: the offline one with probability `ratio` (traced)."""
+    take = jax.random.bernoulli(key, ratio, offline.reward.shape)
+
+    def select(a: Array, b: Array) -> Array:
+        return jnp.where(take.reshape(take.shape + (1,) * (a.ndim - take.ndim)), a, b)
+
+    return jax.tree.map(select, offline, online)
+
+
+def sample_chunks(store: Store, key: Array, shape: tuple[int, ...], length: int) -> tuple[Transition, Array]:
+    """`length` consecutive steps from uniformly drawn starts.
+
+    Returns leaves `[*shape, length, ...]` and `valid` `[*shape, length]`: False for the steps after the end of
+    the trajectory in which the chunk starts, and after the newest row of the store.
+    """
+    key_row, key_env = jax.random.split(key)
+    start = jax.random.randint(key_row, shape, 0, jnp.maximum(store.size, 1))
+    env = jax.random.randint(key_env, shape, 0, store.envs)
+    row = start[..., None] + jnp.arange(length)
+    index = (store.head - store.size + row) % store.rows
+    chunk = jax.tree.map(lambda x: x[index, env[..., None]], store.data)
+    before_end = jnp.cumsum(chunk.last, axis=-1) - chunk.last == 0
+    return chunk, before_end & (row < store.size)
+
+
+def flat(store: Store) -> Transition:
+    """All valid rows of a full store as `[T * E, ...]`, environment by environment in time order.
+
+    Only for stores known to be full or never wrapped, outside of `jit`-ed hot paths (it copies)."""
+    order = (store.head - store.size + jnp.arange(store.rows)) % store.rows
+
+    def unroll(x: Array) -> Array:
+        return jnp.swapaxes(x[order], 0, 1).reshape(-1, *x.shape[2:])
+
+    return jax.tree.map(unroll, store.data)
+
+
+def with_extras(store: Store, extras: dict[str, Array]) -> Store:
+    """The same rows with other `extras`; the other arrays are shared, not copied."""
+    return Store(data=store.data._replace(extras=extras), size=store.size, head=store.head)
+
+
+def nbytes(tree: Any) -> int:
+    """Bytes held by the arrays of a pytree."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree) if hasattr(x, "dtype"))

@@ -1,0 +1,85 @@
+"""What is to be learned: environments, dataset, score reference. `task(name)` looks one up."""
+
+from collections.abc import Callable
+from typing import Any
+
+from purejaxo2o import envs
+from purejaxo2o.envs.base import Env
+from purejaxo2o.types import Array, Number, O2OError, nearest, pytree, static
+
+
+@pytree
+class Task:
+    """env: trained in; eval_env: evaluated in (the same, unless a sim-to-real gap is the point).
+
+    dataset: id of the offline data (None: the task has none of its own).
+    score_low, score_high: returns that score 0 and 100.
+    domain: which of a recipe's defaults apply ("maze", "locomotion", "classic", "toy").
+    fail_reward: the environment's reward of a step without success, for tasks whose only other reward marks
+        success; None where rewards are dense. Cal-QL's return-to-go needs it.
+    """
+
+    name: str = static()
+    env: Env
+    eval_env: Env
+    dataset: str | None = static(default=None)
+    score_low: Number = 0.0
+    score_high: Number = 1.0
+    domain: str = static(default="classic")
+    fail_reward: Number | None = None
+
+    def score(self, returns: Array) -> Array:
+        """Normalised score, 0 to 100 (and beyond): `100 (G - low) / (high - low)`."""
+        return 100.0 * (returns - self.score_low) / (self.score_high - self.score_low)
+
+
+def make(name: str, env: Env, **settings: Any) -> Task:
+    """A task that is evaluated where it is trained."""
+    return Task(name=name, env=env, eval_env=env, **settings)
+
+
+def _pointmaze(size: str, dataset: str) -> Callable[[str], Task]:
+    """Episodic and sparse, as AntMaze in the papers: reward 1 ends the episode, the score is the success rate."""
+
+    def build(name: str) -> Task:
+        env = envs.make(f"maze/PointMaze_{size}-v3", continuing_task=False)
+        return make(name, env, dataset=dataset, domain="maze", fail_reward=0.0)
+
+    return build
+
+
+def _classic(env_id: str, low: float, high: float, domain: str = "classic") -> Callable[[str], Task]:
+    def build(name: str) -> Task:
+        return make(name, envs.make(env_id), score_low=low, score_high=high, domain=domain)
+
+    return build
+
+
+def _mazes() -> dict[str, Callable[[str], Task]]:
+    found = {}
+    for size in ("UMaze", "Medium", "Large"):
+        name = f"pointmaze-{size.lower()}"
+        found[name] = _pointmaze(size, f"purejaxo2o/{name}/mixed-v0")
+        found[f"{name}-waypoint"] = _pointmaze(size, f"purejaxo2o/{name}/waypoint-v0")
+    return found
+
+
+TASKS: dict[str, Callable[[str], Task]] = {
+    **_mazes(),
+    # Low: uniformly random actions; high: the reward threshold or a well-trained agent.
+    "pendulum": _classic("gymnax/Pendulum-v1", -1200.0, -150.0),
+    "cartpole": _classic("gymnax/CartPole-v1", 20.0, 500.0),
+    "reach": _classic("toy/reach", 0.0, 1.0, domain="toy"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every task that `task` knows."""
+    return tuple(TASKS)
+
+
+def task(name: str) -> Task:
+    """The task called `name`. Raises `O2OError` with the nearest known name."""
+    if name not in TASKS:
+        raise O2OError(f"unknown task {name!r}; {nearest(name, TASKS)}")
+    return TASKS[name](name)

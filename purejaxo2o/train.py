@@ -1,0 +1,240 @@
+"""A whole run: offline, hand-over, online and evaluation as one pure function.
+
+`train` composes `init`, `enter` and `segment`; the host driver (`fit.py`) calls the same three. Nothing here
+touches the host, and no random number depends on anything but the root key, the stream and a counter.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o import rollout, store
+from purejaxo2o.envs.base import spaces
+from purejaxo2o.evaluate import evaluate
+from purejaxo2o.phases import Phase, Recipe
+from purejaxo2o.prepare import check, online_needs, prepare
+from purejaxo2o.result import Record, Result, assemble
+from purejaxo2o.rollout import Episodes
+from purejaxo2o.store import Store
+from purejaxo2o.tasks import Task
+from purejaxo2o.types import Array, Metrics, Transition, pytree, transition_example, tree_finite
+
+# Streams of random numbers, folded into the root key together with a counter of their own.
+INIT, ENTER, ITERATE, STARTS, EVALUATE = range(5)
+
+
+@pytree
+class Run:
+    """Everything that changes while training. The four counters (and the store's) are the same for all seeds
+    and stay unbatched; `env`, `obs`, `episodes` and `store` are None in a run that never acts."""
+
+    key: Array  # root, never changes
+    agent: Any
+    env: Any  # [E, ...] environment states
+    obs: Any  # [E, ...] observations to act on
+    episodes: Episodes | None
+    store: Store | None
+    iteration: Array  # int32
+    env_steps: Array  # int32
+    grad_steps: Array  # int32: minibatches consumed
+    segment: Array  # int32
+
+
+def stream(key: Array, kind: int, counter: Array | int) -> Array:
+    """The key of one use: `fold_in` of stream and counter."""
+    return jax.random.fold_in(jax.random.fold_in(key, kind), counter)
+
+
+def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) -> Result:
+    """Run all phases of `recipe` on `task`. Pure; `jit` it, `vmap` it over keys or any numeric setting.
+
+    dataset: unbatched rows shared by every seed (`o2o.dataset(task)`); None for recipes that need none.
+    Raises `O2OError` while tracing for whatever does not fit together.
+    """
+    check(recipe, task, dataset)
+    dataset = prepare(recipe, task, dataset)
+    run = init(key, recipe, task)
+    parts = [jax.tree.map(lambda x: x[None], first_record(run, recipe, task))]
+    for index, phase in enumerate(recipe.phases):
+        run = enter(run, recipe, phase=index)
+
+        def body(run: Run, _: None, index: int = index) -> tuple[Run, Record]:
+            return segment(run, recipe, task, dataset, phase=index)
+
+        run, records = jax.lax.scan(body, run, length=phase.segments)
+        parts.append(records)
+    return assemble(run, recipe, task, parts)
+
+
+def init(key: Array, recipe: Recipe, task: Task) -> Run:
+    """Fresh agent, environments and an empty store."""
+    key_agent, key_env = jax.random.split(stream(key, INIT, 0))
+    agent = recipe.agent.init(key_agent, spaces(task.env))
+    zero = jnp.int32(0)
+    env = obs = episodes = replay = None
+    if recipe.capacity:
+        env, obs = rollout.reset(task.env, key_env, recipe.num_envs)
+        episodes = rollout.begin(recipe.num_envs)
+        example = transition_example(spaces(task.env), online_needs(recipe))
+        replay = store.empty(example, rows=recipe.capacity, envs=recipe.num_envs)
+    return Run(
+        key=key,
+        agent=agent,
+        env=env,
+        obs=obs,
+        episodes=episodes,
+        store=replay,
+        iteration=zero,
+        env_steps=zero,
+        grad_steps=zero,
+        segment=zero,
+    )
+
+
+def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
+    """The boundary before phase `phase`: the agent's `enter`, and clearing the store if the phase says so."""
+    spec = recipe.phases[phase]
+    agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), spec)
+    replay = run.store
+    if spec.store == "clear" and replay is not None:
+        replay = Store(data=replay.data, size=jnp.int32(0), head=jnp.int32(0))
+    return replace(run, agent=agent, store=replay)
+
+
+def segment(
+    run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int
+) -> tuple[Run, Record]:
+    """One equal part of a phase, then an evaluation. The unit of compilation, logging, saving and resuming."""
+    spec = recipe.phases[phase]
+    agent = recipe.agent_in(spec)
+    # Keyed by the phase, not the segment: evaluating more often must not change what is trained on.
+    starts = rollout.pool(task.env, stream(run.key, STARTS, phase)) if spec.acts else None
+
+    def iterate(run: Run) -> tuple[Run, Metrics]:
+        keys = jax.random.split(stream(run.key, ITERATE, run.iteration), 4)
+        metrics: Metrics = {}
+        if spec.acts:
+            run, metrics = collect(run, recipe, task, spec, keys[:2], starts)
+        if spec.updates:
+            batches = sample(run, recipe, spec, dataset, keys[2])
+            state, losses = agent.update(run.agent, batches, keys[3])
+            run = replace(run, agent=state, grad_steps=run.grad_steps + spec.updates)
+            metrics = metrics | losses
+        return replace(run, iteration=run.iteration + 1), metrics
+
+    def body(carry: tuple[Run, Metrics], _: None) -> tuple[tuple[Run, Metrics], None]:
+        run, metrics = iterate(carry[0])
+        return (run, jax.tree.map(jnp.add, carry[1], metrics)), None
+
+    shapes = jax.eval_shape(iterate, run)[1]
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    count = spec.iterations(recipe.num_envs)
+    (run, sums), _ = jax.lax.scan(body, (run, zeros), length=count)
+    run = replace(run, segment=run.segment + 1)
+    return run, _record(run, recipe, task, spec, _averages(sums, count))
+
+
+def collect(
+    run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, starts: Any
+) -> tuple[Run, Metrics]:
+    """Act once in every environment and record the row. Metrics: sums over ended episodes."""
+    assert run.store is not None
+    assert run.episodes is not None
+    agent = recipe.agent_in(spec)
+    if spec.act == "random":
+        action = rollout.random_action(task.env.action_space, keys[0], recipe.num_envs)
+    else:
+        action = agent.act(run.agent, run.obs, keys[0], explore=True)
+    env, obs, row, _ = rollout.step(task.env, run.env, run.obs, action, keys[1], starts)
+    extras = online_needs(recipe)
+    replay = store.add(run.store, row._replace(extras={name: jnp.zeros_like(row.reward) for name in extras}))
+    if "return_to_go" in extras:
+        replay = rollout.backfill_return_to_go(
+            replay,
+            run.episodes,
+            row,
+            horizon=task.env.horizon,
+            discount=recipe.agent.discount,
+            scale=recipe.reward_scale,
+            bias=recipe.reward_bias,
+            fail_reward=task.fail_reward,
+        )
+    ended = row.last.sum().astype(jnp.float32)
+    totals = jnp.where(row.last, run.episodes.total + row.reward, 0.0).sum()
+    run = replace(
+        run,
+        env=env,
+        obs=obs,
+        store=replay,
+        episodes=rollout.advance(run.episodes, row, task.fail_reward),
+        env_steps=run.env_steps + recipe.num_envs,
+    )
+    return run, {"train_episodes": ended, "train_return": totals}
+
+
+def sample(run: Run, recipe: Recipe, spec: Phase, dataset: Store | None, key: Array) -> Transition:
+    """The phase's minibatches, leaves `[U, B, ...]`, with the learner's rewards and the extras it needs."""
+    key_off, key_on, key_mix = jax.random.split(key, 3)
+    needs = recipe.agent_in(spec).needs
+    count = spec.batch_size
+    n_off = round(spec.offline_fraction * count) if spec.mix == "fraction" else count
+    n_on = count - n_off if spec.mix == "fraction" else count
+
+    def draw(source: Store | None, key: Array, n: int, pending: Array | None) -> Transition:
+        assert source is not None
+        batch = store.sample(source, key, (spec.updates, n), pending=pending)
+        reward = recipe.reward_scale * batch.reward + recipe.reward_bias
+        return batch._replace(reward=reward, extras={name: batch.extras[name] for name in sorted(needs)})
+
+    offline = draw(dataset, key_off, n_off, None) if spec.uses_offline else None
+    if not spec.uses_online:
+        assert offline is not None
+        return offline
+    # The returns-to-go of an unfinished episode are not known yet.
+    pending = run.episodes.length if run.episodes is not None and "return_to_go" in needs else None
+    online = draw(run.store, key_on, n_on, pending)
+    if offline is None:
+        return online
+    if spec.mix == "fraction":
+        return store.mix(offline, online)
+    ratio = spec.offline_ratio
+    if spec.mix == "by_size":
+        assert dataset is not None
+        assert run.store is not None
+        ratio = dataset.size / (dataset.size + run.store.size * run.store.envs)
+    return store.mix_rows(offline, online, key_mix, ratio)
+
+
+def first_record(run: Run, recipe: Recipe, task: Task) -> Record:
+    """The evaluation before any training."""
+    return _record(run, recipe, task, recipe.phases[0], {})
+
+
+def _record(run: Run, recipe: Recipe, task: Task, spec: Phase, metrics: Metrics) -> Record:
+    agent = recipe.agent_in(spec)
+    key = stream(run.key, EVALUATE, run.segment)
+    outcome = evaluate(
+        lambda obs, key: agent.act(run.agent, obs, key, explore=False),
+        task.eval_env,
+        key,
+        episodes=recipe.eval_episodes,
+    )
+    losses = {name: value for name, value in metrics.items() if name != "train_return"}
+    return Record(
+        returns=outcome.returns,
+        metrics=metrics,
+        env_steps=run.env_steps,
+        grad_steps=run.grad_steps,
+        finite=tree_finite((run.agent, losses)),
+    )
+
+
+def _averages(sums: Metrics, count: int) -> Metrics:
+    """Means over the iterations; the training return is a mean over ended episodes (NaN without any)."""
+    means = {name: value / count for name, value in sums.items()}
+    if "train_episodes" in sums:
+        means["train_return"] = sums["train_return"] / sums["train_episodes"]
+        means["train_episodes"] = sums["train_episodes"]
+    return means

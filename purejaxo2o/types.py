@@ -1,0 +1,149 @@
+"""The few types that every other module speaks.
+
+Settings and states are frozen dataclasses registered as JAX pytrees (`pytree`): every field is an array
+leaf (or a subtree of leaves) unless it is declared with `static`, in which case it is part of the pytree's
+structure, decides shapes and branches, and changing it compiles a new program.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+Number = float | Array
+"""A numeric setting: a Python number, or a tracer or batch of them under `jit` and `vmap`."""
+Metrics = dict[str, Array]
+"""Scalars by name, averaged over a segment."""
+
+T = TypeVar("T")
+
+
+def static(**kwargs: Any) -> Any:
+    """A dataclass field that is fixed at trace time (a size, a name, an architecture)."""
+    return dataclasses.field(metadata={"static": True}, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, dataclasses.field))
+def pytree(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen, keyword-only dataclass and a JAX pytree (see `static`)."""
+    frozen: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    fields = dataclasses.fields(frozen)
+    return jax.tree_util.register_dataclass(
+        frozen,
+        data_fields=[f.name for f in fields if not f.metadata.get("static")],
+        meta_fields=[f.name for f in fields if f.metadata.get("static")],
+    )
+
+
+class Transition(NamedTuple):
+    """One or many environment steps; every leaf has the same leading shape `[...]`.
+
+    `terminated` is True only when the environment itself ended (nothing follows, the value is zero);
+    `truncated` only when something outside cut the trajectory (a time limit, the end of a recording), after
+    which the value of `next_obs` still counts. `next_obs` is what the step produced, before any reset.
+    """
+
+    obs: Array  # [..., *obs_shape]
+    action: Array  # [..., *action_shape]; float in [-1, 1], or int32 for discrete actions
+    reward: Array  # [...] float32, as the environment gave it
+    next_obs: Array  # [..., *obs_shape]
+    terminated: Array  # [...] bool
+    truncated: Array  # [...] bool
+    extras: dict[str, Array] = {}  # noqa: RUF012  (what an agent `needs`, e.g. "return_to_go")
+
+    @property
+    def last(self) -> Array:
+        """`[...]` bool: the trajectory ends with this step, for whatever reason."""
+        return self.terminated | self.truncated
+
+
+class Step(NamedTuple):
+    """What an environment's `step` returns besides its state. Scalars, except `obs`."""
+
+    obs: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    info: dict[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """The shape of an observation or an action (hashable, hence static).
+
+    A box has `n=None`: float arrays of `shape`, actions always scaled to `[-1, 1]`. A discrete action space
+    has `n` choices and scalar int32 actions. `parts` names the pieces that a flat vector was made of, in
+    order, when the original space was a dictionary (goal environments): `(("achieved_goal", 2), ...)`.
+    """
+
+    shape: tuple[int, ...] = ()
+    n: int | None = None
+    parts: tuple[tuple[str, int], ...] = ()
+    dtype: str = "float32"
+
+    @property
+    def discrete(self) -> bool:
+        return self.n is not None
+
+    @property
+    def size(self) -> int:
+        """Number of scalars in one element (1 for a discrete action)."""
+        return int(np.prod(self.shape))
+
+    def zeros(self) -> Array:
+        """An example element."""
+        return jnp.zeros(self.shape, jnp.int32 if self.discrete else self.dtype)
+
+    def __str__(self) -> str:
+        return f"Discrete({self.n})" if self.discrete else f"Box{self.shape}"
+
+
+class Spaces(NamedTuple):
+    """The observation and the action space of an environment or a dataset."""
+
+    obs: Space
+    action: Space
+
+
+class O2OError(ValueError):
+    """Bad input, found before anything was compiled or written: one line naming thing, value and remedy."""
+
+
+def transition_example(spaces: Spaces, extras: tuple[str, ...] = ()) -> Transition:
+    """One all-zero transition without leading axes, to size stores and networks."""
+    obs, scalar, flag = spaces.obs.zeros(), jnp.zeros((), jnp.float32), jnp.zeros((), bool)
+    return Transition(obs, spaces.action.zeros(), scalar, obs, flag, flag, dict.fromkeys(extras, scalar))
+
+
+def tree_where(mask: Array, on_true: Any, on_false: Any) -> Any:
+    """`jnp.where` over two pytrees; `mask` has the leading axes of every leaf."""
+
+    def select(a: Array, b: Array) -> Array:
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            return jnp.where(mask, a, b)
+        return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b)
+
+    return jax.tree.map(select, on_true, on_false)
+
+
+def tree_finite(tree: Any) -> Array:
+    """`[]` bool: every floating-point leaf of `tree` is finite."""
+    checks = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack(checks).all() if checks else jnp.array(True)
+
+
+def nearest(name: str, names: Any) -> str:
+    """The remedy for an unknown name: ` (did you mean ...?)` or the list of what exists."""
+    import difflib
+
+    known = sorted(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+Policy = Callable[[Array, Array], Array]
+"""`act(obs, key) -> action` for one observation; pure, jittable, exportable."""

@@ -1,0 +1,300 @@
+"""One full update of every agent against the NumPy reference, in float64 and float32.
+
+States start from random parameters and random optimiser moments, so that a comparison of the moments afterwards
+is a comparison of the gradients. The reference draws nothing: `noise_of` repeats the agents' key schedule.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference as ref
+from jax.flatten_util import ravel_pytree
+
+from purejaxo2o.agents.bc import BC
+from purejaxo2o.agents.cal_ql import CalQL
+from purejaxo2o.agents.cql import CQL
+from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.sac import SAC
+from purejaxo2o.types import Space, Spaces, Transition
+
+B, OBS, ACT, CHOICES = 8, 5, 2, 3
+BOX = Spaces(Space(shape=(OBS,)), Space(shape=(ACT,)))
+DISCRETE = Spaces(Space(shape=(OBS,)), Space(n=CHOICES, dtype="int32"))
+NETS: dict[str, Any] = {"hidden": (16, 16), "actor_hidden": (16, 16)}
+RATES: dict[str, Any] = {"learning_rate": 1e-2, "discount": 0.97}
+SOFT: dict[str, Any] = (
+    NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "temperature_learning_rate": 2e-2}
+)
+FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An agent, its reference update, and the number of minibatches of one update."""
+
+    agent: Any
+    update: Callable[..., Any]
+    minibatches: int = 1
+    spaces: Spaces = BOX
+
+
+CASES = {
+    "bc_mse": Case(BC(loss="mse", actor_hidden=(16, 16), **RATES), ref.bc_update, 2),
+    "bc_nll": Case(BC(loss="nll", actor_hidden=(16, 16), **RATES), ref.bc_update, 2),
+    "bc_discrete": Case(BC(actor_hidden=(16, 16), **RATES), ref.bc_update, 2, DISCRETE),
+    "iql": Case(
+        IQL(
+            polyak=0.1,
+            expectile=0.8,
+            temperature=12.0,
+            max_weight=20.0,
+            actor_learning_rate=3e-3,
+            **NETS,
+            **RATES,
+        ),
+        ref.iql_update,
+        2,
+    ),
+    "iql_discrete": Case(IQL(polyak=0.1, **NETS, **RATES), ref.iql_update, 1, DISCRETE),
+    "sac": Case(SAC(**SOFT), ref.sac_update),
+    "sac_rlpd": Case(
+        SAC(
+            critics=4,
+            target_critics=2,
+            layer_norm=True,
+            actor_reduction="mean",
+            target_entropy_scale=0.5,
+            initial_temperature=0.3,
+            **SOFT,
+        ),
+        ref.sac_update,
+        3,
+    ),
+    "sac_wsrl": Case(
+        SAC(
+            critics=4,
+            target_critics=2,
+            subset_with_replacement=True,
+            target_samples=3,
+            backup_entropy=False,
+            temperature_form="softplus",
+            temperature_on="next_obs",
+            actor_batch="all",
+            layer_norm=True,
+            actor_layer_norm=True,
+            std="global",
+            **SOFT,
+        ),
+        ref.sac_update,
+        2,
+    ),
+    "cql": Case(CQL(temperature_form="linear", cql_temperature=0.7, **SOFT, **FEW), ref.cql_update),
+    "cql_lagrange": Case(
+        CQL(lagrange=True, target_gap=0.6, target_samples=3, penalty_critics=2, critics=4, **SOFT, **FEW),
+        ref.cql_update,
+        2,
+    ),
+    "cql_plain_samples": Case(
+        CQL(importance_sampling=False, penalty_critics=2, critics=4, **SOFT, **FEW), ref.cql_update
+    ),
+    "cal_ql": Case(CalQL(**SOFT, **FEW), ref.cal_ql_update),
+    "cal_ql_lagrange": Case(CalQL(lagrange=True, **SOFT, **FEW), ref.cal_ql_update, 2),
+}
+
+
+FLOAT32 = ("bc_nll", "iql", "sac", "sac_rlpd", "cql", "cal_ql")
+PRECISIONS = [(name, 64, 1e-8) for name in CASES] + [(name, 32, 1e-4) for name in FLOAT32]
+
+
+def update(agent: Any, state: Any, batches: Transition, key: jax.Array) -> Any:
+    return agent.update(state, batches, key)
+
+
+# Programs that run once: compiling them without optimisation halves the time of this file.
+run_update = jax.jit(update, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def batches_for(case: Case, seed: int = 0) -> Transition:
+    """Random rows `[U, B, ...]`, float64, with terminations, truncations and rows that are both."""
+    rng = np.random.default_rng(seed)
+    shape = (case.minibatches, B)
+    action: Any = rng.uniform(-0.95, 0.95, (*shape, ACT))
+    if case.spaces.action.discrete:
+        action = rng.integers(0, CHOICES, shape).astype(np.int32)
+    terminated, truncated = np.zeros((2, *shape), bool)
+    terminated[:, [0, 1]] = True
+    truncated[:, [1, 2, 3]] = True
+    obs, next_obs = rng.normal(size=(2, *shape, OBS))
+    reward, return_to_go = rng.normal(size=(2, *shape))
+    rows: Any = (obs, action, reward, next_obs, terminated, truncated, {"return_to_go": return_to_go})
+    return Transition(*rows)
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """Floating-point leaves as JAX arrays of `dtype`, the others as they are."""
+
+    def leaf(x: Any) -> Any:
+        return jnp.asarray(x, dtype) if np.issubdtype(np.asarray(x).dtype, np.floating) else jnp.asarray(x)
+
+    return jax.tree.map(leaf, tree)
+
+
+def random_state(case: Case, dtype: Any, seed: int = 1) -> Any:
+    """A state of `init`'s structure with random parameters, and moments as after a few steps."""
+    rng = np.random.default_rng(seed)
+
+    def leaf(path: Any, x: Any) -> Any:
+        name = jax.tree_util.keystr(path)
+        if jnp.issubdtype(x.dtype, jnp.integer):
+            return np.int32(3)
+        if ".nu" in name:
+            return rng.uniform(0.01, 0.1, x.shape)
+        return rng.normal(size=x.shape) * (0.1 if ".mu" in name else 0.3)
+
+    shapes = jax.eval_shape(lambda key: case.agent.init(key, case.spaces), jax.random.key(0))
+    return cast(jax.tree_util.tree_map_with_path(leaf, shapes), dtype)
+
+
+def to_reference(state: Any) -> dict[str, Any]:
+    def field(name: str) -> Any:
+        value = jax.tree.map(np.asarray, getattr(state, name))
+        return ref.Adam(int(value.count), value.mu, value.nu) if name.endswith("_opt") else value
+
+    return {f.name: field(f.name) for f in dataclasses.fields(state)}
+
+
+def subset_of(agent: Any, key: jax.Array) -> Any:
+    if agent.subset_with_replacement:
+        return np.asarray(jax.random.randint(key, (agent.target_critics,), 0, agent.critics))
+    if agent.target_critics == agent.critics:
+        return np.arange(agent.critics)
+    return np.asarray(jax.random.permutation(key, agent.critics))[: agent.target_critics]
+
+
+def penalty_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    key_random, key_current, key_next, key_members = jax.random.split(key, 4)
+    shape, n = (agent.cql_actions, B, ACT), agent.penalty_critics
+    members = jax.random.randint(key_members, (n or 1,), 0, agent.critics)
+    return {
+        "random": np.asarray(jax.random.uniform(key_random, shape, minval=-1.0, maxval=1.0)),
+        "current": np.asarray(jax.random.normal(key_current, shape)),
+        "next": np.asarray(jax.random.normal(key_next, shape)),
+        "members": np.arange(agent.critics) if n is None else np.asarray(members),
+    }
+
+
+def noise_of(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
+    """All that SAC and its descendants draw in one update with `key`."""
+    key_critic, key_actor, key_temperature = jax.random.split(key, 3)
+    steps = []
+    for k in jax.random.split(key_critic, minibatches):
+        key_target, key_subset, key_penalty = jax.random.split(k, 3)
+        target = np.asarray(jax.random.normal(key_target, (agent.target_samples, B, ACT)))
+        steps.append({"target": target, "subset": subset_of(agent, key_subset)})
+        if isinstance(agent, CQL):
+            steps[-1]["penalty"] = penalty_noise(agent, key_penalty)
+    rows = B * minibatches if agent.actor_batch == "all" else B
+    actor, temperature = (np.asarray(jax.random.normal(k, (rows, ACT))) for k in (key_actor, key_temperature))
+    return {"critic": steps, "actor": actor, "temperature": temperature}
+
+
+def assert_states_match(state: Any, expected: dict[str, Any], tolerance: float) -> None:
+    for name, tree in expected.items():
+        got = getattr(state, name)
+        if name.endswith("_opt"):
+            assert int(got.count) == tree.steps
+            got, tree = (got.mu, got.nu), (tree.mu, tree.nu)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(got):
+            want: Any = tree
+            for step in path:
+                want = want[step.idx if hasattr(step, "idx") else step.key]
+            where = f"{name}{jax.tree_util.keystr(path)}"
+            np.testing.assert_allclose(leaf, want, rtol=tolerance, atol=tolerance * 0.1, err_msg=where)
+
+
+@pytest.mark.parametrize(("name", "bits", "tolerance"), PRECISIONS)
+def test_update_matches_the_reference(name: str, bits: int, tolerance: float) -> None:
+    case = CASES[name]
+    with jax.enable_x64(bits == 64):
+        dtype = jnp.float64 if bits == 64 else jnp.float32
+        batches, state, key = batches_for(case), random_state(case, dtype), jax.random.key(7)
+        soft = isinstance(case.agent, SAC)
+        noise = (noise_of(case.agent, case.minibatches, key),) if soft else ()
+        expected, losses = case.update(case.agent, to_reference(state), batches, *noise)
+        got, metrics = run_update(case.agent, state, cast(batches, dtype), key)
+        assert all(x.dtype != jnp.float32 for x in jax.tree.leaves(got)) or bits == 32
+    assert_states_match(got, expected, tolerance)
+    for metric in losses.keys() & metrics.keys():
+        np.testing.assert_allclose(metrics[metric], losses[metric], rtol=tolerance, err_msg=metric)
+    assert {"actor_loss", "critic_loss", "value_loss"} & losses.keys() <= metrics.keys()
+
+
+@pytest.mark.parametrize("name", ["iql", "sac", "cql", "cal_ql"])
+def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
+    case = CASES[name]
+    # The penalty's next-policy source looks at `next_obs` of every row; weight 0 leaves the TD error alone.
+    agent = dataclasses.replace(case.agent, cql_weight=0.0) if isinstance(case.agent, CQL) else case.agent
+    state, batches, off = (
+        random_state(case, jnp.float32),
+        cast(batches_for(case), jnp.float32),
+        jnp.bool_(False),
+    )
+    batches = batches._replace(terminated=batches.terminated & off, truncated=batches.truncated & off)
+    elsewhere = batches.next_obs.at[:, 0].add(1.0)
+
+    def critic(**changes: Any) -> Any:
+        after = run_update(agent, state, batches._replace(**changes), jax.random.key(7))[0]
+        return ravel_pytree(after.critic)[0]
+
+    flag = batches.terminated.at[:, 0].set(True)
+    assert (critic(truncated=flag) == critic()).all()
+    assert (critic(truncated=flag, next_obs=elsewhere) != critic(truncated=flag)).any()
+    assert (critic(terminated=flag, next_obs=elsewhere) == critic(terminated=flag)).all()
+    assert (critic(terminated=flag, truncated=flag) == critic(terminated=flag)).all()
+
+
+def test_reference_gradients_match_finite_differences() -> None:
+    rng = np.random.default_rng(3)
+    x, a, g = rng.normal(size=(4, 3)), rng.uniform(-0.9, 0.9, (2, 4, 2)), rng.normal(size=4)
+
+    def layer(members: tuple[int, ...], rows: int, columns: int) -> dict[str, Any]:
+        return {
+            "kernel": rng.normal(size=(*members, rows, columns)),
+            "bias": rng.normal(size=(*members, columns)),
+        }
+
+    norm = {"scale": rng.normal(size=(3, 6)), "bias": rng.normal(size=(3, 6))}
+    params = {
+        "critic": {
+            "MLP_0": {"Dense_0": layer((3,), 5, 6), "LayerNorm_0": norm, "Dense_1": layer((3,), 6, 1)}
+        },
+        "actor": {"MLP_0": {"Dense_0": layer((), 3, 6)}, "mean": layer((), 6, 2), "log_std": layer((), 6, 2)},
+        "raw": rng.normal(size=()),
+    }
+
+    def loss(p: Any) -> ref.Var:
+        action, log_prob = ref.draw(p["actor"], x, a)
+        q = ref.critic(p["critic"], x, action)  # [3, 2, 4]
+        bounded = ref.floor_at(q[np.array([0, 0, 2])], g)
+        parts = [q.min(0).mean(), q.max(1).sum() * 0.1, (ref.logsumexp(bounded - log_prob, 1) * 0.3).mean()]
+        return (
+            ref.concat([part.reshape(1) for part in parts], 0).sum()
+            + ref.softplus(p["raw"]) * log_prob.mean()
+        )
+
+    _, grads = ref.gradient(loss, params)
+    flat, rebuild = jax.tree.flatten(params)
+    for i, (leaf, grad) in enumerate(zip(flat, jax.tree.leaves(grads), strict=True)):
+        direction = rng.normal(size=leaf.shape)
+
+        def at(t: float, i: int = i, direction: Any = direction) -> float:
+            moved = [v + t * direction if j == i else v for j, v in enumerate(flat)]
+            return float(loss(jax.tree.unflatten(rebuild, moved)).value)
+
+        slope = (at(1e-6) - at(-1e-6)) / 2e-6
+        np.testing.assert_allclose((grad * direction).sum(), slope, rtol=1e-5, atol=1e-8)
