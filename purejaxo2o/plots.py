@@ -41,13 +41,10 @@ class _Curve:
 
 def curve(result: Any) -> dict[str, Any]:
     """A `Result` (one run, or `[seeds, S]`) as an entry of `learning_curves`."""
-    scores = np.atleast_2d(
-        np.where(result.finite, result.scores, np.nan)
-    )  # diverged is diverged, whatever the score
+    scores = np.where(result.finite, result.scores, np.nan)  # a diverged network may still score something
+    scores = np.atleast_2d(scores)
     if scores.ndim != 2:
-        raise O2OError(
-            f"scores has shape {scores.shape}; pick one setting first, a curve is [seeds, evaluations]"
-        )
+        raise O2OError(f"scores have shape {scores.shape}; pick one setting, a curve is [seeds, evaluations]")
     env_steps, grad_steps = (np.atleast_2d(np.asarray(x))[0] for x in (result.env_steps, result.grad_steps))
     at, before = result.switch, np.arange(scores.shape[1]) <= result.switch
     x = np.where(before, grad_steps, grad_steps[at] + env_steps - env_steps[at])

@@ -16,7 +16,7 @@ from purejaxo2o import plots
 from purejaxo2o.types import O2OError
 
 FLOOR_AND_WALL = ListedColormap(["#FFFFFF", "#6B7480"])
-GOAL = "#D55E00"
+GOAL = "#F0E442"  # the one colour of Okabe & Ito that no trajectory has
 BALL = "#0072B2"
 INCHES = 6.0  # of the longer side
 
@@ -42,7 +42,7 @@ def maze_trajectories(
         many = len(paths) > len(plots.PALETTE)
         color = BALL if many else plots.PALETTE[i % len(plots.PALETTE)]
         axes.plot(*path.T, color=color, lw=1.4, alpha=max(0.08, min(0.9, 8 / len(paths))), zorder=2)
-        axes.plot(*path[0], "o", color=color, ms=4, mec="white", mew=0.5, zorder=3)
+        axes.plot(*path[0], "o", color=color, ms=6, mec="white", mew=0.6, zorder=3)
     if figure is None:
         axes.set_title(title)
         return axes
@@ -148,6 +148,6 @@ def _draw_maze(axes: Axes, walls: np.ndarray, goals: np.ndarray) -> None:
     height, width = walls.shape
     extent = (-width / 2, width / 2, -height / 2, height / 2)
     axes.imshow(walls, cmap=FLOOR_AND_WALL, vmin=0, vmax=1, extent=extent, interpolation="nearest", zorder=0)
-    axes.plot(*goals.T, "*", color=GOAL, ms=16, mec="white", mew=0.8, zorder=5)
+    axes.plot(*goals.T, "*", color=GOAL, ms=18, mec="black", mew=0.9, zorder=5)
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

@@ -420,7 +420,7 @@ def sac_target(agent: Any, state: State, b: Any, noise: Any, subset: Any) -> Any
 def conservative_gap(
     q: dict[str, Any], log_prob: dict[str, Any], data: Any, agent: Any, bound: Any = None
 ) -> Var:
-    """CQL's difference `[n, B]`; `q[source]` is `[n, K, B]` at the current obs, `log_prob[source]` `[K, B]`."""
+    """CQL's difference `[n, B]`; `q[source]` `[n, K, B]` at the current obs, `log_prob[source]` `[K, B]`."""
     t = agent.cql_temperature
     if agent.importance_sampling:
         if bound is not None:
@@ -489,8 +489,8 @@ def sac_update(
 ) -> tuple[State, Logs]:
     """U critic steps, then one actor and one temperature step.
 
-    `noise["critic"][u]` holds `target [K, B, A]`, `subset` and, for CQL, `penalty` (`random`, `current`, `next`
-    `[K_c, B, A]` and `members`); `noise["actor"]`, `noise["temperature"]` `[B', A]`.
+    `noise["critic"][u]` holds `target [K, B, A]`, `subset` and, for CQL, `penalty` (`random`, `current`,
+    `next` `[K_c, B, A]` and `members`); `noise["actor"]`, `noise["temperature"]` `[B', A]`.
     """
     state = dict(state)
     count = len(batches.reward)

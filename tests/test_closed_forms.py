@@ -1,7 +1,7 @@
 """Numbers that can be worked out by hand, and settings that must coincide.
 
-Agents are driven through `init` and `update` alone. Networks become lookup tables by zeroing every weight, which
-leaves the bias of the last layer; gradients are read from the first moment that one Adam step leaves behind.
+Agents are driven through `init` and `update` alone. Networks become lookup tables by zeroing every weight,
+which leaves the bias of the last layer; gradients are read from the first moment that one Adam step leaves.
 """
 
 import dataclasses
@@ -41,22 +41,32 @@ run_update = jax.jit(update, compiler_options={"xla_backend_optimization_level":
 
 
 def batches(minibatches: int = 1, **changes: Any) -> Transition:
-    """Random rows `[U, B, ...]`; `changes` replace fields (scalars are broadcast)."""
-    keys = jax.random.split(jax.random.key(5), 5)
+    """Random rows `[U, B, ...]`; `changes` replace scalar fields (and are broadcast)."""
+    rng = np.random.default_rng(5)
     shape = (minibatches, B)
-    rows = Transition(
-        obs=jax.random.normal(keys[0], (*shape, OBS)),
-        action=jax.random.uniform(keys[1], (*shape, ACT), minval=-0.9, maxval=0.9),
-        reward=jax.random.normal(keys[2], shape),
-        next_obs=jax.random.normal(keys[3], (*shape, OBS)),
-        terminated=jnp.zeros(shape, bool).at[:, 0].set(True),
-        truncated=jnp.zeros(shape, bool).at[:, 1].set(True),
-        extras={"return_to_go": jax.random.normal(keys[4], shape)},
-    )
-    old = rows._asdict()
-    return rows._replace(
-        **{k: jnp.broadcast_to(jnp.asarray(v, old[k].dtype), shape) for k, v in changes.items()}
-    )
+    terminated, truncated = np.zeros((2, *shape), bool)
+    terminated[:, 0] = truncated[:, 1] = True
+    rows: dict[str, Any] = {
+        "obs": rng.normal(size=(*shape, OBS)),
+        "action": rng.uniform(-0.9, 0.9, (*shape, ACT)),
+        "reward": rng.normal(size=shape),
+        "next_obs": rng.normal(size=(*shape, OBS)),
+        "terminated": terminated,
+        "truncated": truncated,
+    }
+    rows |= {k: np.full(shape, v, rows[k].dtype) for k, v in changes.items()}
+    rows["extras"] = {"return_to_go": rng.normal(size=shape)}
+    return cast(Transition(**rows), np.float32)
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """Floating-point leaves as NumPy arrays of `dtype` (which compiles nothing)."""
+
+    def leaf(x: Any) -> Any:
+        x = np.asarray(x)
+        return x.astype(dtype) if np.issubdtype(x.dtype, np.floating) else x
+
+    return jax.tree.map(leaf, tree)
 
 
 def constant(params: Any, value: Any) -> Any:
@@ -337,21 +347,18 @@ def test_least_squares_is_stationary_for_the_likelihood() -> None:
         )
 
     np.testing.assert_allclose(slope(solution.astype(np.float32)), 0.0, atol=1e-6)
-    assert (np.abs(slope(np.zeros_like(solution, np.float32))) > 1e-3).all()
+    assert (np.abs(slope(np.zeros_like(solution, np.float32))) > 1e-4).all()
 
 
 # ---- settings that must coincide -------------------------------------------------------------------------
 
 
-def after_update(agent: Any, rows: Transition, *, dtype: Any = jnp.float32) -> Any:
+def after_update(agent: Any, rows: Transition, *, dtype: Any = np.float32) -> Any:
     """The state after one update from `init`'s, computed in `dtype`."""
 
-    def cast(x: Any) -> Any:
-        return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
-
     state = agent.init(KEY, SPACES)
-    with jax.enable_x64(dtype == jnp.float64):
-        return run_update(agent, jax.tree.map(cast, state), jax.tree.map(cast, rows), KEY)[0]
+    with jax.enable_x64(dtype == np.float64):
+        return run_update(agent, cast(state, dtype), cast(rows, dtype), KEY)[0]
 
 
 def with_bound(rows: Transition, bound: float) -> Transition:
@@ -360,36 +367,36 @@ def with_bound(rows: Transition, bound: float) -> Transition:
 
 def test_cal_ql_without_a_bound_is_cql() -> None:
     settings: dict[str, Any] = {"lagrange": True, "cql_actions": 3, **NETS}
-    rows = batches(2)
-    cql = after_update(CQL(**settings), rows, dtype=jnp.float64)
+    rows = batches()
+    cql = after_update(CQL(**settings), rows, dtype=np.float64)
     assert_same(
-        cql, after_update(CalQL(**settings), with_bound(rows, -jnp.inf), dtype=jnp.float64), field_names(cql)
+        cql, after_update(CalQL(**settings), with_bound(rows, -jnp.inf), dtype=np.float64), field_names(cql)
     )
-    bounded = after_update(CalQL(**settings), with_bound(rows, 9.0), dtype=jnp.float64)
+    bounded = after_update(CalQL(**settings), with_bound(rows, 9.0), dtype=np.float64)
     assert float(bounded.lagrange_opt.mu) < float(cql.lagrange_opt.mu) - 1.0  # lifted values: a larger gap
 
 
 def test_cql_without_penalty_is_sac() -> None:
-    rows, names = batches(2), field_names(SAC(**NETS).init(KEY, SPACES))
-    sac = after_update(SAC(**NETS), rows, dtype=jnp.float64)
+    rows, names = batches(), field_names(SAC(**NETS).init(KEY, SPACES))
+    sac = after_update(SAC(**NETS), rows, dtype=np.float64)
     for other in (
         CQL(conservative=False, **NETS),
         CalQL(conservative=False, lagrange=True, **NETS),
         CQL(cql_weight=0.0, cql_actions=3, **NETS),
     ):
-        assert_same(sac, after_update(other, rows, dtype=jnp.float64), names)
+        assert_same(sac, after_update(other, rows, dtype=np.float64), names)
 
 
 def test_rlpd_settings_with_one_critic_are_sac() -> None:
     """Mean and minimum, and both ways of drawing a subset, are the same thing over a single critic."""
-    rows, one = batches(2), SAC(critics=1, target_critics=1, **NETS)
-    sac = after_update(one, rows, dtype=jnp.float64)
+    rows, one = batches(), SAC(critics=1, target_critics=1, **NETS)
+    sac = after_update(one, rows, dtype=np.float64)
     rlpd = dataclasses.replace(one, actor_reduction="mean", subset_with_replacement=True)
-    assert_same(sac, after_update(rlpd, rows, dtype=jnp.float64), field_names(sac))
+    assert_same(sac, after_update(rlpd, rows, dtype=np.float64), field_names(sac))
 
 
 def test_losses_reach_their_own_networks_only() -> None:
-    rows = batches(2)
+    rows = batches()
     strong = CQL(learning_rate=0.0, actor_learning_rate=1e-2, cql_weight=50.0, cql_actions=3, **NETS)
     base = after_update(strong, rows)
     weak = after_update(dataclasses.replace(strong, cql_weight=0.0), rows)
@@ -405,7 +412,7 @@ def test_losses_reach_their_own_networks_only() -> None:
 
 
 def test_hand_over_from_cql_to_sac_keeps_every_leaf() -> None:
-    trained = after_update(CQL(cql_actions=3, **NETS), batches(2))
+    trained = after_update(CQL(cql_actions=3, **NETS), batches())
     online = CQL(conservative=False, **NETS)
     entered = online.enter(trained, KEY, Phase(name="online", steps=1, act="policy"))
     assert_equal(trained, entered, field_names(trained))

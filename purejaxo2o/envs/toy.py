@@ -120,7 +120,7 @@ class Reach(_Probe):
     """`toy/reach`: move along [-1, 1] by 0.2 a per step; reward 1 and the end within 0.1 of 0.8, else 0.
 
     The start is uniform in [-0.5, 0.5], the time limit 20 steps. The action 1 is best from every start x: it
-    needs n(x) = floor((0.7 - x) / 0.2) + 1 steps (2 to 7), and V*(x) = g^(n(x) - 1).
+    needs n(x) = floor((0.7 - x) / 0.2) + 1 steps (2 to 6), and V*(x) = g^(n(x) - 1).
     `info["success"]`: at the goal."""
 
     name = "toy/reach"
