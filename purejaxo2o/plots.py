@@ -73,9 +73,7 @@ def learning_curves(
         raise O2OError("learning_curves got no curves; pass {label: {'x': ..., 'scores': ...}}")
     dashes = itertools.chain.from_iterable([d] * len(PALETTE) for d in itertools.cycle(DASHES))
     styles = ({"color": c, "ls": d} for c, d in zip(itertools.cycle(PALETTE), dashes, strict=False))
-    ready = [
-        _ready(label, entry, style) for (label, entry), style in zip(curves.items(), styles, strict=False)
-    ]
+    ready = [_ready(label, entry, style) for (label, entry), style in zip(curves.items(), styles, strict=False)]
     if all(len(c.x[c.online]) < 2 for c in ready):
         ready = [dataclasses.replace(c, x=c.x - c.x[0]) for c in ready]  # no switch in sight to count down to
     figure = Figure(figsize=(9, 5), dpi=100)
@@ -215,9 +213,7 @@ def _label_ends(figure: Figure, axes: Axes, curves: Sequence[_Curve], baselines:
     """Name every line beside its right end, moved apart vertically as little as legibility needs."""
     bottom, top = axes.get_ylim()
     # A method of which no seed survived has no line; its name stands at the foot.
-    ends = [
-        (np.mean(c.scores[:, -1]) if len(c.scores) else bottom, c.label, c.style["color"]) for c in curves
-    ]
+    ends = [(np.mean(c.scores[:, -1]) if len(c.scores) else bottom, c.label, c.style["color"]) for c in curves]
     ends = sorted(ends + [(value, name, GREY) for name, value in baselines.items()], key=lambda end: end[0])
     line = 17.0 * (top - bottom) / axes.get_window_extent().height  # one line of text, in scores
     heights = np.array([line * (1 + text.count("\n")) for _, text, _ in ends])

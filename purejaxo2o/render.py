@@ -76,9 +76,7 @@ def maze_animation(
     walls, paths, goal_points = _checked(env, trajectories, None if moving else goals)
     traces = _held(np.asarray(goals, float)) if moving else None
     if traces is not None and traces.shape != paths.shape:
-        raise O2OError(
-            f"goals are {traces.shape}, trajectories {paths.shape}; goals that move need the same shape"
-        )
+        raise O2OError(f"goals are {traces.shape}, trajectories {paths.shape}; goals that move need the same shape")
     figure, axes = _canvas(walls, title, dpi=64)
     _draw_maze(axes, walls, goal_points)
     frames = _frames(axes, _held(paths), traces, stride, tail)
@@ -111,9 +109,7 @@ def _write_gif(figure: Figure, frames: Iterator[int], path: Path, fps: int) -> N
             writer.grab_frame()
 
 
-def _checked(
-    env: Any, trajectories: ArrayLike, goals: ArrayLike | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(env: Any, trajectories: ArrayLike, goals: ArrayLike | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`walls [H, W]`, `paths [n, T, 2]`, `goals [m, 2]`."""
     walls, paths = np.asarray(env.walls, bool), np.asarray(trajectories, float)
     paths = paths[None] if paths.ndim == 2 else paths

@@ -67,8 +67,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
         return part.metrics.get(name, jnp.full(length, jnp.nan))
 
     metrics = {
-        name: jnp.concatenate([column(name, p, n) for p, n in zip(parts, lengths, strict=True)])
-        for name in names
+        name: jnp.concatenate([column(name, p, n) for p, n in zip(parts, lengths, strict=True)]) for name in names
     }
     returns = jnp.concatenate([part.returns for part in parts])
     phase = [0] + [i for i, n in enumerate(lengths[1:]) for _ in range(n)]

@@ -98,9 +98,7 @@ class TensorBoard:
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise O2OError(
-                "TensorBoard needs tensorboardX, not installed; pip install tensorboardX"
-            ) from error
+            raise O2OError("TensorBoard needs tensorboardX, not installed; pip install tensorboardX") from error
         self._writer, self._step, self._rows = SummaryWriter(str(folder)), step, 0
 
     def write(self, row: Row) -> None:
@@ -262,9 +260,7 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
         return value
-    raise O2OError(
-        f"a row holds a {type(value).__name__}; pass numbers, strings, arrays or dictionaries of them"
-    )
+    raise O2OError(f"a row holds a {type(value).__name__}; pass numbers, strings, arrays or dictionaries of them")
 
 
 def flat(row: Row, *, lanes: bool = True) -> dict[str, Any]:
@@ -304,9 +300,7 @@ def _cells(
     if not rows:
         raise O2OError("the table has no rows; pass at least one")
     if columns is None:  # limits are shown beside their figure
-        columns = [
-            c for c in rows[0] if c.removesuffix("_low").removesuffix("_high") not in rows[0].keys() - {c}
-        ]
+        columns = [c for c in rows[0] if c.removesuffix("_low").removesuffix("_high") not in rows[0].keys() - {c}]
     named = columns if isinstance(columns, Mapping) else {c: c.replace("_", " ") for c in columns}
     for name in named:
         if not any(name in row for row in rows):

@@ -198,9 +198,7 @@ def difference_interval(
     return _interval(statistic(a, axis=0) - statistic(b, axis=0), resampled, confidence, min(len(a), len(b)))
 
 
-def summary(
-    results: Mapping[str, Scored], statistic: Statistic = np.mean, seed: int = 0
-) -> list[dict[str, Any]]:
+def summary(results: Mapping[str, Scored], statistic: Statistic = np.mean, seed: int = 0) -> list[dict[str, Any]]:
     """One row per result: the hand-over figures over its seeds as `figure`, `figure_low`, `figure_high`.
 
     The axis before the evaluations holds seeds; axes before that hold settings, which get a row each, named

@@ -103,9 +103,7 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
     return replace(run, agent=agent, store=replay)
 
 
-def segment(
-    run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int
-) -> tuple[Run, Record]:
+def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int) -> tuple[Run, Record]:
     """One equal part of a phase, then an evaluation. The unit of compilation, logging, saving and resuming."""
     spec = recipe.phases[phase]
     agent = recipe.agent_in(spec)
@@ -136,9 +134,7 @@ def segment(
     return run, _record(run, recipe, task, spec, _averages(sums, count))
 
 
-def collect(
-    run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, starts: Any
-) -> tuple[Run, Metrics]:
+def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, starts: Any) -> tuple[Run, Metrics]:
     """Act once in every environment and record the row. Metrics: sums over ended episodes."""
     assert run.store is not None
     assert run.episodes is not None

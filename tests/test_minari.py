@@ -131,7 +131,7 @@ def test_shared_hopper_data(monkeypatch, name, reference):
     inside = ~data.last[:-1]
     np.testing.assert_array_equal(data.next_obs[:-1][inside], data.obs[1:][inside])
     assert not (data.next_obs[:-1][~inside] == data.obs[1:][~inside]).all(axis=1).any()
-    minari.check_store(store, described.spaces)
+    checks.check_store(store, described.spaces)
 
 
 def test_dictionary_observations_are_joined_in_alphabetical_order(root):
@@ -326,7 +326,7 @@ def test_bad_rows_are_refused_and_leave_no_files(root, change, message):
     assert files(root) == []
     if "following" not in message:  # shuffled rows are a fine store
         with pytest.raises(O2OError, match=message):
-            minari.check_store(stores.from_transitions(data), Spaces(Space((3,)), Space((2,))))
+            checks.check_store(stores.from_transitions(data), Spaces(Space((3,)), Space((2,))))
 
 
 def test_export_refuses_existing_ids_bad_ids_and_reversed_references(root):

@@ -102,9 +102,7 @@ class IQL:
             loss = expectile_loss(q_target - v, self.expectile).mean()
             return loss, {"value_loss": loss, "value": v.mean()}
 
-        value, value_opt, value_metrics = descend(
-            value_loss, state.value, state.value_opt, self.learning_rate
-        )
+        value, value_opt, value_metrics = descend(value_loss, state.value, state.value_opt, self.learning_rate)
         advantage = q_target - self.value(value, batch.obs)
         weight = jnp.minimum(jnp.exp(self.temperature * advantage), self.max_weight)
 

@@ -6,8 +6,11 @@ Arrays are NumPy, flat `[N, ...]`; `where(row)` says in words where a row lies, 
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
+from purejaxo2o import store
+from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Spaces, Transition
 
 
@@ -65,3 +68,8 @@ def check_continuous(data: Transition) -> None:
             f"row {int(broken.argmax())}: next_obs is not the obs of the following row, yet the trajectory goes on; "
             "mark the row truncated, or keep the rows in time order"
         )
+
+
+def check_store(rows: Store, spaces: Spaces) -> None:
+    """Raise `O2OError` for the first thing wrong with a full store: shape, dtype, NaN, action range, open end."""
+    check_rows(jax.tree.map(np.asarray, store.flat(rows)), spaces, "row {}".format)

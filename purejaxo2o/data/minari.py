@@ -101,11 +101,6 @@ def load(dataset_id: str, *, clip: bool = False) -> Store:
     return stores.from_transitions(jax.tree.map(jnp.asarray, data))
 
 
-def check_store(store: Store, spaces: Spaces) -> None:
-    """Raise `O2OError` for the first thing wrong with a full store: shape, dtype, NaN, action range, open end."""
-    check_rows(jax.tree.map(np.asarray, stores.flat(store)), spaces, "row {}".format)
-
-
 def export(
     rows: Store | Transition,
     dataset_id: str,

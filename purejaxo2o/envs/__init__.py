@@ -42,9 +42,7 @@ def make(name: str, **settings: Any) -> Env:
     for setting, value in settings.items():
         if setting not in known:
             remedy = nearest(setting, known) if known else "it has none"
-            raise O2OError(
-                f"{name}: unknown setting {setting!r}; {remedy}; settings: {', '.join(known) or '-'}"
-            )
+            raise O2OError(f"{name}: unknown setting {setting!r}; {remedy}; settings: {', '.join(known) or '-'}")
         if not _fits(value, known[setting]):
             raise O2OError(f"{name}: {setting}={value!r} must be of type {_type_name(known[setting])}")
     return family.load(name, **settings)
@@ -53,9 +51,7 @@ def make(name: str, **settings: Any) -> Env:
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a setting's value is of its kind; `float` is any number, also a traced or batched one."""
     if kind is float:
-        return isinstance(value, int | float | np.ndarray | np.generic | jax.Array) and not isinstance(
-            value, bool
-        )
+        return isinstance(value, int | float | np.ndarray | np.generic | jax.Array) and not isinstance(value, bool)
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 

@@ -45,9 +45,7 @@ class BraxEnv:
         if self.name.removeprefix("brax/") not in IDS:
             raise O2OError(f"unknown environment {self.name!r}; brax has {', '.join(IDS)}")
         if self.backend not in BACKENDS:
-            raise O2OError(
-                f"{self.name}: backend={self.backend!r} is unknown; {nearest(self.backend, BACKENDS)}"
-            )
+            raise O2OError(f"{self.name}: backend={self.backend!r} is unknown; {nearest(self.backend, BACKENDS)}")
         if self.horizon < 1:
             raise O2OError(f"{self.name}: horizon={self.horizon}; give at least 1")
 

@@ -1,7 +1,8 @@
 """Behaviour cloning, then acting without improvement (offline sheet 4.1). The floor for offline methods.
 
 Phases: offline only. Defaults: 2 x 256, learning rate 3e-4, batch 256, 1M steps (CORL, without its state
-normalisation). Small: 64 x 64, batch 128, shorter.
+normalisation). Small: see
+`recipes/budget.py`.
 """
 
 from purejaxo2o.agents import BC
@@ -12,7 +13,7 @@ from purejaxo2o.tasks import Task
 
 def build(task: Task, scale: str) -> Recipe:
     if scale == "small":
-        agent = BC(actor_hidden=budget.HIDDEN)
-        phase = offline(budget.OFFLINE, batch_size=budget.BATCH, segments=budget.OFFLINE_SEGMENTS)
+        agent = BC(**budget.ACTOR)
+        phase = offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **budget.BATCH)
         return Recipe(name="bc", agent=agent, phases=(phase,), eval_episodes=budget.EVAL_EPISODES)
     return Recipe(name="bc", agent=BC(), phases=(offline(1_000_000, segments=20),))

@@ -8,7 +8,8 @@ Defaults (Cal-QL's code with its calibration off): critics' rate 3e-4, policy an
 K = 10, no entropy in the backup; mazes 10 r - 5, 4 x 256 critics, 2 x 256 policy, weight 5 with the Lagrange
 multiplier at gap 0.8, best of 10 next actions in the target; locomotion weight 5, 2 x 256. Deviations: the
 gradient steps of one update are taken one after another (critics, policy, temperature); the temperature starts
-at 1. Small: 64 x 64, batch 128, K = 4, shorter.
+at 1. Small: see `recipes/budget.py`; K = 4, one rate for all, no maximum over next actions, and a fixed weight of
+10 in place of the multiplier, which would need longer than the whole run to settle.
 """
 
 from typing import Any
@@ -30,6 +31,14 @@ DOMAINS: dict[str, dict[str, Any]] = {
     "kitchen": {"hidden": (512,) * 3, "actor_hidden": (512,) * 3, "importance_sampling": False},
     "locomotion": {},
 }
+SMALL: dict[str, Any] = {
+    "actor_learning_rate": None,
+    "temperature_learning_rate": None,
+    "cql_actions": 4,
+    "cql_weight": 10.0,
+    "lagrange": False,
+    "target_samples": 1,
+}
 OFFLINE_STEPS = {"adroit": 20_000, "kitchen": 250_000, "locomotion": 250_000}
 
 
@@ -45,20 +54,16 @@ def agent_settings(domain: str, scale: str) -> dict[str, Any]:
         **known,
     }
     if scale == "small":
-        small = {"hidden": budget.HIDDEN, "actor_hidden": budget.HIDDEN, "cql_actions": 4}
-        samples = {"target_samples": min(4, settings.get("target_samples", 1))}
-        # A tenth of the published budget per network weight: the published policy rate would hardly move it.
-        settings |= small | samples | {"actor_learning_rate": 3e-4, "temperature_learning_rate": 3e-4}
+        settings |= budget.ACTOR_CRITIC | SMALL
     return settings
 
 
 def phases(domain: str, scale: str) -> tuple[Phase, Phase]:
     """Offline, then half and half."""
     if scale == "small":
-        size = {"batch_size": budget.BATCH}
         return (
-            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **size),
-            online(budget.ONLINE, mix="fraction", segments=budget.ONLINE_SEGMENTS, **size),
+            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **budget.BATCH),
+            online(budget.ONLINE, mix="fraction", segments=budget.ONLINE_SEGMENTS, **budget.BATCH),
         )
     return (
         offline(OFFLINE_STEPS.get(domain, 1_000_000), segments=20),

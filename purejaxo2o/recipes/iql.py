@@ -7,7 +7,7 @@ sampled.
 Defaults (authors' code): 2 x 256, learning rate 3e-4, batch 256; mazes expectile 0.9, temperature 10, r - 1;
 locomotion 0.7 and 3; adroit and kitchen 0.7 and 0.5. Deviations: constant learning rate offline too (their
 cosine schedule is off when fine-tuning), no dropout (adroit), no return normalisation (locomotion).
-Small: 64 x 64, batch 128, shorter.
+Small: see `recipes/budget.py`.
 """
 
 from purejaxo2o.agents import IQL
@@ -29,13 +29,11 @@ def build(task: Task, scale: str) -> Recipe:
         agent = IQL(
             expectile=expectile,
             temperature=temperature,
-            hidden=budget.HIDDEN,
-            actor_hidden=budget.HIDDEN,
+            **budget.ACTOR_CRITIC,
         )
-        size = {"batch_size": budget.BATCH}
         phases = (
-            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **size),
-            online(budget.ONLINE, mix="by_size", segments=budget.ONLINE_SEGMENTS, **size),
+            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **budget.BATCH),
+            online(budget.ONLINE, mix="by_size", segments=budget.ONLINE_SEGMENTS, **budget.BATCH),
         )
         episodes = budget.EVAL_EPISODES
     return Recipe(

@@ -6,7 +6,7 @@ exactly half dataset and half replay rows, and one policy step on the last of th
 Defaults (authors' code): 10 critics with LayerNorm, the policy maximises their mean, target entropy -A/2,
 learning rate 3e-4, 5000 random steps; locomotion 2 x 256, entropy in the backup, 2 of 10 in the target;
 mazes 3 x 256, no entropy in the backup, 1 of 10, r - 1; adroit 3 x 256, no entropy, 2 of 10, raw rewards.
-Small: 64 x 64, 5 critics, 4 minibatches of 128 a step, shorter.
+Small: see `recipes/budget.py`; 4 critics, 2 minibatches a step.
 """
 
 from typing import Any
@@ -23,6 +23,7 @@ DOMAINS: dict[str, dict[str, Any]] = {
     "toy": SPARSE | {"target_critics": 1},
     "adroit": SPARSE,
 }
+UPDATES_SMALL = 2
 ONLINE_STEPS = {"maze": 300_000, "adroit": 1_000_000}
 
 
@@ -37,16 +38,16 @@ def build(task: Task, scale: str) -> Recipe:
         **DOMAINS.get(task.domain, {}),
     }
     if scale == "small":
-        settings |= {"critics": 5, "hidden": budget.HIDDEN, "actor_hidden": budget.HIDDEN}
+        settings |= budget.ACTOR_CRITIC | {"critics": budget.CRITICS}
         phases = (
             warmup(budget.WARMUP, act="random"),
             online(
                 budget.ONLINE,
                 mix="fraction",
                 offline_fraction=0.5,
-                updates=4,
-                batch_size=budget.BATCH,
+                updates=UPDATES_SMALL,
                 segments=budget.ONLINE_SEGMENTS,
+                **budget.BATCH,
             ),
         )
     else:

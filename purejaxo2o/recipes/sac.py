@@ -4,7 +4,7 @@ Phases: uniformly random actions without updates, then one update per environmen
 
 Defaults: 2 critics, learning rate 3e-4, batch 256, 2 x 256, target entropy -A, entropy in the backup; rewards as
 the domain's offline methods see them (10 r - 5 in mazes), so that curves are comparable.
-Small: 64 x 64, batch 128, shorter phases.
+Small: see `recipes/budget.py`.
 """
 
 from purejaxo2o.agents import SAC
@@ -17,10 +17,10 @@ from purejaxo2o.tasks import Task
 def build(task: Task, scale: str) -> Recipe:
     reward_scale, reward_bias = CONSERVATIVE.get(task.domain, (1.0, 0.0))
     if scale == "small":
-        agent = SAC(hidden=budget.HIDDEN, actor_hidden=budget.HIDDEN)
+        agent = SAC(**budget.ACTOR_CRITIC)
         phases = (
             warmup(budget.WARMUP, act="random"),
-            online(budget.ONLINE, mix="online", batch_size=budget.BATCH, segments=budget.ONLINE_SEGMENTS),
+            online(budget.ONLINE, mix="online", segments=budget.ONLINE_SEGMENTS, **budget.BATCH),
         )
         episodes = budget.EVAL_EPISODES
     else:

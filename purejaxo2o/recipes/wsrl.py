@@ -13,7 +13,7 @@ critics and policy, softplus temperature measured at next states, no entropy in 
 3e-4, policy and temperature 1e-4; networks, weights and rewards by domain as in `recipes/cql.py`; with the
 Lagrange multiplier on, the fixed weight is 1. In mazes the target takes the best of 10 next actions, offline and
 online, and the policy has one free log-std vector. Deviations: their std is clipped to [1e-5, 10], here log-std to
-[-20, 2]. Small: 64 x 64, 5 critics, K = 4, batch 128, shorter; the warm-up keeps its share of two episodes.
+[-20, 2]. Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step and a warm-up of two episodes.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ PLAIN_SAC = (("conservative", False),)
 def agent(domain: str, scale: str) -> CQL:
     """The pre-training agent; with `conservative=False` the online one."""
     settings: dict[str, Any] = cql.agent_settings(domain, scale) | {
-        "critics": 5 if scale == "small" else 10,
+        "critics": budget.CRITICS if scale == "small" else 10,
         "subset_with_replacement": True,
         "penalty_critics": 2,
         "layer_norm": True,
@@ -40,7 +40,7 @@ def agent(domain: str, scale: str) -> CQL:
         "temperature_on": "next_obs",
         "actor_batch": "all",
     }
-    if settings.get("lagrange"):
+    if settings.get("lagrange"):  # the authors' code does not multiply the two
         settings["cql_weight"] = 1.0
     if domain in ("maze", "toy"):
         settings["std"] = "global"
@@ -50,13 +50,12 @@ def agent(domain: str, scale: str) -> CQL:
 def phases(domain: str, scale: str) -> tuple[Phase, Phase, Phase]:
     """Offline; warm-up; online without offline data."""
     if scale == "small":
-        size = {"batch_size": budget.BATCH}
         segments = budget.ONLINE_SEGMENTS
         return (
-            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **size),
+            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **budget.BATCH),
             warmup(budget.WARMUP),
             online(
-                budget.ONLINE, mix="online", updates=4, segments=segments, override_static=PLAIN_SAC, **size
+                budget.ONLINE, mix="online", updates=2, segments=segments, override_static=PLAIN_SAC, **budget.BATCH
             ),
         )
     return (

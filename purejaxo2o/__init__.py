@@ -1,0 +1,50 @@
+"""Offline-to-online reinforcement learning as one pure JAX function.
+
+task = o2o.task("pointmaze-umaze")
+data = o2o.dataset(task)
+recipe = o2o.recipe("wsrl", task, scale="small")
+result = jax.jit(o2o.train)(jax.random.key(0), recipe, task, data)
+"""
+
+from purejaxo2o.datasets import dataset
+from purejaxo2o.evaluate import evaluate
+from purejaxo2o.fit import fit
+from purejaxo2o.phases import Phase, Recipe
+from purejaxo2o.recipes import names as recipes
+from purejaxo2o.recipes import recipe
+from purejaxo2o.report import report
+from purejaxo2o.result import Result
+from purejaxo2o.settings import replace
+from purejaxo2o.store import Store
+from purejaxo2o.sweep import sweep
+from purejaxo2o.tasks import Task, task
+from purejaxo2o.tasks import names as tasks
+from purejaxo2o.train import Run, init, segment, train
+from purejaxo2o.types import O2OError, Space, Spaces, Step, Transition
+
+__all__ = [
+    "O2OError",
+    "Phase",
+    "Recipe",
+    "Result",
+    "Run",
+    "Space",
+    "Spaces",
+    "Step",
+    "Store",
+    "Task",
+    "Transition",
+    "dataset",
+    "evaluate",
+    "fit",
+    "init",
+    "recipe",
+    "recipes",
+    "replace",
+    "report",
+    "segment",
+    "sweep",
+    "task",
+    "tasks",
+    "train",
+]

@@ -1,0 +1,54 @@
+"""From results to a table and a picture."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from purejaxo2o import runs, stats
+from purejaxo2o.result import Result
+from purejaxo2o.sinks import markdown_table, plain
+from purejaxo2o.types import O2OError
+
+COLUMNS = {
+    "method": "method",
+    "seeds": "seeds",
+    "diverged": "diverged",
+    "score_at_switch": "before switch",
+    "lowest": "lowest after",
+    "dip": "dip",
+    "final": "final",
+    "online_auc": "online AUC",
+}
+FIGURES = ("score_at_switch", "lowest", "dip", "final", "online_auc")
+
+
+def rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per method: every figure as mean and 95% bootstrap interval over seeds, ready to print."""
+    table = stats.summary(results)
+    for row in table:
+        for name in FIGURES:
+            row[name] = str(stats.Interval(row[name], row[f"{name}_low"], row[f"{name}_high"]))
+    return table
+
+
+def report(results: Result | Mapping[str, Result], out: str | os.PathLike[str], *, title: str = "") -> Path:
+    """Write `table.md`, `figures.json` and `curves.png` into the folder `out`; returns the picture's path.
+
+    results: one `Result` or several by label, with axes `[seed, S]` or `[S]`."""
+    from purejaxo2o import plots  # matplotlib, only where something is drawn
+
+    named = {results.recipe_name: results} if isinstance(results, Result) else dict(results)
+    if not named:
+        raise O2OError("report got no results; give at least one")
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    runs.write_json(folder / "figures.json", plain(stats.summary(named)))
+    (folder / "table.md").write_text(markdown_table(rows(named), COLUMNS) + "\n")
+    task = next(iter(named.values())).task_name
+    curves = {label: plots.curve(result) for label, result in named.items() if np.ndim(result.scores) <= 2}
+    if not curves:
+        raise O2OError("results with settings axes have no single curve; index them first, e.g. result per setting")
+    return plots.learning_curves(curves, folder / "curves.png", title=title or task)

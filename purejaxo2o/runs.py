@@ -1,0 +1,214 @@
+"""The folder that a run lives in, and reading it back.
+
+`config.json` (everything needed to repeat the run), `metrics.jsonl`, `records.npz` (what was measured after each
+segment), `checkpoints/<segment>` (the last two), and once finished `results.npz`. Every file is written under
+another name and renamed, so none is ever half there. No pickle.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxo2o import settings, tasks
+from purejaxo2o.phases import Recipe
+from purejaxo2o.recipes import recipe as build_recipe
+from purejaxo2o.result import Record, Result
+from purejaxo2o.tasks import Task
+from purejaxo2o.types import Array, O2OError
+
+PACKAGES = (
+    "purejaxo2o",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "brax",
+    "gymnax",
+    "mujoco",
+    "mujoco-mjx",
+    "minari",
+    "numpy",
+)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    os.replace(temporary, path)
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """An `.npz` file, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
+    os.replace(temporary, path)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `write_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
+    """Take a folder for a run; returns whether an earlier run in it is to be continued.
+
+    Raises `O2OError` if it holds a run and `resume` is off, or a run of other settings."""
+    path = folder / "config.json"
+    if not path.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, config)
+        return False
+    if not resume:
+        raise O2OError(f"output folder {folder} already holds a run; choose another, or resume it (--resume)")
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise O2OError(f"{path} is not readable JSON ({error}); choose another output folder") from None
+    wanted = json.loads(json.dumps(config))
+    for name in sorted(set(found) | set(wanted)):
+        if name not in ("versions", "commit") and found.get(name) != wanted.get(name):
+            raise O2OError(
+                f"output folder {folder} holds another run: its {name} is {found.get(name)!r}, "
+                f"not {wanted.get(name)!r}; choose another folder"
+            )
+    return True
+
+
+def describe(key: Array, recipe: Recipe, task: Task) -> dict[str, Any]:
+    """What `config.json` records: names, every setting, the seeds' keys, versions and commit."""
+    values = {name: _plain(value) for name, value in settings.names(recipe).items()}
+    return {
+        "recipe": recipe.name,
+        "task": task.name,
+        "settings": values,
+        "keys": np.asarray(jax.random.key_data(key)).tolist(),
+        "key_impl": str(jax.random.key_impl(key)),
+        "platform": jax.default_backend(),
+        "versions": {name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]},
+        "commit": _commit(),
+    }
+
+
+def rebuild(config: Mapping[str, Any]) -> tuple[Recipe, Task]:
+    """Recipe and task of a run folder, for recipes and tasks that are known by name."""
+    task = tasks.task(config["task"])
+    recipe = build_recipe(config["recipe"], task, "paper")
+    values = {name: value for name, value in config["settings"].items() if not isinstance(value, dict)}
+    known = settings.names(recipe)
+    changed = {name: value for name, value in values.items() if _plain(known.get(name)) != value}
+    arrays = {name: jnp.asarray(value) for name, value in changed.items() if _batched(known.get(name), value)}
+    return settings.replace(recipe, changed | arrays), task
+
+
+def _batched(default: Any, value: Any) -> bool:
+    return isinstance(value, list) and not isinstance(default, tuple)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "dtype"):
+        return np.asarray(value).tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, when the package runs out of one."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def write_records(folder: Path, records: list[Record]) -> None:
+    """All records so far, arrays named `<segment>/<field>`."""
+    arrays: dict[str, Any] = {}
+    for index, record in enumerate(records):
+        for name in ("returns", "env_steps", "grad_steps", "finite"):
+            arrays[f"{index}/{name}"] = getattr(record, name)
+        arrays |= {f"{index}/metrics/{name}": value for name, value in record.metrics.items()}
+    write_arrays(folder / "records.npz", arrays)
+
+
+def read_records(folder: Path, count: int) -> list[Record]:
+    """The first `count` records. Raises `O2OError` if the file has fewer."""
+    try:
+        arrays = read_arrays(folder / "records.npz")
+        return [_record(arrays, index) for index in range(count)]
+    except (OSError, KeyError, ValueError) as error:
+        raise O2OError(
+            f"{folder / 'records.npz'} does not hold {count} records ({error}); start a new folder"
+        ) from None
+
+
+def _record(arrays: Mapping[str, np.ndarray], index: int) -> Record:
+    prefix = f"{index}/metrics/"
+    fields: dict[str, Any] = {
+        name: arrays[f"{index}/{name}"] for name in ("returns", "env_steps", "grad_steps", "finite")
+    }
+    metrics = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
+    return Record(metrics=metrics, **fields)  # type: ignore[arg-type]
+
+
+RESULT_ARRAYS = ("scores", "returns", "env_steps", "grad_steps", "phase", "finite")
+
+
+def write_results(folder: Path, result: Result, timing: Mapping[str, Any]) -> None:
+    """`results.npz`: every array of the result but the run itself; `timing.json` beside it."""
+    arrays = {name: getattr(result, name) for name in RESULT_ARRAYS}
+    arrays |= {f"metrics/{name}": value for name, value in result.metrics.items()}
+    arrays |= {"switch": np.int32(result.switch), "phase_names": np.array(result.phase_names)}
+    write_json(folder / "timing.json", dict(timing))
+    write_arrays(folder / "results.npz", arrays)
+
+
+def load_results(folder: str | os.PathLike[str]) -> Result:
+    """The result of a finished run folder, without the run (no `policy`; see `load_policy`)."""
+    path = Path(folder)
+    config = load_config(path)
+    try:
+        arrays = read_arrays(path / "results.npz")
+    except (OSError, ValueError):
+        raise O2OError(f"{path} holds no finished run (results.npz); resume it first") from None
+    return Result(
+        **{name: arrays[name] for name in RESULT_ARRAYS},  # type: ignore[arg-type]
+        metrics={name[8:]: x for name, x in arrays.items() if name.startswith("metrics/")},  # type: ignore[misc]
+        run=None,
+        agent=None,
+        phase_names=tuple(arrays["phase_names"].tolist()),
+        switch=int(arrays["switch"]),
+        recipe_name=config["recipe"],
+        task_name=config["task"],
+    )
+
+
+def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """`config.json` of a run folder. Raises `O2OError` if there is none."""
+    path = Path(folder) / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise O2OError(f"{path.parent} is not a run folder ({error}); give a folder that `train` wrote") from None
