@@ -21,8 +21,9 @@ from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, prepare
+from purejaxo2o.progress import Progress
 from purejaxo2o.result import Record, Result, assemble
-from purejaxo2o.sinks import JsonLines, Progress, Sink
+from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import Run, enter, first_record, init, segment

@@ -9,7 +9,8 @@ import numpy as np
 
 from purejaxo2o import runs, stats
 from purejaxo2o.result import Result
-from purejaxo2o.sinks import markdown_table, plain
+from purejaxo2o.sinks import plain
+from purejaxo2o.tables import markdown_table
 from purejaxo2o.types import O2OError
 
 COLUMNS = {

@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import settings, tasks
+from purejaxo2o import settings
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import recipe as build_recipe
 from purejaxo2o.result import Record, Result
 from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import task as build_task
 from purejaxo2o.types import Array, O2OError
 
 PACKAGES = (
@@ -105,7 +106,7 @@ def describe(key: Array, recipe: Recipe, task: Task) -> dict[str, Any]:
 
 def rebuild(config: Mapping[str, Any]) -> tuple[Recipe, Task]:
     """Recipe and task of a run folder, for recipes and tasks that are known by name."""
-    task = tasks.task(config["task"])
+    task = build_task(config["task"])
     recipe = build_recipe(config["recipe"], task, "paper")
     values = {name: value for name, value in config["settings"].items() if not isinstance(value, dict)}
     known = settings.names(recipe)

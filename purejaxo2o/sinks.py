@@ -1,4 +1,4 @@
-"""Where the rows of a run go on the host: files, experiment trackers, the terminal.
+"""Where the rows of a run go on the host: files and experiment trackers.
 
 A row is a dictionary of what is known after a segment: numbers, strings, arrays over lanes, nested dictionaries.
 """
@@ -8,19 +8,13 @@ import io
 import json
 import math
 import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO, runtime_checkable
 
 import jax
 import numpy as np
-import rich.box
-import rich.console
-import rich.progress
-import rich.table
 
-from purejaxo2o.stats import Interval
 from purejaxo2o.types import O2OError
 
 Row = Mapping[str, Any]
@@ -134,120 +128,6 @@ class WandB:
         self._run.finish()
 
 
-class Progress:
-    """A bar on a terminal, a line per segment anywhere else (files, continuous integration, make).
-
-    Run time and compile time are never mixed: steps per second and the time left count run time only. `file`
-    is standard error by default, so that standard output stays free for results."""
-
-    def __init__(self, file: TextIO | None = None) -> None:
-        self._file = file if file is not None else sys.stderr
-        self._live = self._file.isatty() and os.environ.get("TERM") != "dumb"
-        self._bar: rich.progress.Progress | None = None
-        self._task = rich.progress.TaskID(0)
-        self._reset(0, "")
-
-    def start(self, total_segments: int, label: str) -> None:
-        """Begin a run of `total_segments`; `label` is usually the recipe's name."""
-        self.close()
-        self._reset(total_segments, label)
-        if self._live:
-            self._bar = rich.progress.Progress(
-                rich.progress.TextColumn("{task.description}", markup=False),
-                rich.progress.BarColumn(bar_width=24),
-                rich.progress.MofNCompleteColumn(),
-                rich.progress.TextColumn("{task.fields[text]}", markup=False),
-                console=rich.console.Console(file=self._file, force_terminal=True),
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(label, total=total_segments, text="starting")
-
-    def _reset(self, total: int, label: str) -> None:
-        self._label, self._total, self._done = label, total, 0
-        self._compile_seconds = self._run_seconds = 0.0
-        self._phase, self._phase_seconds = "", []
-
-    def compiling(self, phase: str) -> None:
-        """XLA starts on a phase's program."""
-        self._say(f"{phase}: compiling")
-
-    def compiled(self, phase: str, seconds: float) -> None:
-        """... and has finished."""
-        self._compile_seconds += seconds
-        self._say(f"{phase}: compiled in {seconds:.1f} s")
-
-    def segment(self, *, phase: str, done: int, steps: int, seconds: float, score: Any) -> None:
-        """A segment ran: `done` of all segments so far, its `steps` (all lanes together), its `seconds` without
-        compiling, the latest `score`: a number, or an array over lanes of which finite ones are averaged."""
-        if phase != self._phase:
-            self._phase, self._phase_seconds = phase, []
-        self._phase_seconds.append(seconds)
-        self._run_seconds += seconds
-        self._done = done
-        # Phases differ in speed by far more than segments of one phase do.
-        left = (self._total - done) * float(np.mean(self._phase_seconds))
-        speed = f"{steps / seconds:,.0f} steps/s" if seconds > 0 else "- steps/s"
-        self._say(f"{phase}: {speed}, score {_lanes(score)}, {_clock(left)} left")
-
-    def close(self) -> None:
-        """End the run with a line on where the time went; does nothing when none is under way."""
-        if not self._label:
-            return
-        ran = f"{self._done} of {self._total} segments, ran {_clock(self._run_seconds)}"
-        self._say(f"{ran}, compiled {_clock(self._compile_seconds)}", lasting=True)
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-        self._label = ""
-
-    def _say(self, text: str, *, lasting: bool = False) -> None:
-        if self._bar is None:
-            count = "" if lasting else f" [{self._done}/{self._total}]"
-            print(f"{self._label}{count} {text}", file=self._file, flush=True)
-        else:
-            self._bar.update(self._task, completed=self._done, text=text, refresh=True)
-
-
-def table(
-    rows: Sequence[Row],
-    columns: Sequence[str] | Mapping[str, str] | None = None,
-    title: str = "",
-    *,
-    width: int | None = None,
-) -> str:
-    """Rows as a plain-text table for terminals and logs.
-
-    columns: names in order, or `{name: heading}`; by default those of the first row. A number with `<name>_low`
-    and `<name>_high` beside it is shown with its interval. width: characters at most, default as many as
-    needed. Raises `O2OError` for a column that no row has."""
-    headings, cells = _cells(rows, columns)
-    grid = rich.table.Table(title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD)
-    for heading, column in zip(headings, zip(*cells, strict=True), strict=True):
-        numeric = all(not text or text[0] in "0123456789-∞" for text in column)
-        grid.add_column(heading, justify="right" if numeric else "left")
-    for line in cells:
-        grid.add_row(*line)
-    # Names and intervals hold brackets, which are not markup here.
-    console = rich.console.Console(
-        file=io.StringIO(),
-        width=width or 10_000,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        color_system=None,
-    )
-    with console.capture() as capture:
-        console.print(grid)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
-
-
-def markdown_table(rows: Sequence[Row], columns: Sequence[str] | Mapping[str, str] | None = None) -> str:
-    """Rows as a Markdown table; `columns` as in `table`."""
-    headings, cells = _cells(rows, columns)
-    lines = [headings, ["---"] * len(headings), *cells]
-    return "\n".join(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in line)} |" for line in lines)
-
-
 def plain(value: Any) -> Any:
     """`value` in JSON's types: arrays become lists, NaN and infinities None. Raises `O2OError` for others."""
     if isinstance(value, Mapping):
@@ -291,48 +171,3 @@ def _open(path: str | os.PathLike[str], lines: int) -> TextIO:
     kept = path.read_bytes().splitlines(keepends=True)[:lines]
     os.truncate(path, sum(len(line) for line in kept if line.endswith(b"\n")))
     return path.open("a", newline="", encoding="utf-8")
-
-
-def _cells(
-    rows: Sequence[Row], columns: Iterable[str] | Mapping[str, str] | None
-) -> tuple[list[str], list[list[str]]]:
-    """Headings, and the text of every cell."""
-    if not rows:
-        raise O2OError("the table has no rows; pass at least one")
-    if columns is None:  # limits are shown beside their figure
-        columns = [c for c in rows[0] if c.removesuffix("_low").removesuffix("_high") not in rows[0].keys() - {c}]
-    named = columns if isinstance(columns, Mapping) else {c: c.replace("_", " ") for c in columns}
-    for name in named:
-        if not any(name in row for row in rows):
-            raise O2OError(f"no row has a column {name!r}; they have {', '.join(rows[0])}")
-    return list(named.values()), [[_cell(row, name) for name in named] for row in rows]
-
-
-def _cell(row: Row, name: str) -> str:
-    value = row.get(name)
-    if isinstance(value, jax.Array | np.ndarray | np.generic):
-        value = np.asarray(value).item()
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return str(Interval(value, row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan)))
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _lanes(score: Any) -> str:
-    """`45.3`, `45.3 (8 lanes)`, `45.3 (7 of 8 lanes, 1 not finite)`."""
-    scores = np.asarray(score, float)
-    good = scores[np.isfinite(scores)]
-    mean = f"{good.mean():.1f}" if good.size else "-"
-    if good.size < scores.size:
-        return f"{mean} ({good.size} of {scores.size} lanes, {scores.size - good.size} not finite)"
-    return f"{mean} ({scores.size} lanes)" if scores.ndim else mean
-
-
-def _clock(seconds: float) -> str:
-    """`4.2 s`, `1:05`, `2:03:00`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

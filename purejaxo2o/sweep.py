@@ -12,8 +12,9 @@ import numpy as np
 from purejaxo2o import settings
 from purejaxo2o.fit import PathLike, Timing, drive
 from purejaxo2o.phases import Recipe
+from purejaxo2o.progress import Progress
 from purejaxo2o.result import Result
-from purejaxo2o.sinks import Progress, Sink
+from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, O2OError

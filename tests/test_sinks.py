@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from purejaxo2o import sinks
+from purejaxo2o.progress import Progress
+from purejaxo2o.tables import markdown_table, table
 from purejaxo2o.types import O2OError
 
 ROW = {
@@ -139,7 +141,7 @@ def watch(progress):
 
 def test_progress_without_a_terminal_is_a_line_per_event():
     file = io.StringIO()
-    watch(sinks.Progress(file))
+    watch(Progress(file))
     assert file.getvalue().splitlines() == [
         "wsrl [0/4] offline: compiling",
         "wsrl [0/4] offline: compiled in 6.0 s",
@@ -159,13 +161,13 @@ def test_progress_on_a_terminal_is_one_bar(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "140")
     file = Terminal()
-    watch(sinks.Progress(file))
+    watch(Progress(file))
     assert "\x1b[" in file.getvalue()
     assert "3/4" in file.getvalue()
     assert "compiled 1:06" in file.getvalue().splitlines()[-2]
     monkeypatch.setenv("TERM", "dumb")
     file = Terminal()
-    watch(sinks.Progress(file))
+    watch(Progress(file))
     assert "\x1b[" not in file.getvalue()
 
 
@@ -183,7 +185,7 @@ TABLE = [
 
 
 def test_table_shows_intervals_and_what_is_missing():
-    text = sinks.table(TABLE, ["method", "seeds", "final", "steps"], "Results")
+    text = table(TABLE, ["method", "seeds", "final", "steps"], "Results")
     lines = text.splitlines()
     assert lines[0].strip() == "Results"
     assert lines[1].split() == ["method", "seeds", "final", "steps"]
@@ -192,12 +194,12 @@ def test_table_shows_intervals_and_what_is_missing():
     assert lines[3].endswith("5,000")
     assert lines[4].split() == ["a|b", "1,200", "0.500", "∞"]
     assert "\x1b" not in text
-    assert sinks.table(TABLE, title="Results") == text  # limits are no columns of their own
-    assert max(map(len, sinks.table(TABLE, width=40).splitlines())) <= 40
+    assert table(TABLE, title="Results") == text  # limits are no columns of their own
+    assert max(map(len, table(TABLE, width=40).splitlines())) <= 40
 
 
 def test_markdown_table():
-    assert sinks.markdown_table(TABLE, {"method": "Method", "final_low": "Low"}).splitlines() == [
+    assert markdown_table(TABLE, {"method": "Method", "final_low": "Low"}).splitlines() == [
         "| Method | Low |",
         "| --- | --- |",
         "| WSRL[0] | 91.3 |",
@@ -207,6 +209,6 @@ def test_markdown_table():
 
 def test_tables_refuse_unknown_columns_and_no_rows():
     with pytest.raises(O2OError, match="'finl'"):
-        sinks.table(TABLE, ["finl"])
+        table(TABLE, ["finl"])
     with pytest.raises(O2OError, match="no rows"):
-        sinks.markdown_table([])
+        markdown_table([])

@@ -1,18 +1,23 @@
-"""Naive fine-tuning: WSRL without its warm-up (the failure that arXiv 2412.07762 starts from; sheets 1 and 3).
+"""Naive fine-tuning: pre-train, then plain SAC on what it collects (the failure arXiv 2412.07762 starts from).
 
-Phases: offline Cal-QL; then SAC from the first online step on, on a store that holds only what was just
-collected, with neither offline data nor warm-up. Everything else is `recipes/wsrl.py`, so that the two differ
-in one phase: the control group.
+Phases: offline Cal-QL exactly as `recipes/cal_ql.py`; then SAC from the first online step on, one update per
+step, on a store that holds only what was just collected: neither offline data nor warm-up, neither ensemble nor
+LayerNorm. Everything learned is carried over (`conservative=False` drops the penalty, as in WSRL), and the policy
+falls: values of actions outside the few new rows are unanchored the moment the data that held them is gone
+(sheets 1 and 3). The control group of every hand-over.
+
+Defaults and small scale as `recipes/cal_ql.py`.
 """
 
 from dataclasses import replace
 
 from purejaxo2o.phases import Recipe
-from purejaxo2o.recipes import wsrl
+from purejaxo2o.recipes import cal_ql
 from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:
-    recipe = wsrl.build(task, scale)
-    phases = tuple(phase for phase in recipe.phases if phase.name != "warmup")
-    return replace(recipe, name="naive", phases=phases)
+    recipe = cal_ql.build(task, scale)
+    offline, _, online = recipe.phases
+    online = replace(online, mix="online", override_static=(("conservative", False),))
+    return replace(recipe, name="naive", phases=(offline, online))

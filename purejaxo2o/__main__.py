@@ -1,0 +1,8 @@
+"""`python -m purejaxo2o`: the command line."""
+
+import sys
+
+from purejaxo2o.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

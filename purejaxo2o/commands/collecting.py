@@ -1,0 +1,155 @@
+"""`purejaxo2o collect`: making offline data."""
+
+import dataclasses
+import importlib.metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from purejaxo2o.commands.base import Answer, Command, say
+from purejaxo2o.types import O2OError, nearest
+
+STEPS = 100_000
+NUM_ENVS = 50
+PACKAGES = ("purejaxo2o", "jax", "jaxlib", "minari")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Collect(Command):
+    """Record a Minari dataset: a scripted or a trained policy drives many environments at once on the device.
+
+    The id of a dataset that purejaxo2o makes itself (purejaxo2o list datasets) makes that one.
+
+    purejaxo2o collect pointmaze-umaze --id me/umaze/waypoint-v0 --policy waypoint --noise 0.5
+
+    purejaxo2o collect pointmaze-umaze --id me/umaze/wsrl-v0 --policy runs/wsrl-pointmaze-umaze-small"""
+
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
+    """A task, an environment, or the id of a dataset of our own."""
+    id: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
+    """Name of the new dataset, like namespace/name-v0."""
+    policy: Annotated[str | None, arg(metavar="POLICY", help_behavior_hint="")] = None
+    """random (the default), waypoint (mazes: along the shortest path), or the folder of a finished run."""
+    lane: int = 0
+    """Which policy of the run folder: the first seed is 0."""
+    noise: float = 0.0
+    """Standard deviation of Gaussian noise on actions, which lie in [-1, 1]."""
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """How many steps; by default 100000, or what the dataset of our own has."""
+    num_envs: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Environments side by side, by default 50; unfinished episodes of each are cut off at the end."""
+    seed: int = 0
+    """The same seed records the same data."""
+    overwrite: bool = False
+    """Replace a dataset of that name."""
+
+    def run(self) -> Answer:
+        from purejaxo2o.data.embedded import EMBEDDED, make_dataset
+
+        if self.source in EMBEDDED:
+            if (self.id, self.policy, self.lane, self.noise, self.num_envs) != (None, None, 0, 0.0, None):
+                raise O2OError(f"{self.source} is made in its own way; give only --steps, --seed, --overwrite")
+            say(f"making {self.source}")
+            path = make_dataset(self.source, self.seed, steps=self.steps, overwrite=self.overwrite)
+            return _written(self.source, path)
+        if self.id is None:
+            raise O2OError(f"a recording of {self.source} needs a name; give --id namespace/name-v0")
+        return _written(self.id, self._record(self.id))
+
+    def _record(self, name: str) -> Path:
+        import jax
+
+        from purejaxo2o.data import collect, folder, minari
+        from purejaxo2o.envs.base import spaces
+
+        folder.namespace_of(name)
+        if name in folder.local_ids() and not self.overwrite:
+            raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
+        env, reference = self._environment()
+        act, origin = self._policy(env)
+        steps = STEPS if self.steps is None else self.steps
+        num_envs = NUM_ENVS if self.num_envs is None else self.num_envs
+        say(f"recording {steps:,} steps of {env.name} with {num_envs} environments")
+        rows = collect.collect(env, act, jax.random.key(self.seed), steps=steps, num_envs=num_envs)
+        return minari.export(
+            rows,
+            name,
+            spaces=spaces(env),
+            algorithm_name=str(origin["policy"]),
+            description=f"{env.name}: {origin['policy']} policy, recorded by purejaxo2o collect",
+            provenance={
+                "environment": env.name,
+                "source": self.source,
+                "seed": self.seed,
+                "steps": steps,
+                "num_envs": num_envs,
+                "noise": self.noise,
+                **origin,
+                "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+            },
+            reference=reference,
+            overwrite=self.overwrite,
+        )
+
+    def _environment(self) -> tuple[Any, tuple[float, float] | None]:
+        """What is recorded, and the returns that score 0 and 100 if `source` is a task."""
+        from purejaxo2o import envs, tasks
+        from purejaxo2o.data.embedded import EMBEDDED
+        from purejaxo2o.tasks import task
+
+        if self.source in tasks():
+            chosen = task(self.source)
+            return chosen.env, (float(chosen.score_low), float(chosen.score_high))
+        if self.source in envs.names():
+            return envs.make(self.source), None
+        known = (*tasks(), *envs.names(), *EMBEDDED)
+        raise O2OError(f"{self.source!r} is no task, environment or dataset of ours; {nearest(self.source, known)}")
+
+    def _policy(self, env: Any) -> tuple[Any, dict[str, Any]]:
+        """Who acts, and what to note about it."""
+        from purejaxo2o.data import collect
+
+        name = self.policy or "random"
+        if name == "random":
+            act, origin = collect.random_policy(env.action_space), {"policy": "random"}
+        elif name == "waypoint":
+            act, origin = _waypoint(env), {"policy": "waypoint"}
+        elif Path(name).is_dir():
+            act, origin = _trained(name, self.lane, env)
+        else:
+            raise O2OError(f"--policy {name} is neither random nor waypoint nor a run folder; give one of them")
+        if self.noise < 0.0 or (self.noise and env.action_space.discrete):
+            raise O2OError(f"--noise {self.noise}: give at least 0, and only where actions are continuous")
+        return (collect.noisy(act, sigma=self.noise) if self.noise else act), origin
+
+
+def _waypoint(env: Any) -> Any:
+    from purejaxo2o.data.waypoint import waypoint_policy
+    from purejaxo2o.envs.maze import PointMaze
+
+    if not isinstance(env, PointMaze):
+        raise O2OError(f"--policy waypoint finds its way in PointMazes only, not in {env.name}; use random or a run")
+    return waypoint_policy(env)
+
+
+def _trained(folder: str, lane: int, env: Any) -> tuple[Any, dict[str, Any]]:
+    from purejaxo2o import runs
+    from purejaxo2o.envs.base import spaces
+    from purejaxo2o.policies import load_policies
+
+    trained = load_policies(folder)
+    have, need = spaces(trained.task.env), spaces(env)
+    if have != need:
+        raise O2OError(f"the policy of {folder} is for {trained.task.env.name}; {env.name} has other spaces")
+    config = runs.load_config(folder)
+    origin = {name: config.get(name) for name in ("recipe", "task", "keys")}
+    return trained.policy(lane), {"policy": config["recipe"], "lane": lane, "segment": trained.segment, "run": origin}
+
+
+def _written(name: str, path: Path) -> Answer:
+    from purejaxo2o.data import minari
+
+    info = minari.info(name)
+    text = f"wrote {name}: {info.episodes:,} episodes, {info.steps:,} steps, in {path}"
+    return Answer(text, {"dataset": name, "path": str(path), "episodes": info.episodes, "steps": info.steps})

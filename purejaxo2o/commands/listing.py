@@ -1,0 +1,79 @@
+"""`purejaxo2o list`: the names that the other commands take."""
+
+import dataclasses
+import importlib
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from purejaxo2o.commands.base import Answer, Command, show
+from purejaxo2o.types import O2OError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class List(Command):
+    """Show the recipes, tasks, environments and datasets that the other commands take by name."""
+
+    kind: Positional[Literal["all", "recipes", "tasks", "envs", "datasets"]] = "all"
+    """What to list."""
+
+    def run(self) -> Answer:
+        makers = {"recipes": _recipes, "tasks": _tasks, "envs": _envs, "datasets": _datasets}
+        chosen = makers if self.kind == "all" else {self.kind: makers[self.kind]}
+        found = {kind: make() for kind, make in chosen.items()}
+        return Answer("\n\n".join(f"{kind}\n{show(rows)}" for kind, rows in found.items()), found)
+
+
+def _recipes() -> list[dict[str, Any]]:
+    from purejaxo2o.recipes import names, summary
+
+    return [{"recipe": name, "description": summary(name)} for name in names()]
+
+
+def _tasks() -> list[dict[str, Any]]:
+    from purejaxo2o.tasks import names, task
+
+    made = [task(name) for name in names()]
+    return [
+        {"task": t.name, "environment": t.env.name, "steps per episode": t.env.horizon, "dataset": t.dataset}
+        for t in made
+    ]
+
+
+def _envs() -> list[dict[str, Any]]:
+    from purejaxo2o import envs
+    from purejaxo2o.envs.toy import TOYS
+
+    def described(name: str) -> str:
+        """The problem's own first line where it has one, else its family's."""
+        family = importlib.import_module(f"purejaxo2o.envs.{name.partition('/')[0]}")
+        text = TOYS[name].__doc__ if name in TOYS else family.__doc__
+        return (text or "").strip().splitlines()[0]
+
+    return [{"environment": name, "description": described(name)} for name in envs.names()]
+
+
+def _datasets() -> list[dict[str, Any]]:
+    from purejaxo2o.data import embedded, folder
+
+    here = folder.local_ids()
+    made = {
+        name: {"steps": plan.steps, "description": f"PointMaze {plan.maze}, {plan.kind} recording"}
+        for name, plan in embedded.EMBEDDED.items()
+    }
+    found = {name: _local(name) for name in here}
+    return [
+        {"dataset": name, "here": "yes" if name in here else "made on first use", **(made | found)[name]}
+        for name in sorted(made | found)
+    ]
+
+
+def _local(name: str) -> dict[str, Any]:
+    from purejaxo2o.data import minari
+
+    try:
+        info = minari.info(name)
+    except O2OError as error:  # one damaged dataset must not hide the others
+        return {"steps": None, "description": str(error)}
+    first = str(info.metadata.get("description") or info.env_id or "-").strip().splitlines()[0]
+    return {"steps": info.steps, "description": first}

@@ -1,0 +1,105 @@
+"""Trained policies out of run folders, to evaluate, record or draw them later."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxo2o import runs
+from purejaxo2o.checkpoint import Checkpoints
+from purejaxo2o.evaluate import Evaluation, evaluate
+from purejaxo2o.fit import run_axes
+from purejaxo2o.phases import Phase, Recipe
+from purejaxo2o.tasks import Task
+from purejaxo2o.train import Run, init
+from purejaxo2o.types import Array, O2OError, Policy
+
+
+class Trained(NamedTuple):
+    """Every policy of a run folder as its last checkpoint has them; leaves are `[lanes, ...]`, also for one."""
+
+    task: Task
+    agent: Any  # settings that held in the phase of the checkpoint
+    state: Any  # agent state
+    lanes: int
+    segment: int  # the checkpoint was taken after so many
+
+    def policy(self, lane: int = 0) -> Policy:
+        """`act(obs, key) -> action`, greedy. Raises `O2OError` for a lane that the run does not have."""
+        if not 0 <= lane < self.lanes:
+            raise O2OError(f"lane is {lane}; the run has lanes 0 to {self.lanes - 1}")
+        agent, state = jax.tree.map(lambda x: x[lane], (self.agent, self.state))
+        return lambda obs, key: agent.act(state, obs, key, explore=False)
+
+    def evaluate(self, key: Array, *, episodes: int) -> Evaluation:
+        """`episodes` greedy episodes of every lane in the task's evaluation environment, the same start states
+        for all: fields are `[lanes, episodes]`."""
+        if episodes < 1:
+            raise O2OError(f"episodes is {episodes}; it must be at least 1")
+
+        def one(agent: Any, state: Any) -> Evaluation:
+            def act(obs: Array, key: Array) -> Array:
+                return agent.act(state, obs, key, explore=False)
+
+            return evaluate(act, self.task.eval_env, key, episodes=episodes)
+
+        return jax.jit(jax.vmap(one))(self.agent, self.state)
+
+
+def load_policy(folder: str | os.PathLike[str], lane: int = 0) -> Policy:
+    """`act(obs, key) -> action` (greedy) of one lane of a run folder; seed by seed, setting by setting in a sweep.
+
+    Raises `O2OError` for a folder without a run or without a checkpoint, and for an unknown lane."""
+    return load_policies(folder).policy(lane)
+
+
+def load_policies(folder: str | os.PathLike[str]) -> Trained:
+    """All policies of a run folder. Raises `O2OError` as `load_policy`."""
+    path = Path(folder)
+    config = runs.load_config(path)
+    recipe, task = runs.rebuild(config)
+    data = jnp.asarray(np.array(config["keys"], np.uint32))
+    keys = jax.random.wrap_key_data(data, impl=config["key_impl"])
+    lanes = keys.shape[0] if keys.ndim else None
+    axes: Any = jax.tree.map(lambda x: 0 if lanes and np.shape(x) == (lanes,) else None, recipe)
+    segment, run = _restore(path, keys, recipe, task, axes)
+    phase = _phase_of(recipe, segment)
+    if lanes is None:
+        agent, state = jax.tree.map(lambda x: jnp.asarray(x)[None], (recipe.agent_in(phase), run.agent))
+    else:
+        agents = jax.vmap(lambda recipe: recipe.agent_in(phase), in_axes=(axes,), axis_size=lanes)
+        agent, state = agents(recipe), run.agent
+    return Trained(task=task, agent=agent, state=state, lanes=lanes or 1, segment=segment)
+
+
+def _restore(folder: Path, keys: Array, recipe: Recipe, task: Task, axes: Any) -> tuple[int, Run]:
+    """The last checkpoint and after how many segments it was taken."""
+    missing = O2OError(f"{folder} has no checkpoint yet; wait for its first segment or train it again (--resume)")
+    if not (folder / "checkpoints").is_dir():  # opening it would make it
+        raise missing
+
+    def start(key: Array, recipe: Recipe) -> Run:
+        return init(key, recipe, task)
+
+    if keys.ndim:
+        start = jax.vmap(start, in_axes=(0, axes), out_axes=run_axes(recipe))
+    saver = Checkpoints(folder)
+    try:
+        segment = saver.latest()
+        if segment is None:
+            raise missing
+        return segment, saver.restore(segment, jax.eval_shape(start, keys, recipe))
+    finally:
+        saver.close()
+
+
+def _phase_of(recipe: Recipe, segment: int) -> Phase:
+    """The phase whose end or middle the checkpoint after `segment` segments is."""
+    for phase in recipe.phases:
+        segment -= phase.segments
+        if segment <= 0:
+            return phase
+    return recipe.phases[-1]

@@ -1,0 +1,24 @@
+"""What every test runs under: compiled programs kept between runs, no dataset of the user's in reach, no screen."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+os.environ["MPLBACKEND"] = "Agg"
+
+# Only saves time: most of a cold run is XLA compiling. The optimisation level and the matmul precision stay as
+# users have them, since a third less compiling is not worth testing other programs than theirs.
+CACHE = os.environ.get("PUREJAXO2O_TEST_CACHE", str(Path.home() / ".cache" / "purejaxo2o" / "xla"))
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def minari_root(tmp_path_factory):
+    """An empty folder for datasets, so that no test reads or writes the user's own."""
+    root = tmp_path_factory.mktemp("minari")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(root))
+        yield root

@@ -1,0 +1,143 @@
+"""Every agent on problems whose answers are known: values, discounting, ends of two kinds, the best action.
+
+Rows come from the uniformly random policy (for behaviour cloning from a good one); the agent is used alone, without
+`train`. Rates are far above the published ones: networks and problems are tiny.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxo2o import store as stores
+from purejaxo2o.agents import BC, CQL, IQL, SAC, CalQL
+from purejaxo2o.data import collect
+from purejaxo2o.data.transforms import return_to_go
+from purejaxo2o.envs import make
+from purejaxo2o.envs.base import spaces
+
+DISCOUNT = 0.9
+ROWS, UPDATES, BATCH = 512, 1500, 64
+KEY = jax.random.key(0)
+SIZES = {"hidden": (16, 16), "actor_hidden": (16, 16)}
+RATES = {"learning_rate": 5e-3, "discount": DISCOUNT, "polyak": 0.1, **SIZES}
+# Hardly any entropy bonus, and fixed: the soft values are then the plain ones.
+SOFT = RATES | {"initial_temperature": 1e-2, "temperature_learning_rate": 0.0}
+# A small penalty: values are conservative by it, but what is best stays best.
+CONSERVATIVE = SOFT | {"cql_weight": 0.02, "cql_actions": 4}
+AGENTS = {
+    "sac": SAC(**SOFT),
+    "cql": CQL(**CONSERVATIVE),
+    "cal_ql": CalQL(**CONSERVATIVE),
+    "iql": IQL(**RATES, expectile=0.7, temperature=10.0),
+}
+VALUE_TOLERANCE = 0.1
+"""Of values between -1 and 1; ten times that where the value is 10."""
+
+
+@partial(jax.jit, static_argnames="space")
+def trained(agent, space, data, key):
+    """The agent's state after `UPDATES` minibatches."""
+    key_init, key_run = jax.random.split(key)
+
+    def body(state, key):
+        key_sample, key_update = jax.random.split(key)
+        batches = stores.sample(data, key_sample, (1, BATCH))
+        return agent.update(state, batches, key_update)[0], None
+
+    return jax.lax.scan(body, agent.init(key_init, space), jax.random.split(key_run, UPDATES))[0]
+
+
+def solved(agent, probe, policy=None):
+    """The agent's state after learning from rows of the probe."""
+    env = make(f"toy/{probe}")
+    policy = collect.random_policy(env.action_space) if policy is None else policy
+    data = collect.collect(env, policy, KEY, steps=ROWS, num_envs=ROWS // 2)
+    rows = data.data
+    known = return_to_go(rows.reward[:, 0], rows.terminated[:, 0], rows.last[:, 0], discount=DISCOUNT)
+    data = stores.with_extras(data, {"return_to_go": known[:, None]})
+    return trained(agent, spaces(env), data, KEY)
+
+
+def value(agent, state, obs):
+    """What the agent expects from observation `obs` on."""
+    obs = jnp.array([[float(obs)]])
+    if isinstance(agent, IQL):
+        return float(agent.value(state.value, obs)[0])
+    action = agent.act(state, obs, KEY, explore=False)
+    return float(agent.q(state.critic, obs, action).min())
+
+
+def everywhere(function):
+    return pytest.mark.parametrize("name", AGENTS)(function)
+
+
+@everywhere
+def test_constant_value(name):
+    """The value head and its loss: V = 1 whatever happens."""
+    agent = AGENTS[name]
+    assert value(agent, solved(agent, "constant-value"), 0) == pytest.approx(1, abs=VALUE_TOLERANCE)
+
+
+@everywhere
+def test_value_depends_on_the_observation(name):
+    agent = AGENTS[name]
+    state = solved(agent, "obs-value")
+    assert value(agent, state, 1) == pytest.approx(1, abs=VALUE_TOLERANCE)
+    assert value(agent, state, -1) == pytest.approx(-1, abs=VALUE_TOLERANCE)
+
+
+@everywhere
+def test_value_is_discounted(name):
+    agent = AGENTS[name]
+    state = solved(agent, "discount")
+    assert value(agent, state, 1) == pytest.approx(1, abs=VALUE_TOLERANCE)
+    assert value(agent, state, 0) == pytest.approx(DISCOUNT, abs=VALUE_TOLERANCE)
+
+
+@everywhere
+def test_truncation_goes_on_and_termination_does_not(name):
+    """Both episodes end after one step with reward 1; only what was cut goes on."""
+    agent = AGENTS[name]
+    state = solved(agent, "truncation")
+    assert value(agent, state, 0) == pytest.approx(1, abs=2 * VALUE_TOLERANCE)
+    assert value(agent, state, 1) == pytest.approx(1 / (1 - DISCOUNT), abs=10 * VALUE_TOLERANCE)
+
+
+@everywhere
+def test_policy_finds_the_best_action(name):
+    agent = AGENTS[name]
+    state = solved(agent, "action-reward")
+    action = agent.act(state, jnp.zeros((1, 1)), KEY, explore=False)
+    assert float(action[0, 0]) == pytest.approx(0.5, abs=0.15)
+
+
+def test_discrete_iql_finds_the_best_action():
+    agent = AGENTS["iql"]
+    state = solved(agent, "action-reward-discrete")
+    assert int(agent.act(state, jnp.zeros((1, 1)), KEY, explore=False)[0]) == 1
+    assert value(agent, state, 0) > 0.6  # the 0.7-expectile of 0, 1 and 0.5, each as likely: 0.64
+    sampled = agent.act(state, jnp.zeros((200, 1)), KEY, explore=True)
+    assert (np.asarray(sampled) == 1).mean() > 0.9  # exp(10 (1 - 0.5)) against 1
+
+
+@pytest.mark.parametrize("loss", ["mse", "nll"])
+def test_cloning_copies_a_policy_of_the_observation(loss):
+    """Rows of a noisy policy that goes right from -1 and left from 1: the middle of its actions is learned."""
+    agent = BC(learning_rate=5e-3, actor_hidden=(16, 16), loss=loss)
+    policy = collect.noisy(lambda obs, key: -0.5 * obs, sigma=0.1)
+    state = solved(agent, "obs-value", policy)
+    actions = agent.act(state, jnp.array([[-1.0], [1.0]]), KEY, explore=False)
+    np.testing.assert_allclose(actions[:, 0], [0.5, -0.5], atol=0.05)
+
+
+def test_cloning_copies_discrete_actions_in_their_proportions():
+    agent = BC(learning_rate=5e-3, actor_hidden=(16, 16))
+    weights = jnp.log(jnp.array([0.1, 0.7, 0.2]))
+    state = solved(agent, "action-reward-discrete", lambda obs, key: jax.random.categorical(key, weights))
+    assert int(agent.act(state, jnp.zeros((1, 1)), KEY, explore=False)[0]) == 1
+    sampled = np.asarray(agent.act(state, jnp.zeros((4000, 1)), KEY, explore=True))
+    shares = np.bincount(sampled, minlength=3) / 4000
+    np.testing.assert_allclose(shares, [0.1, 0.7, 0.2], atol=0.06)  # 512 rows: three standard deviations

@@ -1,0 +1,171 @@
+"""Acting: true successors, resets, episode bookkeeping, returns-to-go; evaluation with a fixed budget."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from doubles import HORIZON, Clock, Counting
+
+from purejaxo2o import rollout
+from purejaxo2o.data.transforms import return_to_go
+from purejaxo2o.envs import make
+from purejaxo2o.evaluate import evaluate
+from purejaxo2o.phases import Recipe, online
+from purejaxo2o.tasks import make as make_task
+from purejaxo2o.train import collect, init
+from purejaxo2o.types import Space
+
+KEY = jax.random.key(0)
+ENVS, STEPS = 3, 60
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["fresh", "pooled"])
+def played(request):
+    """What 60 random steps in three environments went through: rows and bookkeeping, `[T, E, ...]`."""
+    env = Clock(pooled_resets=request.param)
+
+    @jax.jit
+    def play(key):
+        starts = rollout.pool(env, key)
+        state, obs = rollout.reset(env, key, ENVS)
+
+        def body(carry, key):
+            state, obs, episodes = carry
+            action = rollout.random_action(env.action_space, key, ENVS)
+            state, obs, row, _ = rollout.step(env, state, obs, action, key, starts)
+            after = rollout.advance(episodes, row, 0.0)
+            return (state, obs, after), (row, obs, episodes)
+
+        carry = (state, obs, rollout.begin(ENVS))
+        return starts, jax.lax.scan(body, carry, jax.random.split(key, STEPS))[1]
+
+    starts, (rows, following, episodes) = jax.tree.map(np.asarray, play(KEY))
+    return env, starts, rows, following, episodes
+
+
+def test_rows_hold_the_true_next_obs_and_resets_come_after(played):
+    _, _, rows, following, _ = played
+    last = rows.terminated | rows.truncated
+    np.testing.assert_array_equal(rows.obs[1:], following[:-1])
+    np.testing.assert_array_equal(rows.next_obs[..., 0], rows.obs[..., 0] + 1)  # also where the episode ended
+    np.testing.assert_array_equal(rows.next_obs[..., 1:], rows.obs[..., 1:])
+    np.testing.assert_array_equal(following[~last], rows.next_obs[~last])
+    assert (following[last][:, 0] == 0).all()
+    assert (following[last][:, 2] != rows.obs[last][:, 2]).mean() > 0.9  # a pool may give the same start again
+    assert rows.terminated.any()
+    assert rows.truncated.any()
+    np.testing.assert_array_equal(rows.truncated, (rows.next_obs[..., 0] == HORIZON) & ~rows.terminated)
+
+
+def test_start_states_are_many(played):
+    env, starts, rows, following, _ = played
+    last = rows.terminated | rows.truncated
+    begun = following[last][:, 2]
+    if not env.pooled_resets:
+        assert starts is None
+        assert len(set(begun.tolist())) == len(begun)  # each one fresh
+        return
+    pool = starts[1][:, 2]
+    assert len(pool) == rollout.POOL_SIZE
+    assert len(set(pool.tolist())) > rollout.POOL_SIZE - 5  # two 23-bit numbers may be equal
+    assert set(begun.tolist()) <= set(pool.tolist())
+    assert len(set(begun.tolist())) > 0.8 * len(begun)
+
+
+def test_bookkeeping_of_the_unfinished_episode(played):
+    _, _, rows, _, episodes = played
+    for env in range(ENVS):
+        length, total, failed = 0, 0.0, True
+        for t in range(STEPS):
+            found = (episodes.length[t, env], episodes.total[t, env], episodes.failed[t, env])
+            assert found == (length, total, failed)
+            length, total, failed = length + 1, total + rows.reward[t, env], failed and rows.reward[t, env] == 0
+            if rows.terminated[t, env] or rows.truncated[t, env]:
+                length, total, failed = 0, 0.0, True
+
+
+def test_random_actions_fill_the_space():
+    box = np.asarray(rollout.random_action(Space((2,)), KEY, 1000))
+    assert box.shape == (1000, 2)
+    assert (np.abs(box) <= 1).all()
+    assert box.min() < -0.99 < 0.99 < box.max()
+    discrete = np.asarray(rollout.random_action(Space(n=3), KEY, 1000))
+    assert set(discrete.tolist()) == {0, 1, 2}
+
+
+SCALE, BIAS, DISCOUNT, LENGTH = 2.0, -0.5, 0.9, 50
+
+
+@pytest.mark.parametrize("envs", [1, 2])
+@pytest.mark.parametrize("fail_reward", [None, 0.0])
+def test_return_to_go_filled_online_equals_the_one_computed_afterwards(envs, fail_reward):
+    task = dataclasses.replace(make_task("clock", Clock()), fail_reward=fail_reward)
+    recipe = Recipe(
+        name="test",
+        agent=Counting(discount=DISCOUNT, extras=("return_to_go",)),
+        phases=(online(LENGTH * envs, mix="online", segments=1),),
+        reward_scale=SCALE,
+        reward_bias=BIAS,
+        num_envs=envs,
+        store_rows=23,  # the ring goes round twice, and episodes lie across its seam
+    )
+
+    @jax.jit
+    def play(key):
+        def body(run, key):
+            run, _ = collect(run, recipe, task, recipe.phases[0], jax.random.split(key), None)
+            newest = (run.store.head - 1) % run.store.rows
+            return run, jax.tree.map(lambda x: x[newest], run.store.data._replace(extras={}))
+
+        return jax.lax.scan(body, init(key, recipe, task), jax.random.split(key, LENGTH))
+
+    run, rows = play(KEY)
+    store, rows = jax.tree.map(np.asarray, (run.store, rows))
+    last = rows.last
+    assert rows.terminated.any()
+    assert rows.truncated.any()
+    compared = 0
+    for env in range(envs):
+        done = int(np.flatnonzero(last[:, env])[-1]) + 1  # rows of finished episodes
+        assert int(run.episodes.length[env]) == LENGTH - done
+        fail = None if fail_reward is None else SCALE * fail_reward + BIAS
+        reward = SCALE * rows.reward[:done, env] + BIAS
+        expected = return_to_go(
+            reward, rows.terminated[:done, env], rows.last[:done, env], discount=DISCOUNT, fail_reward=fail
+        )
+        for t in range(LENGTH - 23, done):
+            at = t % 23
+            np.testing.assert_array_equal(store.data.obs[at, env], rows.obs[t, env])
+            found = store.data.extras["return_to_go"][at, env]
+            np.testing.assert_allclose(found, expected[t], rtol=2e-6, err_msg=f"row {t} of environment {env}")
+            compared += 1
+    assert compared > 15 * envs
+
+
+def test_evaluation_of_a_known_policy_is_exact():
+    """The action 1 in `toy/reach` needs floor((0.7 - x) / 0.2) + 1 steps; the action -1 never arrives."""
+    env = make("toy/reach")
+    key_reset, _ = jax.random.split(KEY)  # as `evaluate` does
+    starts = np.asarray(rollout.reset(env, key_reset, 64)[1][:, 0])
+    steps = np.floor((0.7 - starts) / 0.2) + 1
+
+    @jax.jit
+    def play(action):
+        return evaluate(lambda obs, key: jnp.full((64, 1), action), env, KEY, episodes=64)
+
+    good, bad = play(1.0), play(-1.0)
+    np.testing.assert_array_equal(good.returns, np.ones(64))
+    np.testing.assert_array_equal(good.lengths, steps)
+    np.testing.assert_array_equal(bad.returns, np.zeros(64))
+    np.testing.assert_array_equal(bad.lengths, np.full(64, env.horizon))
+    assert good.lengths.dtype == jnp.int32
+
+
+def test_evaluation_counts_nothing_after_the_end():
+    """`Clock` pays 1 for ending by itself, and would again and again if it went on."""
+    outcome = evaluate(lambda obs, key: jnp.zeros((50, 1)), Clock(), KEY, episodes=50)
+    ends = np.asarray(rollout.reset(Clock(), jax.random.split(KEY)[0], 50)[1][:, 1])
+    np.testing.assert_array_equal(outcome.returns, ends <= HORIZON)
+    np.testing.assert_array_equal(outcome.lengths, np.minimum(ends, HORIZON))
