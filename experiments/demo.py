@@ -36,9 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         timings[name] = Timing()
         recipe = o2o.recipe(name, task, scale="small")
         folder = arguments.out / name
-        results[name] = o2o.sweep(
-            recipe, task, data, seeds=arguments.seeds, out=folder, timing=timings[name]
-        )
+        results[name] = o2o.sweep(recipe, task, data, seeds=arguments.seeds, out=folder, timing=timings[name])
     printed = rows(results)
     for row in printed:
         row["run s"] = f"{timings[row['method']].run:.0f}"

@@ -92,8 +92,9 @@ def ensemble(action_space: Space, hidden: Hidden, members: int, layer_norm: bool
 
     The leading axis of every parameter leaf is the member; evaluating a subset of members is calling
     the module made for that many with gathered parameters."""
+    shared: Any = None  # every member sees the same inputs
     mapped = nn.vmap(
-        Critic, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=members
+        Critic, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=shared, axis_size=members
     )
     return mapped(action_space, hidden, layer_norm)
 
@@ -106,6 +107,11 @@ class Value(nn.Module):
     @nn.compact
     def __call__(self, obs: Array) -> Array:
         return MLP(self.hidden, 1)(obs)[..., 0]
+
+
+def apply(module: nn.Module, params: Any, *inputs: Array) -> Any:
+    """The module's output for given parameters."""
+    return module.apply({"params": params}, *inputs)
 
 
 def action_space_of(actor: dict[str, Any]) -> Space:

@@ -52,7 +52,8 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """An `.npz` file, whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
-        np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
+        named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+        np.savez(file, **named)
     os.replace(temporary, path)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from purejaxo2o import store as stores
-from purejaxo2o.data import collect, embedded, minari, waypoint
+from purejaxo2o.data import checks, collect, embedded, minari, waypoint
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.envs.maze import PointMaze, PointMazeState
@@ -48,7 +48,7 @@ def counted(request):
 
 def test_collected_rows_are_whole_trajectories_with_true_successors(counted):
     env, store, _, _ = counted
-    minari.check_store(store, spaces(env))
+    checks.check_store(store, spaces(env))
     data = jax.tree.map(np.asarray, stores.flat(store))
     assert len(data.reward) == store.size == 205
     starts = np.concatenate([[0], np.flatnonzero(data.last) + 1])[:-1]

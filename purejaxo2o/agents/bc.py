@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, scan_updates
-from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of
+from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
@@ -41,7 +41,7 @@ class BC:
 
     def policy(self, actor: Any, obs: Array) -> Distribution:
         """The action distribution at `obs [..., O]`."""
-        return self.network(action_space_of(actor)).apply({"params": actor}, obs)  # type: ignore[return-value]
+        return apply(self.network(action_space_of(actor)), actor, obs)
 
     def init(self, key: Array, spaces: Spaces) -> BCState:
         actor = self.network(spaces.action).init(key, spaces.obs.zeros())["params"]

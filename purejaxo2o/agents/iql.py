@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, scan_updates, td_target
-from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, ensemble
+from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply, ensemble
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
@@ -63,11 +63,11 @@ class IQL:
         return Actor(space, self.actor_hidden, kind="clipped", std="global", log_std_range=(-5.0, 2.0))
 
     def policy(self, actor: Any, obs: Array) -> Distribution:
-        return self.actor_network(action_space_of(actor)).apply({"params": actor}, obs)  # type: ignore[return-value]
+        return apply(self.actor_network(action_space_of(actor)), actor, obs)
 
     def value(self, value: Any, obs: Array) -> Array:
         """`V(s)`, `[..., O] -> [...]`."""
-        return Value(self.hidden).apply({"params": value}, obs)  # type: ignore[return-value]
+        return apply(Value(self.hidden), value, obs)
 
     def init(self, key: Array, spaces: Spaces) -> IQLState:
         key_actor, key_critic, key_value = jax.random.split(key, 3)
@@ -95,7 +95,7 @@ class IQL:
     def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[IQLState, Metrics]:
         """One minibatch `[B, ...]`: V, policy, Q, targets. Nothing is random."""
         critic = ensemble(action_space_of(state.actor), self.hidden, CRITICS)
-        q_target = critic.apply({"params": state.target}, batch.obs, batch.action).min(axis=0)  # type: ignore[union-attr]
+        q_target = apply(critic, state.target, batch.obs, batch.action).min(axis=0)
 
         def value_loss(params: Any) -> tuple[Array, Metrics]:
             v = self.value(params, batch.obs)
@@ -115,9 +115,9 @@ class IQL:
         y = td_target(batch.reward, batch.terminated, self.value(value, batch.next_obs), self.discount)
 
         def critic_loss(params: Any) -> tuple[Array, Metrics]:
-            q = critic.apply({"params": params}, batch.obs, batch.action)  # [2, B]
+            q = apply(critic, params, batch.obs, batch.action)  # [2, B]
             loss = jnp.square(q - y).mean(axis=1).sum()
-            return loss, {"critic_loss": loss, "q": q.mean()}  # type: ignore[union-attr]
+            return loss, {"critic_loss": loss, "q": q.mean()}
 
         new_critic, critic_opt, critic_metrics = descend(
             critic_loss, state.critic, state.critic_opt, self.learning_rate

@@ -25,7 +25,7 @@ from purejaxo2o.agents.base import (
     td_target,
 )
 from purejaxo2o.distributions import TanhNormal
-from purejaxo2o.networks import Actor, Hidden, action_space_of, ensemble
+from purejaxo2o.networks import Actor, Hidden, action_space_of, apply, ensemble
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
@@ -90,14 +90,14 @@ class SAC:
         return Actor(space, self.actor_hidden, std=self.std, layer_norm=self.actor_layer_norm)
 
     def policy(self, actor: Any, obs: Array) -> TanhNormal:
-        return self.actor_network(action_space_of(actor)).apply({"params": actor}, obs)  # type: ignore[return-value]
+        return apply(self.actor_network(action_space_of(actor)), actor, obs)
 
     def q(self, critic: Any, obs: Array, action: Array) -> Array:
         """`[n, ...]` values of the `n` members whose parameters are given."""
         members = jax.tree.leaves(critic)[0].shape[0]
         space = Space(shape=action.shape[-1:])
         network = ensemble(space, self.hidden, members, self.layer_norm)
-        return network.apply({"params": critic}, obs, action)  # type: ignore[return-value]
+        return apply(network, critic, obs, action)
 
     def temperature(self, state: SACState) -> Array:
         if self.temperature_form == "softplus":

@@ -32,8 +32,8 @@ DOMAINS: dict[str, dict[str, Any]] = {
     "locomotion": {},
 }
 SMALL: dict[str, Any] = {
-    "actor_learning_rate": None,
-    "temperature_learning_rate": None,
+    "actor_learning_rate": 1e-3,
+    "temperature_learning_rate": 1e-3,
     "cql_actions": 4,
     "cql_weight": 10.0,
     "lagrange": False,
