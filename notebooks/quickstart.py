@@ -1,3 +1,11 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
 # %% [markdown]
 # # purejaxo2o in ten minutes
 #
@@ -57,8 +65,8 @@ display(Image(picture, width=360))
 # ## A recipe
 #
 # A recipe is a paper's method by name: an agent and its phases. IQL learns from the data, then goes on with data and
-# experience mixed. `scale="paper"` is the published protocol; `"small"` fits a laptop. `o2o.recipes()` lists the others:
-# try `"wsrl"`, which scores higher here and takes longer.
+# experience mixed. `scale="paper"` is the published protocol; `"small"` fits a laptop. `o2o.recipes()` lists the
+# others: try `"wsrl"`, which scores higher here and takes longer.
 
 # %%
 recipe = o2o.recipe("iql", task, scale="small")

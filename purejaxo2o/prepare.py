@@ -13,7 +13,7 @@ from purejaxo2o.envs.base import spaces
 from purejaxo2o.phases import Recipe, check_phases
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, O2OError
+from purejaxo2o.types import Array, O2OError, check_choices
 
 
 def online_needs(recipe: Recipe) -> tuple[str, ...]:
@@ -77,9 +77,12 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
 
 
 def check_settings(recipe: Recipe) -> None:
-    """Sizes are at least 1; numbers that are known (not traced) are finite and in range."""
+    """Choices exist; sizes are at least 1; numbers that are known (not traced) are finite and in range."""
     owners = [("agent", recipe.agent), *((f"agent in phase {p.name!r}", recipe.agent_in(p)) for p in recipe.phases)]
+    for phase in recipe.phases:
+        check_choices(f"phase {phase.name!r}: ", phase)
     for where, owner in owners:
+        check_choices(f"{where}: ", owner)
         for field in dataclasses.fields(owner):
             _check_setting(f"{where}: {field.name}", field.name, getattr(owner, field.name))
 

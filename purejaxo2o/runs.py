@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -58,9 +59,12 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """What `write_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """What `write_arrays` wrote. Raises `ValueError` for a damaged file, `OSError` for none."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(str(error)) from None
 
 
 def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
@@ -80,7 +84,7 @@ def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
         found = json.loads(path.read_text())
     except ValueError as error:
         raise O2OError(f"{path} is not readable JSON ({error}); choose another output folder") from None
-    wanted = json.loads(json.dumps(config))
+    found, wanted = (_one_level(x) for x in (found, json.loads(json.dumps(config))))
     for name in sorted(set(found) | set(wanted)):
         if name not in ("versions", "commit") and found.get(name) != wanted.get(name):
             raise O2OError(
@@ -88,6 +92,11 @@ def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
                 f"not {wanted.get(name)!r}; choose another folder"
             )
     return True
+
+
+def _one_level(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings beside everything else, so that a message can name the one that differs."""
+    return config | config.get("settings", {}) | {"settings": None}
 
 
 def describe(key: Array, recipe: Recipe, task: Task) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Changing settings by dotted name: `replace(recipe, {"agent.learning_rate": 1e-4, "online.steps": 20_000})`.
 
 The first part of a name is a field of the recipe (`num_envs`, `reward_scale`), `agent`, or the name of a phase
-(`online`, also written `phase.online`). A name that does not exist is an error with the nearest one that does.
+(`online`, also written `phase.online`). A phase's own value of an agent's setting, where a recipe has one, is
+`online.override.learning_rate`; it goes before `agent.learning_rate` in that phase. A name that does not exist is
+an error with the nearest one that does.
 """
 
 import dataclasses
@@ -11,7 +13,7 @@ from typing import Any
 import jax
 
 from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.types import O2OError, nearest
+from purejaxo2o.types import O2OError, check_choices, nearest
 
 
 def names(recipe: Recipe) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def names(recipe: Recipe) -> dict[str, Any]:
     _collect("agent", recipe.agent, found)
     for phase in recipe.phases:
         _collect(phase.name, phase, found)
+        found |= {f"{phase.name}.override.{name}": value for name, value in phase.override.items()}
     return found
 
 
@@ -35,6 +38,8 @@ def _collect(prefix: str, owner: Any, found: dict[str, Any]) -> None:
 def is_static(recipe: Recipe, name: str) -> bool:
     """Whether the setting decides shapes or structure (changing it compiles another program)."""
     head, _, tail = _canonical(recipe, name).rpartition(".")
+    if head.endswith(".override"):
+        return False
     owner: Any = _owner(recipe, head)
     return bool({f.name: f for f in dataclasses.fields(owner)}[tail].metadata.get("static"))
 
@@ -44,17 +49,27 @@ def replace(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     for name, value in changes.items():
         name = _canonical(recipe, name)
         head, _, tail = name.rpartition(".")
+        if head.endswith(".override"):
+            phase = _owner(recipe, head.removesuffix(".override"))
+            override = phase.override | {tail: _fit(name, 0.0, value, False)}
+            recipe = _with_phase(recipe, dataclasses.replace(phase, override=override))
+            continue
         owner: Any = _owner(recipe, head)
         value = _fit(name, getattr(owner, tail), value, is_static(recipe, name))
         changed = dataclasses.replace(owner, **{tail: value})
+        check_choices(f"{head}." if head else "", changed)
         if not head:
             recipe = changed
         elif head == "agent":
             recipe = dataclasses.replace(recipe, agent=changed)
         else:
-            phases = tuple(changed if p.name == head else p for p in recipe.phases)
-            recipe = dataclasses.replace(recipe, phases=phases)
+            recipe = _with_phase(recipe, changed)
     return recipe
+
+
+def _with_phase(recipe: Recipe, changed: Phase) -> Recipe:
+    phases = tuple(changed if p.name == changed.name else p for p in recipe.phases)
+    return dataclasses.replace(recipe, phases=phases)
 
 
 def _canonical(recipe: Recipe, name: str) -> str:
@@ -65,7 +80,7 @@ def _canonical(recipe: Recipe, name: str) -> str:
     return short
 
 
-def _owner(recipe: Recipe, head: str) -> Recipe | Phase | Any:
+def _owner(recipe: Recipe, head: str) -> Any:
     if not head:
         return recipe
     if head == "agent":

@@ -7,7 +7,7 @@ structure, decides shapes and branches, and changing it compiles a new program.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, dataclass_transform
+from typing import Any, Literal, NamedTuple, TypeVar, dataclass_transform, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -143,6 +143,16 @@ def nearest(name: str, names: Any) -> str:
     known = sorted(names)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def check_choices(where: str, owner: Any) -> None:
+    """Raise `O2OError` for the first field of a dataclass that is none of the choices in its `Literal` type.
+
+    Branches on such fields have a last `else`: a mistyped choice would quietly select it."""
+    for field in dataclasses.fields(owner):
+        value, choices = getattr(owner, field.name), get_args(field.type)
+        if get_origin(field.type) is Literal and value not in choices:
+            raise O2OError(f"{where}{field.name} is {value!r}; {nearest(str(value), choices)}")
 
 
 Policy = Callable[[Array, Array], Array]

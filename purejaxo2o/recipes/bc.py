@@ -14,6 +14,6 @@ from purejaxo2o.tasks import Task
 def build(task: Task, scale: str) -> Recipe:
     if scale == "small":
         agent = BC(**budget.ACTOR)
-        phase = offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **budget.BATCH)
+        phase = offline(**budget.offline())
         return Recipe(name="bc", agent=agent, phases=(phase,), eval_episodes=budget.EVAL_EPISODES)
     return Recipe(name="bc", agent=BC(), phases=(offline(1_000_000, segments=20),))

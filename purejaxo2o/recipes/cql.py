@@ -62,8 +62,8 @@ def phases(domain: str, scale: str) -> tuple[Phase, Phase]:
     """Offline, then half and half."""
     if scale == "small":
         return (
-            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **budget.BATCH),
-            online(budget.ONLINE, mix="fraction", segments=budget.ONLINE_SEGMENTS, **budget.BATCH),
+            offline(**budget.offline()),
+            online(mix="fraction", **budget.online()),
         )
     return (
         offline(OFFLINE_STEPS.get(domain, 1_000_000), segments=20),

@@ -32,8 +32,8 @@ def build(task: Task, scale: str) -> Recipe:
             **budget.ACTOR_CRITIC,
         )
         phases = (
-            offline(budget.OFFLINE, segments=budget.OFFLINE_SEGMENTS, **budget.BATCH),
-            online(budget.ONLINE, mix="by_size", segments=budget.ONLINE_SEGMENTS, **budget.BATCH),
+            offline(**budget.offline()),
+            online(mix="by_size", **budget.online()),
         )
         episodes = budget.EVAL_EPISODES
     return Recipe(

@@ -23,7 +23,6 @@ DOMAINS: dict[str, dict[str, Any]] = {
     "toy": SPARSE | {"target_critics": 1},
     "adroit": SPARSE,
 }
-UPDATES_SMALL = 2
 ONLINE_STEPS = {"maze": 300_000, "adroit": 1_000_000}
 
 
@@ -39,17 +38,8 @@ def build(task: Task, scale: str) -> Recipe:
     }
     if scale == "small":
         settings |= budget.ACTOR_CRITIC | {"critics": budget.CRITICS}
-        phases = (
-            warmup(budget.WARMUP, act="random"),
-            online(
-                budget.ONLINE,
-                mix="fraction",
-                offline_fraction=0.5,
-                updates=UPDATES_SMALL,
-                segments=budget.ONLINE_SEGMENTS,
-                **budget.BATCH,
-            ),
-        )
+        mixed = budget.online(budget.RANDOM_WARMUP) | {"mix": "fraction", "offline_fraction": 0.5, "updates": 2}
+        phases = (warmup(budget.RANDOM_WARMUP, act="random"), online(**mixed))
     else:
         steps = ONLINE_STEPS.get(task.domain, 250_000)
         mixed = online(steps, mix="fraction", offline_fraction=0.5, updates=20, segments=50)

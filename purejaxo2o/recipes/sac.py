@@ -19,8 +19,8 @@ def build(task: Task, scale: str) -> Recipe:
     if scale == "small":
         agent = SAC(**budget.ACTOR_CRITIC)
         phases = (
-            warmup(budget.WARMUP, act="random"),
-            online(budget.ONLINE, mix="online", segments=budget.ONLINE_SEGMENTS, **budget.BATCH),
+            warmup(budget.RANDOM_WARMUP, act="random"),
+            online(mix="online", **budget.online(budget.RANDOM_WARMUP)),
         )
         episodes = budget.EVAL_EPISODES
     else:

@@ -1,0 +1,131 @@
+"""Dotted names: every one is listed, changes exactly itself, and is refused with a remedy when it does not exist."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import CUTS, HIDDEN, tiny
+
+import purejaxo2o as o2o
+from purejaxo2o import settings
+from purejaxo2o.types import O2OError
+
+
+@pytest.fixture
+def recipe():
+    return tiny("wsrl")[0]
+
+
+@pytest.mark.parametrize("name", o2o.recipes())
+def test_every_recipe_shrinks(name):
+    """The yardstick of the other tests: whatever a recipe has, its sizes end up small."""
+    recipe, task, data = tiny(name)
+    for setting, value in settings.names(recipe).items():
+        last = setting.rpartition(".")[2]
+        if last.endswith("hidden"):
+            assert value == HIDDEN
+        elif last in CUTS and value is not None:
+            assert value <= CUTS[last]
+    assert data.rows == 400
+    shapes = jax.eval_shape(o2o.train, jax.random.key(0), recipe, task, data)
+    assert shapes.returns.shape == (1 + sum(p.segments for p in recipe.phases), recipe.eval_episodes)
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+@pytest.mark.parametrize("name", o2o.recipes())
+@pytest.mark.parametrize("task", ["reach", "pointmaze-umaze", "pendulum"])
+def test_every_recipe_builds_for_every_domain(task, name, scale):
+    built = o2o.recipe(name, o2o.task(task), scale=scale)
+    assert built.name == name
+    for phase in built.phases:
+        assert phase.steps % (phase.segments * (built.num_envs if phase.acts else 1)) == 0
+    assert hash(jax.tree.structure(built)) == hash(jax.tree.structure(o2o.recipe(name, o2o.task(task), scale=scale)))
+
+
+@pytest.mark.parametrize("name", o2o.recipes())
+def test_every_name_can_be_set_to_what_it_is(name):
+    recipe = tiny(name)[0]
+    values = {name: value for name, value in settings.names(recipe).items() if value is not None}
+    assert o2o.replace(recipe, values) == recipe
+
+
+def test_replace_changes_one_thing(recipe):
+    before = settings.names(recipe)
+    for name, value in {
+        "agent.learning_rate": 1e-3,
+        "agent.hidden": (4,),
+        "online.steps": 80,
+        "phase.online.updates": 3,
+        "reward_scale": 2.0,
+        "num_envs": 2,
+        "store_rows": 30,
+    }.items():
+        after = settings.names(o2o.replace(recipe, {name: value}))
+        short = name.removeprefix("phase.")
+        assert {n for n in before if after[n] != before[n]} == {short}
+        assert after[short] == value
+    assert settings.names(recipe) == before  # the original is untouched
+
+
+def test_replace_adapts_kinds(recipe):
+    changed = o2o.replace(
+        recipe, {"agent.hidden": [4, 4], "online.steps": 80.0, "agent.discount": 1, "store_rows": 9}
+    )
+    assert changed.agent.hidden == (4, 4)
+    assert changed.phases[2].steps == 80
+    assert type(changed.agent.discount) is float
+    assert o2o.replace(changed, {"store_rows": None}).store_rows is None
+    array = o2o.replace(recipe, {"agent.learning_rate": jnp.array([1e-3, 1e-4])})
+    np.testing.assert_allclose(array.agent.learning_rate, [1e-3, 1e-4])
+
+
+def test_static_or_number(recipe):
+    for name in ("agent.hidden", "agent.critics", "online.steps", "online.offline_fraction", "num_envs"):
+        assert settings.is_static(recipe, name)
+    for name in ("agent.learning_rate", "agent.discount", "online.offline_ratio", "reward_bias"):
+        assert not settings.is_static(recipe, name)
+
+
+BAD = {
+    "mistyped": (
+        {"agent.learning_rat": 1.0},
+        r"'wsrl' has no setting 'agent\.learning_rat'; did you mean 'agent\.learn",
+    ),
+    "mistyped phase": ({"onlin.steps": 40}, r"no setting 'onlin\.steps'; did you mean 'online\.steps'"),
+    "nothing like it": ({"zzzzzzzz": 1}, r"no setting 'zzzzzzzz'; known: agent\."),
+    "the name itself": ({"name": "other"}, r"no setting 'name'"),
+    "text for a number": ({"agent.learning_rate": "fast"}, r"agent\.learning_rate takes a number, got 'fast'"),
+    "a flag for a number": ({"agent.learning_rate": True}, r"agent\.learning_rate takes a number, got True"),
+    "a part of a step": ({"online.steps": 40.5}, r"online\.steps takes a whole number, got 40\.5"),
+    "text for a size": ({"online.steps": "40"}, r"online\.steps takes a whole number, got '40'"),
+    "an array for a size": ({"online.steps": np.arange(2)}, r"online\.steps"),
+    "a jax array for a size": ({"online.steps": jnp.arange(2)}, r"online\.steps is static .* cannot be an array"),
+    "a number for a flag": ({"agent.layer_norm": 1}, r"agent\.layer_norm is True; cannot set it to 1"),
+    "a number for text": ({"online.mix": 3}, r"online\.mix takes a str like 'online', got 3"),
+    "a number for a tuple": ({"agent.hidden": 8}, r"agent\.hidden takes a tuple like \(8, 8\), got 8"),
+    "an unknown choice": ({"online.mix": "halves"}, r"online\.mix is 'halves'; known: by_size, fraction"),
+    "an unknown form": ({"agent.temperature_form": "sofplus"}, r"agent\.temperature_form is 'sofplus'.*'softplus'\?"),
+    "an unknown act": ({"online.act": "polcy"}, r"online\.act is 'polcy'; did you mean 'policy'\?"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_refuses_with_the_remedy(recipe, case):
+    changes, message = BAD[case]
+    with pytest.raises(O2OError, match=message) as error:
+        o2o.replace(recipe, changes)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_names_come_with_the_nearest():
+    _, task, _ = tiny("wsrl")
+    with pytest.raises(O2OError, match=r"unknown recipe 'wslr'; did you mean 'wsrl'"):
+        o2o.recipe("wslr", task)
+    with pytest.raises(O2OError, match=r"unknown scale 'medium'; use 'small' or 'paper'"):
+        o2o.recipe("wsrl", task, scale="medium")
+    with pytest.raises(O2OError, match=r"unknown task 'pointmaze-umase'; did you mean 'pointmaze-umaze"):
+        o2o.task("pointmaze-umase")
+    with pytest.raises(O2OError, match=r"unknown task 'q'; known: cartpole"):
+        o2o.task("q")
+    with pytest.raises(O2OError, match=r"task 'slope' has no dataset; collect one"):
+        o2o.dataset(task)

@@ -1,0 +1,176 @@
+"""Settings x seeds: the order of the axes, lanes that equal solo runs, lanes that fail alone, what is refused."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from tiny import arrays, distance, tiny
+
+import purejaxo2o as o2o
+from purejaxo2o import runs
+from purejaxo2o.sweep import seed_keys
+from purejaxo2o.types import O2OError
+
+RATES = [3e-4, 3e-3]
+TAUS = [0.6, 0.9]
+OVER = {"agent.learning_rate": RATES, "agent.expectile": TAUS}
+LANES = 1e-4
+"""What we promise of a lane against its solo fit; measured here: 1e-7."""
+
+
+def sweep(over=None, seeds=2, **settings):
+    return o2o.sweep(*tiny("iql"), seeds=seeds, over=over, progress=False, **settings)
+
+
+def solo(rate, tau, key):
+    recipe, task, data = tiny("iql")
+    changed = o2o.replace(recipe, {"agent.learning_rate": rate, "agent.expectile": tau})
+    return o2o.fit(key, changed, task, data, progress=False)
+
+
+def lane(result, index):
+    """The arrays of one lane, the run's state included."""
+    fields = (result.scores, result.returns, result.metrics, result.finite, result.run.agent, result.run.store.data)
+    return jax.tree.map(lambda x: x[index], fields)
+
+
+def alone(result):
+    return (result.scores, result.returns, result.metrics, result.finite, result.run.agent, result.run.store.data)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sweep") / "run"
+    return sweep(OVER, out=out), out
+
+
+def test_axes_follow_the_order_of_over_then_the_seed(grid):
+    result, _ = grid
+    assert result.scores.shape == (2, 2, 2, 9)
+    assert result.returns.shape == (2, 2, 2, 9, 2)
+    assert result.env_steps.shape == (2, 2, 2, 9)
+    expected_rates = np.broadcast_to(np.float32(RATES)[:, None, None], (2, 2, 2))
+    np.testing.assert_array_equal(result.agent.learning_rate, expected_rates)
+    np.testing.assert_array_equal(result.agent.expectile, np.broadcast_to(np.float32(TAUS)[:, None], (2, 2, 2)))
+    keys = jax.random.key_data(result.run.key)
+    np.testing.assert_array_equal(keys, np.broadcast_to(jax.random.key_data(seed_keys(2)), keys.shape))
+
+
+@pytest.mark.parametrize("index", [(0, 1, 0), (1, 0, 1)])
+def test_every_lane_equals_its_solo_fit(grid, index):
+    rate, tau, seed = RATES[index[0]], TAUS[index[1]], seed_keys(2)[index[2]]
+    expected = solo(rate, tau, seed)
+    assert distance(lane(grid[0], index)[1:], alone(expected)[1:]) <= LANES
+    assert distance(lane(grid[0], index)[0], expected.scores) <= 100 * LANES  # per cent
+
+
+def test_lanes_differ(grid):
+    finals = np.asarray(grid[0].metrics["q"])[..., -1].ravel()
+    assert len(set(finals.tolist())) == 8
+
+
+def test_policy_of_a_lane(grid):
+    obs = np.array([[0.2]], np.float32)
+    chosen = grid[0].policy(seed=(1, 0, 1))(obs, seed_keys(1)[0])
+    agent, state = jax.tree.map(lambda x: x[1, 0, 1], (grid[0].agent, grid[0].run.agent))
+    np.testing.assert_allclose(chosen, agent.act(state, obs, None, explore=False), rtol=1e-6)
+    with pytest.raises(O2OError, match=r"leading axes \(2, 2, 2\)"):
+        grid[0].policy()
+
+
+def test_what_is_written(grid):
+    result, out = grid
+    config = json.loads((out / "config.json").read_text())
+    assert config["over"] == OVER
+    assert len(config["keys"]) == 8
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    np.testing.assert_allclose([row["score"] for row in rows], np.asarray(result.scores).reshape(8, 9).T, rtol=1e-6)
+    loaded = runs.load_results(out)
+    assert np.size(loaded.scores) == 72
+    np.testing.assert_array_equal(np.ravel(loaded.scores), np.ravel(result.scores))
+
+
+class Stop:
+    """Interrupts at the sixth row, in the online phase."""
+
+    count = 0
+
+    def write(self, row):
+        self.count += 1
+        if self.count == 6:
+            raise KeyboardInterrupt
+
+    def close(self):
+        pass
+
+
+def test_resumes_bit_for_bit(grid, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        sweep(OVER, out=tmp_path / "run", sinks=[Stop()])
+    resumed = sweep(OVER, out=tmp_path / "run", resume=True)
+    for a, b in zip(arrays(resumed), arrays(grid[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_refuses_to_resume_other_values(grid):
+    with pytest.raises(O2OError, match=r"holds another run: its (over|agent\.expectile) is"):
+        sweep(OVER | {"agent.expectile": [0.6, 0.8]}, out=grid[1], resume=True)
+    with pytest.raises(O2OError, match="already holds a run"):
+        sweep(OVER, out=grid[1])
+
+
+def test_a_lane_that_diverges_leaves_the_others_alone():
+    with_bad = sweep({"agent.learning_rate": [3e-4, 1e30]})
+    with_good = sweep({"agent.learning_rate": [3e-4, 1e-3]})
+    assert np.asarray(with_good.finite).all()
+    assert np.asarray(with_bad.finite)[0].all()
+    assert not np.asarray(with_bad.finite)[1, :, -1].any()
+    assert np.asarray(with_bad.finite)[:, :, 0].all()  # before training
+    for seed in range(2):
+        for a, b in zip(arrays(lane(with_bad, (0, seed))), arrays(lane(with_good, (0, seed))), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_seeds_alone_and_own_keys(grid):
+    """No `over`: one axis, lanes equal those of the same keys in another order."""
+    keys = seed_keys(2)
+    result = sweep(seeds=keys[::-1])
+    assert result.scores.shape == (2, 9)
+    again = sweep(seeds=2)
+    for a, b in zip(arrays(lane(result, 0)), arrays(lane(again, 1)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+BAD = {
+    "static": (
+        {"agent.hidden": [8, 16]},
+        r"agent\.hidden is static .* o2o\.replace\(recipe, \{'agent\.hidden': value\}",
+    ),
+    "steps": ({"online.steps": [40, 80]}, r"online\.steps is static"),
+    "mistyped": (
+        {"agent.learning_rat": [1e-4]},
+        r"no setting 'agent\.learning_rat'; did you mean 'agent\.learning_rate'",
+    ),
+    "empty": ({"agent.expectile": []}, r"over\['agent\.expectile'\] is \[\]; give a non-empty list"),
+    "text": ({"agent.expectile": "0.7"}, r"is '0\.7'; give a non-empty list of numbers"),
+    "not finite": ({"agent.expectile": [0.7, float("nan")]}, r"every value must be a finite number"),
+    "not a number": ({"agent.expectile": [0.7, "high"]}, r"every value must be a finite number"),
+    "out of range": ({"agent.discount": [0.9, 1.5]}, r"discount is 1\.5; it must lie in \[0, 1\]"),
+    "negative": ({"agent.learning_rate": [-1e-3]}, r"learning_rate is -0\.001; it must lie in"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_refuses_bad_axes_before_anything_is_written(case, tmp_path):
+    over, message = BAD[case]
+    with pytest.raises(O2OError, match=message) as error:
+        sweep(over, out=tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_no_seeds(tmp_path):
+    with pytest.raises(O2OError, match="seeds is 0; it must be at least 1"):
+        sweep(seeds=0, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
