@@ -124,7 +124,9 @@ class _Driver:
             before += phase.segments
         result = self._assemble(state)
         if self.folder is not None:
-            runs.write_results(self.folder, result, vars(self.timing))
+            runs.write_results(self.folder, result)
+            if done < total:  # resuming a finished run spends no time worth recording
+                runs.write_json(self.folder / "timing.json", vars(self.timing))
         return result
 
     def _begin(self, key: Array, earlier: bool) -> tuple[Run, int]:
@@ -160,7 +162,7 @@ class _Driver:
             entered = self._batched(
                 lambda run, recipe: enter(run, recipe, phase=index), (self.lanes, self.axes), self.lanes
             )
-            state = jax.jit(entered)(state, self.recipe)
+            state = jax.jit(entered, donate_argnums=0)(state, self.recipe)
         one = self._batched(one, (self.lanes, self.axes, None), (self.lanes, 0))
         program = self._compile(one, (state, self.recipe, self.dataset), phase.name, donate=True)
         for part in range(skip, phase.segments):

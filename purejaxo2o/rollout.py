@@ -101,7 +101,7 @@ def backfill_return_to_go(
     Call right after `step` was added, with the `episodes` before it. Adding `discount^k r` to the row `k` steps
     back leaves, once the episode has ended, exactly the discounted sum of the transformed rewards; no branch
     depends on data, so a batch of seeds costs no copy of the store. A finished episode in which every reward
-    was `fail_reward` gets the value of failing for ever, `r / (1 - discount)` (Cal-QL's rule, sheet 4).
+    was `fail_reward` gets the value of failing for ever, `r / (1 - discount)` (Cal-QL's rule).
     """
     index = rows.recent(store, min(horizon, store.rows))
     back = jnp.arange(index.shape[0])[:, None]  # [H, 1]: 0 is the newest row

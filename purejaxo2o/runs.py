@@ -1,8 +1,8 @@
 """The folder that a run lives in, and reading it back.
 
 `config.json` (everything needed to repeat the run), `metrics.jsonl`, `records.npz` (what was measured after each
-segment), `checkpoints/<segment>` (the last two), and once finished `results.npz`. Every file is written under
-another name and renamed, so none is ever half there. No pickle.
+segment), `checkpoints/<segment>` (the last two), and once finished `results.npz` and `timing.json`. Every file is
+written under another name and renamed, so none is ever half there. No pickle.
 """
 
 import json
@@ -105,6 +105,7 @@ def describe(key: Array, recipe: Recipe, task: Task) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "task": task.name,
+        "dataset": task.dataset,
         "settings": values,
         "keys": np.asarray(jax.random.key_data(key)).tolist(),
         "key_impl": str(jax.random.key_impl(key)),
@@ -117,8 +118,10 @@ def describe(key: Array, recipe: Recipe, task: Task) -> dict[str, Any]:
 def rebuild(config: Mapping[str, Any]) -> tuple[Recipe, Task]:
     """Recipe and task of a run folder, for recipes and tasks that are known by name."""
     task = build_task(config["task"])
-    recipe = build_recipe(config["recipe"], task, "paper")
     values = {name: value for name, value in config["settings"].items() if not isinstance(value, dict)}
+    # The scales differ in more than values: in what a phase overrides, say.
+    bases = (build_recipe(config["recipe"], task, "paper"), build_recipe(config["recipe"], task, "small"))
+    recipe = next((base for base in bases if settings.names(base).keys() == values.keys()), bases[0])
     known = settings.names(recipe)
     changed = {name: value for name, value in values.items() if _plain(known.get(name)) != value}
     arrays = {name: jnp.asarray(value) for name, value in changed.items() if _batched(known.get(name), value)}
@@ -187,12 +190,11 @@ def _record(arrays: Mapping[str, np.ndarray], index: int) -> Record:
 RESULT_ARRAYS = ("scores", "returns", "env_steps", "grad_steps", "phase", "finite")
 
 
-def write_results(folder: Path, result: Result, timing: Mapping[str, Any]) -> None:
-    """`results.npz`: every array of the result but the run itself; `timing.json` beside it."""
+def write_results(folder: Path, result: Result) -> None:
+    """`results.npz`: every array of the result but the run itself."""
     arrays = {name: getattr(result, name) for name in RESULT_ARRAYS}
     arrays |= {f"metrics/{name}": value for name, value in result.metrics.items()}
     arrays |= {"switch": np.int32(result.switch), "phase_names": np.array(result.phase_names)}
-    write_json(folder / "timing.json", dict(timing))
     write_arrays(folder / "results.npz", arrays)
 
 

@@ -55,7 +55,8 @@ def replace(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
             recipe = _with_phase(recipe, dataclasses.replace(phase, override=override))
             continue
         owner: Any = _owner(recipe, head)
-        value = _fit(name, getattr(owner, tail), value, is_static(recipe, name))
+        optional = next(f.default is None for f in dataclasses.fields(owner) if f.name == tail)
+        value = _fit(name, getattr(owner, tail), value, is_static(recipe, name), optional)
         changed = dataclasses.replace(owner, **{tail: value})
         check_choices(f"{head}." if head else "", changed)
         if not head:
@@ -88,8 +89,10 @@ def _owner(recipe: Recipe, head: str) -> Any:
     return next(p for p in recipe.phases if p.name == head)
 
 
-def _fit(name: str, old: Any, new: Any, static: bool) -> Any:
+def _fit(name: str, old: Any, new: Any, static: bool, optional: bool = False) -> Any:
     """Check a value against the kind of setting it is for; lists become tuples."""
+    if new is None and optional:
+        return None
     if isinstance(new, list) and isinstance(old, tuple):
         new = tuple(new)
     if not static:

@@ -12,6 +12,7 @@ import numpy as np
 from purejaxo2o import settings
 from purejaxo2o.fit import PathLike, Timing, drive
 from purejaxo2o.phases import Recipe
+from purejaxo2o.prepare import check_settings
 from purejaxo2o.progress import Progress
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import Sink
@@ -89,3 +90,5 @@ def _check_axis(recipe: Recipe, name: str, values: Any) -> None:
         raise O2OError(f"over[{name!r}] is {values!r}; give a non-empty list of numbers")
     if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
         raise O2OError(f"over[{name!r}] is {list(values)!r}; every value must be a finite number")
+    for value in values:  # once batched, they are arrays that no check looks into
+        check_settings(settings.replace(recipe, {name: value}))

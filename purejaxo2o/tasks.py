@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from purejaxo2o import envs
+from purejaxo2o.data import scores
 from purejaxo2o.envs.base import Env
 from purejaxo2o.types import Array, Number, O2OError, nearest, pytree, static
 
@@ -43,13 +44,15 @@ def _pointmaze(size: str, dataset: str) -> Callable[[str], Task]:
 
     def build(name: str) -> Task:
         env = envs.make(f"maze/PointMaze_{size}-v3", continuing_task=False)
-        return make(name, env, dataset=dataset, domain="maze", fail_reward=0.0)
+        low, high = scores.ENVIRONMENTS[env.name]
+        return make(name, env, dataset=dataset, score_low=low, score_high=high, domain="maze", fail_reward=0.0)
 
     return build
 
 
-def _classic(env_id: str, low: float, high: float, domain: str = "classic") -> Callable[[str], Task]:
+def _plain(env_id: str, domain: str) -> Callable[[str], Task]:
     def build(name: str) -> Task:
+        low, high = scores.ENVIRONMENTS[env_id]
         return make(name, envs.make(env_id), score_low=low, score_high=high, domain=domain)
 
     return build
@@ -66,10 +69,9 @@ def _mazes() -> dict[str, Callable[[str], Task]]:
 
 TASKS: dict[str, Callable[[str], Task]] = {
     **_mazes(),
-    # Low: uniformly random actions; high: the reward threshold or a well-trained agent.
-    "pendulum": _classic("gymnax/Pendulum-v1", -1200.0, -150.0),
-    "cartpole": _classic("gymnax/CartPole-v1", 20.0, 500.0),
-    "reach": _classic("toy/reach", 0.0, 1.0, domain="toy"),
+    "pendulum": _plain("gymnax/Pendulum-v1", "classic"),
+    "cartpole": _plain("gymnax/CartPole-v1", "classic"),
+    "reach": _plain("toy/reach", "toy"),
 }
 
 

@@ -8,7 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+import purejaxo2o as o2o
 from purejaxo2o.cli import cache_compilations, main
+from purejaxo2o.policies import load_policies, load_policy
 from purejaxo2o.sweep import seed_keys
 
 NETWORKS = ["agent.hidden=(8, 8)", "agent.actor_hidden=(8, 8)"]
@@ -124,6 +126,21 @@ def test_a_sweep_has_a_row_per_setting_and_resumes(run, reach_data, tmp_path):
     assert len(lanes) == 4
     scores = np.load(out / "results.npz", allow_pickle=False)["scores"]
     assert scores.shape == (4, 5)
+
+
+def test_restored_policies_act_like_the_trained_ones(reach_data, tmp_path):
+    task = o2o.task("reach")
+    sizes = {"agent.actor_hidden": (8, 8), "offline.steps": 40, "offline.segments": 2, "eval_episodes": 4}
+    recipe = o2o.replace(o2o.recipe("bc", task, "small"), sizes)
+    data, obs, key = o2o.dataset(reach_data), np.array([0.3], np.float32), jax.random.key(0)
+    over = {"agent.learning_rate": [1e-3, 1e-1]}
+    many = o2o.sweep(recipe, task, data, seeds=3, over=over, out=tmp_path / "many", progress=False)
+    loaded = load_policies(tmp_path / "many")
+    wanted = [float(many.policy((i, j))(obs, key)[0]) for i in range(2) for j in range(3)]
+    assert len(set(wanted)) == 6
+    assert [float(loaded.policy(lane)(obs, key)[0]) for lane in range(loaded.lanes)] == pytest.approx(wanted)
+    one = o2o.fit(jax.random.key(7), recipe, task, data, out=tmp_path / "one", progress=False)
+    assert load_policy(tmp_path / "one")(obs, key) == pytest.approx(one.policy()(obs, key))
 
 
 def test_seeds_of_a_later_range_are_those_of_a_longer_run():

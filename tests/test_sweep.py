@@ -16,7 +16,7 @@ RATES = [3e-4, 3e-3]
 TAUS = [0.6, 0.9]
 OVER = {"agent.learning_rate": RATES, "agent.expectile": TAUS}
 LANES = 1e-4
-"""What we promise of a lane against its solo fit; measured here: 1e-7."""
+"""What we promise of a lane against its solo fit; measured here: 3e-7."""
 
 
 def sweep(over=None, seeds=2, **settings):
@@ -120,26 +120,25 @@ def test_refuses_to_resume_other_values(grid):
         sweep(OVER, out=grid[1])
 
 
-def test_a_lane_that_diverges_leaves_the_others_alone():
-    with_bad = sweep({"agent.learning_rate": [3e-4, 1e30]})
-    with_good = sweep({"agent.learning_rate": [3e-4, 1e-3]})
-    assert np.asarray(with_good.finite).all()
-    assert np.asarray(with_bad.finite)[0].all()
-    assert not np.asarray(with_bad.finite)[1, :, -1].any()
-    assert np.asarray(with_bad.finite)[:, :, 0].all()  # before training
-    for seed in range(2):
-        for a, b in zip(arrays(lane(with_bad, (0, seed))), arrays(lane(with_good, (0, seed))), strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-def test_seeds_alone_and_own_keys(grid):
-    """No `over`: one axis, lanes equal those of the same keys in another order."""
-    keys = seed_keys(2)
-    result = sweep(seeds=keys[::-1])
-    assert result.scores.shape == (2, 9)
-    again = sweep(seeds=2)
-    for a, b in zip(arrays(lane(result, 0)), arrays(lane(again, 1)), strict=True):
+def test_a_lane_that_diverges_leaves_the_others_alone(grid):
+    good = grid[0]
+    bad = sweep(OVER | {"agent.learning_rate": [RATES[0], 1e30]})
+    assert np.asarray(good.finite).all()
+    assert np.asarray(bad.finite)[0].all()
+    assert not np.asarray(bad.finite)[1, ..., -1].any()
+    assert np.asarray(bad.finite)[..., 0].all()  # before training
+    for a, b in zip(arrays(lane(bad, 0)), arrays(lane(good, 0)), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_seeds_alone_and_own_keys():
+    """No `over`: one axis; a lane depends on its key and not on its place."""
+    keys = seed_keys(2)
+    straight, turned = (o2o.sweep(*tiny("bc"), seeds=seeds, progress=False) for seeds in (2, keys[::-1]))
+    assert straight.scores.shape == (2, 5)
+    for a, b in zip(arrays(straight.returns), arrays(turned.returns), strict=True):
+        np.testing.assert_array_equal(a, b[::-1])
+    assert distance(straight.run.agent, jax.tree.map(lambda x: x[::-1], turned.run.agent)) == 0
 
 
 BAD = {

@@ -1,4 +1,4 @@
-"""Behaviour cloning: regress the recorded actions (offline sheet 4.1; CORL `any_percent_bc.py`).
+"""Behaviour cloning: regress the recorded actions (as in CORL, `any_percent_bc.py`).
 
     mse:  L = mean_{B,A} (tanh(mu(s)) - a)^2            (deterministic; the usual baseline)
     nll:  L = -mean_B log pi(a|s)                       (squashed Gaussian)

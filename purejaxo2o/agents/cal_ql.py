@@ -1,4 +1,4 @@
-"""Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479, eq. 5.1; sheet 4).
+"""Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479, eq. 5.1).
 
 CQL whose push-down stops at a reference value: inside the penalty the values of the two policy sources are
 replaced by max(Q, G), G the discounted return-to-go of the recorded trajectory, before the log-density is

@@ -1,4 +1,4 @@
-"""Conservative Q-learning on SAC (Kumar et al. 2020, arXiv 2006.04779, eq. 4 with importance sampling; sheet 5).
+"""Conservative Q-learning on SAC (Kumar et al. 2020, arXiv 2006.04779, eq. 4 with importance sampling).
 
 SAC plus one term in the critic loss, per critic:
 

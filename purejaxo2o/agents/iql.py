@@ -1,4 +1,4 @@
-"""Implicit Q-learning (Kostrikov, Nair & Levine 2022, arXiv 2110.06169; sheet 6).
+"""Implicit Q-learning (Kostrikov, Nair & Levine 2022, arXiv 2110.06169).
 
 V learns an upper expectile of the target critics over recorded actions, Q regresses on V, and the policy is
 extracted by advantage-weighted regression; no action outside the data is ever evaluated.

@@ -1,4 +1,4 @@
-"""Soft actor-critic with a critic ensemble (Haarnoja et al. 2018; REDQ, Chen et al. 2021; sheets 1-3).
+"""Soft actor-critic with a critic ensemble (Haarnoja et al. 2018; REDQ, Chen et al. 2021).
 
     y    = r + gamma (1 - terminated) (min_{i in M} Qt_i(s',a') - [backup_entropy] alpha log pi(a'|s'))
     L_Q  = mean_{N,B} (Q_i(s,a) - y)^2

@@ -54,6 +54,16 @@ EXACT: dict[str, tuple[float, float]] = {
 }
 """Scores of single D4RL ids."""
 
+ENVIRONMENTS: dict[str, tuple[float, float]] = {
+    "gymnax/Pendulum-v1": (-1200.0, -150.0),  # uniformly random; a converged SAC
+    "gymnax/CartPole-v1": (20.0, 500.0),  # uniformly random; the time limit
+    "toy/reach": (0.0, 1.0),
+    "maze/PointMaze_UMaze-v3": (0.0, 1.0),  # episodic variant: 1 once, at the goal; the score is the success rate
+    "maze/PointMaze_Medium-v3": (0.0, 1.0),
+    "maze/PointMaze_Large-v3": (0.0, 1.0),
+}
+"""Scores of our own tasks, by environment id."""
+
 RECORDINGS = re.compile(
     r"-(random(-expert)?|medium(-replay|-expert)?|expert|full-replay|human|cloned|complete|partial|mixed|controller"
     r"|(umaze|medium|large)(-diverse|-play)?)?(-v\d+)?$"

@@ -1,4 +1,4 @@
-"""Behaviour cloning, then acting without improvement (offline sheet 4.1). The floor for offline methods.
+"""Behaviour cloning, then acting without improvement. The floor for offline methods.
 
 Phases: offline only. Defaults: 2 x 256, learning rate 3e-4, batch 256, 1M steps (CORL, without its state
 normalisation). Small: see

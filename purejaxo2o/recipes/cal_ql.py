@@ -1,4 +1,4 @@
-"""Cal-QL: calibrated offline values, then fine-tuning with the same loss (Nakamoto et al. 2023; sheet 4).
+"""Cal-QL: calibrated offline values, then fine-tuning with the same loss (Nakamoto et al. 2023).
 
 Phases: offline; one episode's worth of steps without updates, because only finished episodes have a
 return-to-go; online with half dataset and half replay rows in every minibatch, one update per step, the bound

@@ -1,4 +1,4 @@
-"""CQL: offline, then fine-tuning with the same conservative loss (Kumar et al. 2020; sheet 5).
+"""CQL: offline, then fine-tuning with the same conservative loss (Kumar et al. 2020).
 
 Phases: offline; online with half dataset and half replay rows in every minibatch, one update per step. The
 penalty stays on; nothing is reset. The known weakness: values sit below true returns after pre-training and

@@ -1,4 +1,4 @@
-"""IQL: offline, then fine-tuning with the same loss (Kostrikov et al. 2022; sheet 6).
+"""IQL: offline, then fine-tuning with the same loss (Kostrikov et al. 2022).
 
 Phases: offline; online with one update per environment step from the first step on, each row drawn from the
 union of dataset and replay store (the authors append to one buffer). Nothing is reset at the switch; actions are

@@ -3,8 +3,8 @@
 Phases: offline Cal-QL exactly as `recipes/cal_ql.py`; then SAC from the first online step on, one update per
 step, on a store that holds only what was just collected: neither offline data nor warm-up, neither ensemble nor
 LayerNorm. Everything learned is carried over (`conservative=False` drops the penalty, as in WSRL), and the policy
-falls: values of actions outside the few new rows are unanchored the moment the data that held them is gone
-(sheets 1 and 3). The control group of every hand-over.
+falls: values of actions outside the few new rows are unanchored the moment the data that held them is gone.
+The control group of every hand-over.
 
 Defaults and small scale as `recipes/cal_ql.py`; small goes online at the published rates, as `recipes/wsrl.py`.
 """

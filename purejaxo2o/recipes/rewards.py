@@ -1,4 +1,4 @@
-"""Reward transforms of the published protocols, by domain: `(scale, bias)` (hybrid sheet 0.3).
+"""Reward transforms of the published protocols, by domain: `(scale, bias)`.
 
 The same task is learned with different rewards by different families of methods; a library that hid this
 would not reproduce any of them. Domains not named keep the environment's reward.

@@ -1,4 +1,4 @@
-"""RLPD: no pre-training; half of every minibatch is offline data (Ball et al. 2023, arXiv 2302.02948; sheet 2).
+"""RLPD: no pre-training; half of every minibatch is offline data (Ball et al. 2023, arXiv 2302.02948).
 
 Phases: uniformly random actions without updates; then 20 critic minibatches per environment step, each with
 exactly half dataset and half replay rows, and one policy step on the last of them.

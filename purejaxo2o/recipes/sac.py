@@ -1,4 +1,4 @@
-"""SAC from scratch: no offline data at all (Haarnoja et al. 2018; sheet 3). The baseline of every comparison.
+"""SAC from scratch: no offline data at all (Haarnoja et al. 2018). The baseline of every comparison.
 
 Phases: uniformly random actions without updates, then one update per environment step.
 

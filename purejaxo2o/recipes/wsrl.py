@@ -1,4 +1,4 @@
-"""WSRL: pre-train conservatively, warm up with the frozen policy, then drop the offline data (sheet 1).
+"""WSRL: pre-train conservatively, warm up with the frozen policy, then drop the offline data.
 
 Zhou et al. 2024, "Efficient Online RL Fine-Tuning Need Not Retain Offline Data", arXiv 2412.07762.
 
