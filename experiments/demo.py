@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         row["run s"] = f"{timings[row['method']].run:.0f}"
         row["compile s"] = f"{timings[row['method']].compile:.0f}"
     columns = COLUMNS | {"run s": "run s", "compile s": "compile s"}
-    print(table(printed, columns, title=f"{task.name}: mean [95% bootstrap interval] over seeds", width=150))
+    print(table(printed, columns, title=f"{task.name}: mean [95% bootstrap interval] over seeds", width=170))
     picture = report(results, arguments.out, title=f"{task.name}, {arguments.seeds} seeds")
     print(f"{time.perf_counter() - began:.0f} s in all; picture: {picture}")
     return 0

@@ -49,14 +49,19 @@ class Agent(Protocol):
         ...
 
 
+ADAM = optax.scale_by_adam(eps_root=1e-30)
+"""Default moments. `eps_root` is far below rounding; without it a parameter that never had a gradient (a dead unit)
+would make the derivative of a whole run NaN, for those who differentiate through `train`."""
+
+
 def init_adam(params: Any) -> optax.OptState:
     """Adam's moments; the learning rate is given at every step, so that it can be a traced leaf."""
-    return optax.scale_by_adam().init(params)
+    return ADAM.init(params)
 
 
 def adam(params: Any, grads: Any, state: optax.OptState, learning_rate: Number) -> tuple[Any, optax.OptState]:
     """One Adam step (Kingma & Ba 2015, default moments)."""
-    updates, state = optax.scale_by_adam().update(grads, state)
+    updates, state = ADAM.update(grads, state)
     return jax.tree.map(lambda p, u: p - learning_rate * u, params, updates), state
 
 

@@ -21,8 +21,8 @@ PUBLISHED_RATES: dict[str, float] = {
     "actor_learning_rate": 1e-4,
     "temperature_learning_rate": 1e-4,
 }
-"""For online phases that build on a trained policy: there the published rates are fast enough, and the raised ones
-forget faster than a few hundred rows can teach."""
+"""For every online phase that builds on a trained policy: there the published rates are fast enough, and the raised
+ones forget faster than a few hundred rows can teach."""
 
 
 def offline() -> dict[str, Any]:

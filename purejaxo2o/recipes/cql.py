@@ -8,7 +8,7 @@ Defaults (Cal-QL's code with its calibration off): critics' rate 3e-4, policy an
 K = 10, no entropy in the backup; mazes 10 r - 5, 4 x 256 critics, 2 x 256 policy, weight 5 with the Lagrange
 multiplier at gap 0.8, best of 10 next actions in the target; locomotion weight 5, 2 x 256. Deviations: the
 gradient steps of one update are taken one after another (critics, policy, temperature); the temperature starts
-at 1. Small: see `recipes/budget.py`; K = 4, one rate for all, no maximum over next actions, and a fixed weight of
+at 1. Small: see `recipes/budget.py`; K = 2, one rate for all, no maximum over next actions, and a fixed weight of
 10 in place of the multiplier, which would need longer than the whole run to settle.
 """
 
@@ -34,7 +34,7 @@ DOMAINS: dict[str, dict[str, Any]] = {
 SMALL: dict[str, Any] = {
     "actor_learning_rate": 1e-3,
     "temperature_learning_rate": 1e-3,
-    "cql_actions": 4,
+    "cql_actions": 2,
     "cql_weight": 10.0,
     "lagrange": False,
     "target_samples": 1,
@@ -63,7 +63,7 @@ def phases(domain: str, scale: str) -> tuple[Phase, Phase]:
     if scale == "small":
         return (
             offline(**budget.offline()),
-            online(mix="fraction", **budget.online()),
+            online(mix="fraction", override=budget.PUBLISHED_RATES, **budget.online()),
         )
     return (
         offline(OFFLINE_STEPS.get(domain, 1_000_000), segments=20),

@@ -33,7 +33,7 @@ def build(task: Task, scale: str) -> Recipe:
         )
         phases = (
             offline(**budget.offline()),
-            online(mix="by_size", **budget.online()),
+            online(mix="by_size", override={"learning_rate": 3e-4}, **budget.online()),
         )
         episodes = budget.EVAL_EPISODES
     return Recipe(

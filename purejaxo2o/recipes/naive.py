@@ -6,19 +6,18 @@ LayerNorm. Everything learned is carried over (`conservative=False` drops the pe
 falls: values of actions outside the few new rows are unanchored the moment the data that held them is gone.
 The control group of every hand-over.
 
-Defaults and small scale as `recipes/cal_ql.py`; small goes online at the published rates, as `recipes/wsrl.py`.
+Defaults and small scale as `recipes/cal_ql.py`.
 """
 
 from dataclasses import replace
 
 from purejaxo2o.phases import Recipe
-from purejaxo2o.recipes import budget, cal_ql
+from purejaxo2o.recipes import cal_ql
 from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:
     recipe = cal_ql.build(task, scale)
     offline, _, online = recipe.phases
-    rates = budget.PUBLISHED_RATES if scale == "small" else {}
-    online = replace(online, mix="online", override=rates, override_static=(("conservative", False),))
+    online = replace(online, mix="online", override_static=(("conservative", False),))
     return replace(recipe, name="naive", phases=(offline, online))

@@ -13,8 +13,8 @@ critics and policy, softplus temperature measured at next states, no entropy in 
 3e-4, policy and temperature 1e-4; networks, weights and rewards by domain as in `recipes/cql.py`; with the
 Lagrange multiplier on, the fixed weight is 1. In mazes the target takes the best of 10 next actions, offline and
 online, and the policy has one free log-std vector. Deviations: their std is clipped to [1e-5, 10], here log-std to
-[-20, 2]. Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step, 2000 steps of warm-up
-and the published rates online.
+[-20, 2]. Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step and 2000 steps of
+warm-up.
 """
 
 from typing import Any
@@ -51,11 +51,16 @@ def agent(domain: str, scale: str) -> CQL:
 def phases(domain: str, scale: str) -> tuple[Phase, Phase, Phase]:
     """Offline; warm-up; online without offline data."""
     if scale == "small":
-        settings = budget.online(budget.POLICY_WARMUP) | {"override": budget.PUBLISHED_RATES}
         return (
             offline(**budget.offline()),
             warmup(budget.POLICY_WARMUP),
-            online(mix="online", updates=2, override_static=PLAIN_SAC, **settings),
+            online(
+                mix="online",
+                updates=2,
+                override=budget.PUBLISHED_RATES,
+                override_static=PLAIN_SAC,
+                **budget.online(budget.POLICY_WARMUP),
+            ),
         )
     return (
         offline(cql.OFFLINE_STEPS.get(domain, 1_000_000), segments=20),
