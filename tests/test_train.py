@@ -119,3 +119,14 @@ def test_policy_of_a_result_acts(name, solos):
     np.testing.assert_array_equal(action, expected)
     with pytest.raises(o2o.O2OError, match="one index per axis"):
         solos[0].policy(seed=0)
+
+
+def test_a_run_can_be_differentiated():
+    recipe, task, dataset = tiny("bc")
+
+    def last_loss(rate):
+        changed = o2o.replace(recipe, {"agent.learning_rate": rate, "offline.steps": 8, "offline.segments": 1})
+        return o2o.train(KEYS[0], changed, task, dataset).metrics["actor_loss"][-1]
+
+    slope = jax.jit(jax.grad(last_loss))(jnp.float32(1e-3))
+    assert slope < 0  # learning a little faster leaves a smaller mean loss over the first steps
