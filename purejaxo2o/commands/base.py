@@ -1,5 +1,6 @@
 """What the subcommands share: the answer they give and how `NAME=VALUE` is read."""
 
+import abc
 import ast
 import dataclasses
 import shutil
@@ -18,14 +19,15 @@ class Answer(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(abc.ABC):
     """A subcommand: its fields are its arguments."""
 
     json: bool = False
     """Print one JSON document on standard output instead of text."""
 
+    @abc.abstractmethod
     def run(self) -> Answer:
-        raise NotImplementedError
+        """Do it. Raises `O2OError` for bad input."""
 
 
 def pairs(groups: Iterable[Iterable[str]]) -> dict[str, str]:
