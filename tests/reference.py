@@ -39,9 +39,7 @@ class Var:
 
     def __mul__(self, other: Any) -> "Var":
         other = lift(other)
-        return Var(
-            self.value * other.value, ((self, lambda g: g * other.value), (other, lambda g: g * self.value))
-        )
+        return Var(self.value * other.value, ((self, lambda g: g * other.value), (other, lambda g: g * self.value)))
 
     def __matmul__(self, other: "Var") -> "Var":
         a, b = self.value, other.value
@@ -328,9 +326,7 @@ def average(logs: list[Logs]) -> Logs:
 def bc_loss(p: Any, obs: Any, action: Any, loss: str) -> Var:
     if "logits" in p:
         return -log_softmax_at(p, obs, action).mean()
-    mean, log_std = (
-        actor_head(p, obs) if "log_std" in p else (dense(p["mean"], mlp(p["MLP_0"], obs, False)), 0)
-    )
+    mean, log_std = actor_head(p, obs) if "log_std" in p else (dense(p["mean"], mlp(p["MLP_0"], obs, False)), 0)
     if loss == "mse":
         error = tanh(mean) - action
         return (error * error).mean()
@@ -342,9 +338,7 @@ def bc_update(agent: Any, state: State, batches: Any) -> tuple[State, Logs]:
     state, logs = dict(state), []
     for u in range(len(batches.reward)):
         b = row(batches, u)
-        value = descend(
-            state, "actor", lambda p, b=b: bc_loss(p, b.obs, b.action, agent.loss), agent.learning_rate
-        )
+        value = descend(state, "actor", lambda p, b=b: bc_loss(p, b.obs, b.action, agent.loss), agent.learning_rate)
         logs.append({"actor_loss": value})
     return state, average(logs)
 
@@ -417,9 +411,7 @@ def sac_target(agent: Any, state: State, b: Any, noise: Any, subset: Any) -> Any
     return td_target(b, value, agent.discount)
 
 
-def conservative_gap(
-    q: dict[str, Any], log_prob: dict[str, Any], data: Any, agent: Any, bound: Any = None
-) -> Var:
+def conservative_gap(q: dict[str, Any], log_prob: dict[str, Any], data: Any, agent: Any, bound: Any = None) -> Var:
     """CQL's difference `[n, B]`; `q[source]` `[n, K, B]` at the current obs, `log_prob[source]` `[K, B]`."""
     t = agent.cql_temperature
     if agent.importance_sampling:
@@ -446,9 +438,7 @@ def cql_difference(agent: Any, p: Any, actor: Any, b: Any, noise: dict[str, Any]
     return conservative_gap(q, log_prob, critic(p, b.obs, b.action)[members], agent, bound)
 
 
-def critic_step(
-    agent: Any, state: State, b: Any, noise: dict[str, Any], penalised: bool, calibrated: bool
-) -> Logs:
+def critic_step(agent: Any, state: State, b: Any, noise: dict[str, Any], penalised: bool, calibrated: bool) -> Logs:
     """One critic (and Lagrange) step and its targets, in place; logs the TD part and the penalty apart."""
     y = sac_target(agent, state, b, noise["target"], noise["subset"])
     bound = b.extras["return_to_go"] if calibrated else None
@@ -495,8 +485,7 @@ def sac_update(
     state = dict(state)
     count = len(batches.reward)
     steps = [
-        critic_step(agent, state, row(batches, u), noise["critic"][u], penalised, calibrated)
-        for u in range(count)
+        critic_step(agent, state, row(batches, u), noise["critic"][u], penalised, calibrated) for u in range(count)
     ]
     logs = average(steps)
     every = agent.actor_batch == "all"

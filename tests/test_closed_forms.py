@@ -142,9 +142,7 @@ def test_return_to_go_of_the_sheet() -> None:
         r = jnp.array(reward, jnp.float32)
         got = return_to_go(r, jnp.array(ends), jnp.array(ends), discount=0.99, fail_reward=failure)
         np.testing.assert_allclose(got, expected, rtol=1e-4)
-        np.testing.assert_allclose(
-            ref.return_to_go(np.array(reward), ends, 0.99, failure), expected, rtol=1e-9
-        )
+        np.testing.assert_allclose(ref.return_to_go(np.array(reward), ends, 0.99, failure), expected, rtol=1e-9)
     cut = return_to_go(jnp.ones(3), jnp.zeros(3, bool), jnp.array(ends), discount=0.5)
     np.testing.assert_allclose(cut, [1.75, 1.5, 1.0])  # a truncated end bootstraps nothing
 
@@ -183,9 +181,7 @@ def test_target_subset_draws(replacement: bool, shares: dict[float, float]) -> N
     )
     state = agent.init(KEY, SPACES)
     values = jnp.array([1.0, 2.0, 4.0])
-    state = dataclasses.replace(
-        state, critic=constant(state.critic, 0.0), target=constant(state.target, values)
-    )
+    state = dataclasses.replace(state, critic=constant(state.critic, 0.0), target=constant(state.target, values))
     rows = batches(reward=0.0, terminated=False)
     loss = jax.jit(jax.vmap(lambda key: agent.update(state, rows, key)[1]["critic_loss"]))
     found = np.round(np.sqrt(loss(jax.random.split(KEY, 10_000))), 3)  # critics are 0, so the loss is y^2
@@ -194,9 +190,7 @@ def test_target_subset_draws(replacement: bool, shares: dict[float, float]) -> N
         assert abs((found == value).mean() - share) < 0.02
 
 
-@pytest.mark.parametrize(
-    ("form", "slope"), [("exp", 0.7), ("linear", 1.0), ("softplus", 1.0 - math.exp(-0.7))]
-)
+@pytest.mark.parametrize(("form", "slope"), [("exp", 0.7), ("linear", 1.0), ("softplus", 1.0 - math.exp(-0.7))])
 def test_temperature_gradient(form: Any, slope: float) -> None:
     agent = SAC(temperature_form=form, initial_temperature=0.7, target_entropy_scale=0.5, **NETS)
     state, metrics = run_update(agent, agent.init(KEY, SPACES), batches(), KEY)
@@ -214,9 +208,7 @@ def test_temperature_numbers_of_the_sheets() -> None:
         ("softplus", math.log(math.e - 1), 1.7, 1.7 * 0.6321206),
     ):
         agent = SAC(temperature_form=form)  # type: ignore[arg-type]
-        value, slope = ref.gradient(
-            lambda x, a=agent: ref.temperature_loss(a, x, gap, target), np.float64(raw)
-        )
+        value, slope = ref.gradient(lambda x, a=agent: ref.temperature_loss(a, x, gap, target), np.float64(raw))
         np.testing.assert_allclose([value, slope], [loss, grad], rtol=1e-6, atol=1e-12)
     wsrl = SAC(temperature_form="softplus", **NETS).init(KEY, SPACES)
     np.testing.assert_allclose(wsrl.log_temperature, math.log(math.e - 1), rtol=1e-6)
@@ -279,9 +271,7 @@ def test_expectile_loss_of_the_sheet() -> None:
     np.testing.assert_allclose(ref.expectile_loss([2.0, -3.0], 0.7).value.mean(), 2.75)
 
 
-@pytest.mark.parametrize(
-    ("expectile", "minimiser"), [(0.5, 2.0), (0.7, 2.521739), (0.8, 2.818182), (0.9, 3.230769)]
-)
+@pytest.mark.parametrize(("expectile", "minimiser"), [(0.5, 2.0), (0.7, 2.521739), (0.8, 2.818182), (0.9, 3.230769)])
 def test_expectiles_of_five_numbers(expectile: float, minimiser: float) -> None:
     slope = jax.grad(lambda v: expectile_loss(jnp.arange(5.0) - v, expectile).mean())
     np.testing.assert_allclose(slope(minimiser), 0.0, atol=1e-5)
@@ -344,9 +334,7 @@ def test_least_squares_is_stationary_for_the_likelihood() -> None:
         actor = jax.tree.map(jnp.zeros_like, state.actor)
         actor["mean"] = {"kernel": jnp.asarray(weights[:-1]), "bias": jnp.asarray(weights[-1])}
         after = run_update(agent, dataclasses.replace(state, actor=actor), rows, KEY)[0]
-        return np.concatenate(
-            [after.actor_opt.mu["mean"]["kernel"], after.actor_opt.mu["mean"]["bias"][None]]
-        )
+        return np.concatenate([after.actor_opt.mu["mean"]["kernel"], after.actor_opt.mu["mean"]["bias"][None]])
 
     np.testing.assert_allclose(slope(solution.astype(np.float32)), 0.0, atol=1e-6)
     assert (np.abs(slope(np.zeros_like(solution, np.float32))) > 1e-4).all()
@@ -370,9 +358,7 @@ def test_cal_ql_without_a_bound_is_cql() -> None:
     settings: dict[str, Any] = {"lagrange": True, "cql_actions": 3, **NETS}
     rows = batches()
     cql = after_update(CQL(**settings), rows, dtype=np.float64)
-    assert_same(
-        cql, after_update(CalQL(**settings), with_bound(rows, -np.inf), dtype=np.float64), field_names(cql)
-    )
+    assert_same(cql, after_update(CalQL(**settings), with_bound(rows, -np.inf), dtype=np.float64), field_names(cql))
     bounded = after_update(CalQL(**settings), with_bound(rows, 9.0), dtype=np.float64)
     assert float(bounded.lagrange_opt.mu) < float(cql.lagrange_opt.mu) - 1.0  # lifted values: a larger gap
 
@@ -404,9 +390,7 @@ def test_losses_reach_their_own_networks_only() -> None:
     assert_equal(base, weak, ["actor", "actor_opt", "critic"])  # the penalty is not in the actor's gradient
     other = after_update(strong, rows._replace(reward=rows.reward + 1.0))
     assert_equal(base, other, ["actor", "actor_opt"])  # nor is the TD error
-    assert (
-        base.critic_opt.mu["MLP_0"]["Dense_1"]["bias"] != weak.critic_opt.mu["MLP_0"]["Dense_1"]["bias"]
-    ).all()
+    assert (base.critic_opt.mu["MLP_0"]["Dense_1"]["bias"] != weak.critic_opt.mu["MLP_0"]["Dense_1"]["bias"]).all()
     still = after_update(dataclasses.replace(strong, actor_learning_rate=0.0), rows)
     assert_equal(base, still, ["critic", "critic_opt", "target"])  # nor the actor's loss in the critics'
     assert (base.actor["mean"]["bias"] != still.actor["mean"]["bias"]).all()

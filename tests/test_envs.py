@@ -201,9 +201,7 @@ def test_names_are_what_the_libraries_offer():
 
 
 def test_importing_the_package_imports_no_simulator():
-    code = (
-        "import sys, purejaxo2o.envs as e; e.names(); print({'brax', 'gymnax', 'mujoco'} & set(sys.modules))"
-    )
+    code = "import sys, purejaxo2o.envs as e; e.names(); print({'brax', 'gymnax', 'mujoco'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -231,8 +229,6 @@ def test_bad_names_and_settings_are_named(name, settings, message):
 
 
 def test_settings_reach_the_environment():
-    maze = envs.make(
-        "maze/PointMaze_LargeDense-v3", physics="mujoco<=3.4", goal_radius=1, max_episode_steps=None
-    )
+    maze = envs.make("maze/PointMaze_LargeDense-v3", physics="mujoco<=3.4", goal_radius=1, max_episode_steps=None)
     assert (maze.maze, maze.reward_type, maze.physics, maze.horizon) == ("Large", "dense", "mujoco<=3.4", 800)
     assert envs.make("brax/hopper", backend="positional").backend == "positional"

@@ -27,9 +27,7 @@ BOX = Spaces(Space(shape=(OBS,)), Space(shape=(ACT,)))
 DISCRETE = Spaces(Space(shape=(OBS,)), Space(n=CHOICES, dtype="int32"))
 NETS: dict[str, Any] = {"hidden": (16, 16), "actor_hidden": (16, 16)}
 RATES: dict[str, Any] = {"learning_rate": 1e-2, "discount": 0.97}
-SOFT: dict[str, Any] = (
-    NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "temperature_learning_rate": 2e-2}
-)
+SOFT: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "temperature_learning_rate": 2e-2}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
 
 
@@ -269,9 +267,7 @@ def test_reference_gradients_match_finite_differences() -> None:
 
     norm = {"scale": rng.normal(size=(3, 6)), "bias": rng.normal(size=(3, 6))}
     params = {
-        "critic": {
-            "MLP_0": {"Dense_0": layer((3,), 5, 6), "LayerNorm_0": norm, "Dense_1": layer((3,), 6, 1)}
-        },
+        "critic": {"MLP_0": {"Dense_0": layer((3,), 5, 6), "LayerNorm_0": norm, "Dense_1": layer((3,), 6, 1)}},
         "actor": {"MLP_0": {"Dense_0": layer((), 3, 6)}, "mean": layer((), 6, 2), "log_std": layer((), 6, 2)},
         "raw": rng.normal(size=()),
     }
@@ -281,10 +277,7 @@ def test_reference_gradients_match_finite_differences() -> None:
         q = ref.critic(p["critic"], x, action)  # [3, 2, 4]
         bounded = ref.floor_at(q[np.array([0, 0, 2])], g)
         parts = [q.min(0).mean(), q.max(1).sum() * 0.1, (ref.logsumexp(bounded - log_prob, 1) * 0.3).mean()]
-        return (
-            ref.concat([part.reshape(1) for part in parts], 0).sum()
-            + ref.softplus(p["raw"]) * log_prob.mean()
-        )
+        return ref.concat([part.reshape(1) for part in parts], 0).sum() + ref.softplus(p["raw"]) * log_prob.mean()
 
     _, grads = ref.gradient(loss, params)
     flat, rebuild = jax.tree.flatten(params)

@@ -58,16 +58,12 @@ def ours(env, position, velocity, goal, action):
         return jax.lax.scan(lambda s, a: env.step(s, a, jax.random.key(0)), state, action)[1]
 
     dtype = jnp.zeros(()).dtype
-    return jax.tree.map(
-        np.asarray, trajectory(*(x.astype(dtype) for x in (position, velocity, goal, action)))
-    )
+    return jax.tree.map(np.asarray, trajectory(*(x.astype(dtype) for x in (position, velocity, goal, action))))
 
 
 def theirs(env, position, velocity, goal, action):
     rows, touches = [], 0
-    for p, v, g, actions in zip(
-        *(x.astype(np.float64) for x in (position, velocity, goal, action)), strict=True
-    ):
+    for p, v, g, actions in zip(*(x.astype(np.float64) for x in (position, velocity, goal, action)), strict=True):
         env.reset(seed=0)
         env.goal = g
         env.point_env.set_state(p, v)
@@ -99,9 +95,7 @@ def parity(maze, physics):
         "astray": (velocity.max(-1) > 1e-2).mean(),
         "goal": error[..., 1].max(),
         "same": np.abs(step.obs[..., :2] - step.obs[..., 4:6]).max(),
-        "reward": (reward * clear).max()
-        if ends
-        else (reward[np.maximum.accumulate(velocity, 1) < 1e-2]).max(),
+        "reward": (reward * clear).max() if ends else (reward[np.maximum.accumulate(velocity, 1) < 1e-2]).max(),
         "flags": int(sum((f & clear).sum() for f in flags)),
         "successes": int((expected[..., 10] > 0).sum()),
         "terminations": int(expected[..., 9].sum()),
@@ -154,9 +148,7 @@ def test_layout_is_the_original(maze):
         xy = reference.maze.cell_rowcol_to_xy(cell)
         np.testing.assert_array_equal(env.cell_centre(cell), xy)
         np.testing.assert_array_equal(env.cell_of(xy + 0.4), cell)
-    np.testing.assert_array_equal(
-        env.cell_of(np.array([-100.0, 0.2])), reference.maze.cell_xy_to_rowcol([-100, 0.2])
-    )
+    np.testing.assert_array_equal(env.cell_of(np.array([-100.0, 0.2])), reference.maze.cell_xy_to_rowcol([-100, 0.2]))
     assert env.horizon == gym.spec(f"PointMaze_{maze}-v3").max_episode_steps
     assert (reference.position_noise_range, reference.reset_target) == (0.25, env.reset_target)
 
@@ -200,9 +192,7 @@ def test_reset_target_draws_the_next_goal_like_the_original():
     position = np.array([0.45, 1.1], np.float32)  # between two cells, so that some of their goals are refused
     state = PointMazeState(jnp.array(position), jnp.zeros(2), jnp.array(position + 0.1), jnp.int32(5))
     step = jax.jit(jax.vmap(env.step, in_axes=(None, None, 0)))
-    after, result = jax.tree.map(
-        np.asarray, step(state, jnp.zeros(2), jax.random.split(jax.random.key(0), n))
-    )
+    after, result = jax.tree.map(np.asarray, step(state, jnp.zeros(2), jax.random.split(jax.random.key(0), n)))
     assert result.info["success"].all()
     assert not result.terminated.any()
     np.testing.assert_array_equal(result.obs[:, 2:4], np.tile(position + np.float32(0.1), (n, 1)))
@@ -278,15 +268,11 @@ def test_gradients_at_a_corner_match_finite_differences():
     action = jnp.array([-0.1, -0.5])
     by_action, by_position = jax.jit(jax.jacrev(velocity, argnums=(0, 1)))(action, state.position)
     step = jax.jit(velocity)
-    columns = [
-        (step(action + d, state.position) - step(action - d, state.position)) / 0.2 for d in 0.1 * jnp.eye(2)
-    ]
+    columns = [(step(action + d, state.position) - step(action - d, state.position)) / 0.2 for d in 0.1 * jnp.eye(2)]
     np.testing.assert_allclose(by_action, jnp.stack(columns, axis=1), rtol=1e-3, atol=1e-4)
     assert abs(by_action[0, 1]) > 0.02  # pushing down slides the ball sideways
     assert jnp.isfinite(by_position).all()
-    assert jnp.isfinite(
-        jax.jacrev(velocity, argnums=1)(action, corner)
-    ).all()  # the ball's centre on the wall
+    assert jnp.isfinite(jax.jacrev(velocity, argnums=1)(action, corner)).all()  # the ball's centre on the wall
 
 
 @pytest.mark.parametrize(

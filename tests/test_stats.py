@@ -169,8 +169,7 @@ def test_probability_of_improvement_against_explicit_resampling():
     a, b = generator.normal(0.5, 1, 12), generator.normal(0, 1, 9)
     low, high = stats.probability_of_improvement(a, b, samples=4000)[1:]
     drawn = [
-        (a[generator.integers(12, size=12)][:, None] > b[generator.integers(9, size=9)]).mean()
-        for _ in range(4000)
+        (a[generator.integers(12, size=12)][:, None] > b[generator.integers(9, size=9)]).mean() for _ in range(4000)
     ]
     np.testing.assert_allclose([low, high], np.quantile(drawn, [0.025, 0.975]), atol=0.03)
 

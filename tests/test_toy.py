@@ -41,9 +41,7 @@ def test_discount():
     assert play("toy/discount", [[0.0], [0.0]]) == ([0, 1, 1], [(0, False, False), (1, True, False)])
 
 
-@pytest.mark.parametrize(
-    ("action", "reward"), [(0.5, 1.0), (0.0, 0.75), (-1.0, -1.25), (1.0, 0.75), (7.0, 0.75)]
-)
+@pytest.mark.parametrize(("action", "reward"), [(0.5, 1.0), (0.0, 0.75), (-1.0, -1.25), (1.0, 0.75), (7.0, 0.75)])
 def test_action_reward(action, reward):
     assert play("toy/action-reward", [[action]])[1] == [(reward, True, False)]
 
