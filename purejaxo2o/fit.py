@@ -85,7 +85,7 @@ def drive(
     folder = None if out is None else Path(out)
     earlier = False
     if folder is not None:
-        described = runs.describe(key, recipe, task) | (extra_config or {})
+        described = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)} | (extra_config or {})
         earlier = runs.claim(folder, described, resume=resume)
     meter = progress if isinstance(progress, Progress) else Progress() if progress else None
     driver = _Driver(recipe, task, dataset, axes, meter, timing or Timing(), folder, list(sinks))

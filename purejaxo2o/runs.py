@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,7 @@ from purejaxo2o import settings
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import recipe as build_recipe
 from purejaxo2o.result import Record, Result
+from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.tasks import task as build_task
 from purejaxo2o.types import Array, O2OError
@@ -113,6 +115,16 @@ def describe(key: Array, recipe: Recipe, task: Task) -> dict[str, Any]:
         "versions": {name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]},
         "commit": _commit(),
     }
+
+
+def fingerprint(dataset: Store | None) -> str | None:
+    """Rows and checksum of the offline data, so that a run is not resumed on other rows."""
+    if dataset is None:
+        return None
+    checksum = 0
+    for array in jax.tree.leaves(dataset.data):
+        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+    return f"{int(dataset.size)} rows, crc32 {checksum:08x}"
 
 
 def rebuild(config: Mapping[str, Any]) -> tuple[Recipe, Task]:

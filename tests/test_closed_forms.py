@@ -354,8 +354,9 @@ def with_bound(rows: Transition, bound: float) -> Transition:
     return rows._replace(extras={"return_to_go": np.full(rows.reward.shape, bound)})
 
 
-def test_cal_ql_without_a_bound_is_cql() -> None:
-    settings: dict[str, Any] = {"lagrange": True, "cql_actions": 3, **NETS}
+@pytest.mark.parametrize("sampled", [True, False])
+def test_cal_ql_without_a_bound_is_cql(sampled: bool) -> None:
+    settings: dict[str, Any] = {"lagrange": True, "cql_actions": 3, "importance_sampling": sampled, **NETS}
     rows = batches()
     cql = after_update(CQL(**settings), rows, dtype=np.float64)
     assert_same(cql, after_update(CalQL(**settings), with_bound(rows, -np.inf), dtype=np.float64), field_names(cql))

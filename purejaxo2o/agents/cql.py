@@ -92,7 +92,10 @@ class CQL(SAC):
         actions = jnp.concatenate([random, current, following])  # [3K, B, A], all evaluated at s
         obs = jnp.broadcast_to(batch.obs, (3 * count, *batch.obs.shape))
         q_random, q_current, q_next = jnp.split(self.q(critic, obs, actions), 3, axis=1)  # [n, K, B] each
+        bound = self.bound(batch)
         if not self.importance_sampling:
+            if bound is not None:
+                q_current, q_next = jnp.maximum(q_current, bound), jnp.maximum(q_next, bound)
             everything = jnp.concatenate([q_random, q_next, q_current, q[:, None]], axis=1)
             t = self.cql_temperature
             soft_max = t * (jax.nn.logsumexp(everything / t, axis=1) - jnp.log(everything.shape[1]))
@@ -106,7 +109,7 @@ class CQL(SAC):
             logp_current=logp_current,
             logp_next=logp_next,
             temperature=self.cql_temperature,
-            bound=self.bound(batch),
+            bound=bound,
         )
 
     def multiplier(self, log_lagrange: Array) -> Array:

@@ -56,6 +56,9 @@ class SAC:
     temperature_on: entropy measured at the actor step's own actions, or at `next_obs` (WSRL).
     actor_batch: the actor sees the last of the U minibatches (RLPD) or all rows (WSRL).
     layer_norm, actor_layer_norm: in critics and policy. std: log-std from the state or one free vector.
+
+    Metrics: critic_loss (the temporal-difference part alone), q, actor_loss, entropy (of the policy before its
+    step, at `obs`), temperature.
     """
 
     learning_rate: Number = 3e-4
