@@ -14,6 +14,7 @@ from pathlib import Path
 import purejaxo2o as o2o
 from purejaxo2o.fit import Timing
 from purejaxo2o.report import COLUMNS, report, rows
+from purejaxo2o.sweep import seed_keys
 from purejaxo2o.tables import table
 
 METHODS = ("sac", "naive", "iql", "cal_ql", "rlpd", "wsrl")
@@ -24,19 +25,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--task", default="pointmaze-umaze")
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0, help="seeds below it are left out")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="replaced if it exists")
     arguments = parser.parse_args(argv)
     began = time.perf_counter()
     task = o2o.task(arguments.task)
     print(f"{task.name}: loading {task.dataset} (made on first use)", file=sys.stderr, flush=True)
     data = o2o.dataset(task)
+    seeds = seed_keys(arguments.first_seed + arguments.seeds)[arguments.first_seed :]
     shutil.rmtree(arguments.out, ignore_errors=True)
     results, timings = {}, {}
     for name in arguments.methods:
         timings[name] = Timing()
         recipe = o2o.recipe(name, task, scale="small")
         folder = arguments.out / name
-        results[name] = o2o.sweep(recipe, task, data, seeds=arguments.seeds, out=folder, timing=timings[name])
+        results[name] = o2o.sweep(recipe, task, data, seeds=seeds, out=folder, timing=timings[name])
     printed = rows(results)
     for row in printed:
         row["run s"] = f"{timings[row['method']].run:.0f}"
