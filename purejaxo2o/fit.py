@@ -145,7 +145,7 @@ class _Driver:
         if done:
             assert self.saver is not None
             assert self.folder is not None
-            shapes, record = jax.eval_shape(start, key, self.recipe)
+            shapes, _ = jax.eval_shape(start, key, self.recipe)
             state = self.saver.restore(done, shapes)
             self.records = runs.read_records(self.folder, done + 1)
             return state, done
@@ -165,15 +165,18 @@ class _Driver:
             state = jax.jit(entered, donate_argnums=0)(state, self.recipe)
         one = self._batched(one, (self.lanes, self.axes, None), (self.lanes, 0))
         program = self._compile(one, (state, self.recipe, self.dataset), phase.name, donate=True)
-        for part in range(skip, phase.segments):
+        for _ in range(skip, phase.segments):
             began = time.perf_counter()
             state, record = program(state, self.recipe, self.dataset)
             record = jax.block_until_ready(record)
             seconds = time.perf_counter() - began
             self.timing.run += seconds
             self.timing.phases[phase.name] = self.timing.phases.get(phase.name, 0.0) + seconds
-            self._note(record, phase.name)
-            self._show(record, phase, part, seconds)
+            score = self._note(record, phase.name)
+            if self.meter:
+                steps = phase.steps // phase.segments * score.size
+                done = len(self.records) - 1
+                self.meter.segment(phase=phase.name, done=done, steps=steps, seconds=seconds, score=score)
             self._save(state)
         return state
 
@@ -191,31 +194,23 @@ class _Driver:
             self.meter.compiled(name, seconds)
         return program
 
-    def _note(self, record: Record, phase: str) -> None:
+    def _note(self, record: Record, phase: str) -> np.ndarray:
+        """Keep a record and write its row; returns the score, one per lane."""
         record = jax.tree.map(np.asarray, record)
         self.records.append(record)
+        score = np.asarray(self.task.score(record.returns.mean(-1)))
         row = {
             "segment": len(self.records) - 1,
             "phase": phase,
             "env_steps": int(record.env_steps.max()),
             "grad_steps": int(record.grad_steps.max()),
-            "score": np.asarray(self.task.score(record.returns.mean(-1))),
+            "score": score,
             "finite": record.finite,
             **record.metrics,
         }
         for sink in self.sinks:
             sink.write(row)
-
-    def _show(self, record: Record, phase: Phase, part: int, seconds: float) -> None:
-        if self.meter:
-            lanes = np.size(record.finite)
-            self.meter.segment(
-                phase=phase.name,
-                done=len(self.records) - 1,
-                steps=phase.steps // phase.segments * lanes,
-                seconds=seconds,
-                score=np.asarray(self.task.score(record.returns.mean(-1))),
-            )
+        return score
 
     def _save(self, state: Run) -> None:
         if self.saver is not None and self.folder is not None:
@@ -242,6 +237,11 @@ class _Driver:
             sink.close()
         if self.meter:
             self.meter.close()
+
+
+def recipe_axes(recipe: Recipe, lanes: int) -> Any:
+    """Where the lanes of a recipe lie: 0 for its leaves `[lanes]`, None for the shared ones."""
+    return jax.tree.map(lambda x: 0 if np.shape(x) == (lanes,) else None, recipe)
 
 
 def run_axes(recipe: Recipe) -> Run:

@@ -83,6 +83,10 @@ class Recipe:
     eval_episodes: int = static(default=20)
     store_rows: int | None = static(default=None)
 
+    def learned_reward(self, reward: Any) -> Any:
+        """What the agent sees of the environment's reward, elementwise."""
+        return self.reward_scale * reward + self.reward_bias
+
     def agent_in(self, phase: Phase) -> Any:
         """The agent with the settings that hold in `phase`."""
         return dataclasses.replace(self.agent, **phase.override, **dict(phase.override_static))

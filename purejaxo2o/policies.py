@@ -11,7 +11,7 @@ import numpy as np
 from purejaxo2o import runs
 from purejaxo2o.checkpoint import Checkpoints
 from purejaxo2o.evaluate import Evaluation, evaluate
-from purejaxo2o.fit import run_axes
+from purejaxo2o.fit import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import Run, init
@@ -64,7 +64,7 @@ def load_policies(folder: str | os.PathLike[str]) -> Trained:
     data = jnp.asarray(np.array(config["keys"], np.uint32))
     keys = jax.random.wrap_key_data(data, impl=config["key_impl"])
     lanes = keys.shape[0] if keys.ndim else None
-    axes: Any = jax.tree.map(lambda x: 0 if lanes and np.shape(x) == (lanes,) else None, recipe)
+    axes = recipe_axes(recipe, lanes or 1)
     segment, run = _restore(path, keys, recipe, task, axes)
     phase = _phase_of(recipe, segment)
     if lanes is None:

@@ -35,9 +35,9 @@ def prepare(recipe: Recipe, task: Task, dataset: Store | None) -> Store | None:
     if "return_to_go" in needs:  # always anew: it depends on this recipe's rewards and discount
 
         def one(reward: Array, terminated: Array, last: Array) -> Array:
-            scaled = recipe.reward_scale * reward + recipe.reward_bias
-            fail = None if task.fail_reward is None else recipe.reward_scale * task.fail_reward + recipe.reward_bias
-            return return_to_go(scaled, terminated, last, discount=recipe.agent.discount, fail_reward=fail)
+            learned = recipe.learned_reward(reward)
+            fail = None if task.fail_reward is None else recipe.learned_reward(task.fail_reward)
+            return return_to_go(learned, terminated, last, discount=recipe.agent.discount, fail_reward=fail)
 
         data = dataset.data
         extras["return_to_go"] = jax.vmap(one, in_axes=1, out_axes=1)(data.reward, data.terminated, data.last)

@@ -51,11 +51,12 @@ def pool(env: Env, key: Array) -> tuple[Any, Array] | None:
     return reset(env, key, POOL_SIZE) if env.pooled_resets else None
 
 
-def random_action(space: Space, key: Array, envs: int) -> Array:
-    """Uniform actions `[envs, ...]`."""
+def random_action(space: Space, key: Array, leading: tuple[int, ...] = ()) -> Array:
+    """Uniform actions `[*leading, ...]`."""
+    shape = (*leading, *space.shape)
     if space.n is not None:
-        return jax.random.randint(key, (envs,), 0, space.n)
-    return jax.random.uniform(key, (envs, *space.shape), minval=-1.0, maxval=1.0)
+        return jax.random.randint(key, shape, 0, space.n)
+    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
 def step(

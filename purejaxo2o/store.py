@@ -5,8 +5,6 @@ oldest row is overwritten. `size` and `head` count rows and depend on nothing bu
 stay unbatched under `vmap` and a write is a `dynamic_update_slice` in place.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -131,8 +129,3 @@ def flat(store: Store) -> Transition:
 def with_extras(store: Store, extras: dict[str, Array]) -> Store:
     """The same rows with other `extras`; the other arrays are shared, not copied."""
     return Store(data=store.data._replace(extras=extras), size=store.size, head=store.head)
-
-
-def nbytes(tree: Any) -> int:
-    """Bytes held by the arrays of a pytree."""
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree) if hasattr(x, "dtype"))

@@ -7,10 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from purejaxo2o import settings
-from purejaxo2o.fit import PathLike, Timing, drive
+from purejaxo2o.fit import PathLike, Timing, drive, recipe_axes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check_settings
 from purejaxo2o.progress import Progress
@@ -47,22 +46,18 @@ def sweep(
     shape = (*(len(values) for values in over.values()), len(keys))
     for name, values in over.items():
         _check_axis(recipe, name, values)
-    lanes = math.prod(shape)
     combinations = list(itertools.product(*over.values(), range(len(keys))))
     columns = {
         name: jnp.array([combination[i] for combination in combinations], jnp.float32) for i, name in enumerate(over)
     }
     batched = settings.replace(recipe, columns)
-    # A leaf is batched where it now differs in kind from the original: an array [lanes] against a scalar.
-    axes = jax.tree.map(lambda x: 0 if np.shape(x) == (lanes,) and columns else None, batched)
-    axes = axes if columns else jax.tree.map(lambda _: None, recipe)
     lane_keys = keys[jnp.array([combination[-1] for combination in combinations])]
     result = drive(
         lane_keys,
         batched,
         task,
         dataset,
-        axes,
+        recipe_axes(batched, math.prod(shape)),
         out=out,
         resume=resume,
         sinks=sinks,

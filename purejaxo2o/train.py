@@ -140,7 +140,7 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
     assert run.episodes is not None
     agent = recipe.agent_in(spec)
     if spec.act == "random":
-        action = rollout.random_action(task.env.action_space, keys[0], recipe.num_envs)
+        action = rollout.random_action(task.env.action_space, keys[0], (recipe.num_envs,))
     else:
         action = agent.act(run.agent, run.obs, keys[0], explore=True)
     env, obs, row, _ = rollout.step(task.env, run.env, run.obs, action, keys[1], starts)
@@ -181,8 +181,9 @@ def sample(run: Run, recipe: Recipe, spec: Phase, dataset: Store | None, key: Ar
     def draw(source: Store | None, key: Array, n: int, pending: Array | None) -> Transition:
         assert source is not None
         batch = store.sample(source, key, (spec.updates, n), pending=pending)
-        reward = recipe.reward_scale * batch.reward + recipe.reward_bias
-        return batch._replace(reward=reward, extras={name: batch.extras[name] for name in sorted(needs)})
+        return batch._replace(
+            reward=recipe.learned_reward(batch.reward), extras={name: batch.extras[name] for name in sorted(needs)}
+        )
 
     offline = draw(dataset, key_off, n_off, None) if spec.uses_offline else None
     if not spec.uses_online:

@@ -33,7 +33,7 @@ def played(request):
 
         def body(carry, key):
             state, obs, episodes = carry
-            action = rollout.random_action(env.action_space, key, ENVS)
+            action = rollout.random_action(env.action_space, key, (ENVS,))
             state, obs, row, _ = rollout.step(env, state, obs, action, key, starts)
             after = rollout.advance(episodes, row, 0.0)
             return (state, obs, after), (row, obs, episodes)
@@ -87,11 +87,11 @@ def test_bookkeeping_of_the_unfinished_episode(played):
 
 
 def test_random_actions_fill_the_space():
-    box = np.asarray(rollout.random_action(Space((2,)), KEY, 1000))
+    box = np.asarray(rollout.random_action(Space((2,)), KEY, (1000,)))
     assert box.shape == (1000, 2)
     assert (np.abs(box) <= 1).all()
     assert box.min() < -0.99 < 0.99 < box.max()
-    discrete = np.asarray(rollout.random_action(Space(n=3), KEY, 1000))
+    discrete = np.asarray(rollout.random_action(Space(n=3), KEY, (1000,)))
     assert set(discrete.tolist()) == {0, 1, 2}
 
 

@@ -65,6 +65,11 @@ def adam(params: Any, grads: Any, state: optax.OptState, learning_rate: Number) 
     return jax.tree.map(lambda p, u: p - learning_rate * u, params, updates), state
 
 
+def rate_or(own: Number | None, default: Number) -> Number:
+    """A learning rate of its own where one is set, else the agent's."""
+    return default if own is None else own
+
+
 def descend(
     loss: Callable[[Any], tuple[Array, Metrics]], params: Any, opt: optax.OptState, learning_rate: Number
 ) -> tuple[Any, optax.OptState, Metrics]:

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.agents.base import descend, init_adam, polyak_average, scan_updates, td_target
+from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
 from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply, ensemble
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
@@ -110,7 +110,7 @@ class IQL:
             loss = -(weight * self.policy(params, batch.obs).log_prob(batch.action)).mean()
             return loss, {"actor_loss": loss, "advantage": advantage.mean()}
 
-        actor_rate = self.learning_rate if self.actor_learning_rate is None else self.actor_learning_rate
+        actor_rate = rate_or(self.actor_learning_rate, self.learning_rate)
         actor, actor_opt, actor_metrics = descend(actor_loss, state.actor, state.actor_opt, actor_rate)
         y = td_target(batch.reward, batch.terminated, self.value(value, batch.next_obs), self.discount)
 

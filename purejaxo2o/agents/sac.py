@@ -20,6 +20,7 @@ from purejaxo2o.agents.base import (
     descend,
     init_adam,
     polyak_average,
+    rate_or,
     require_box,
     scan_updates,
     td_target,
@@ -197,7 +198,7 @@ class SAC:
             value = (alpha * log_prob - q).mean()
             return value, {"actor_loss": value, "entropy": -log_prob.mean()}
 
-        rate = self.learning_rate if self.actor_learning_rate is None else self.actor_learning_rate
+        rate = rate_or(self.actor_learning_rate, self.learning_rate)
         actor, actor_opt, metrics = descend(loss, state.actor, state.actor_opt, rate)
         entropy = metrics["entropy"]
         if self.temperature_on == "next_obs":
@@ -210,7 +211,7 @@ class SAC:
             weight = log_temperature if linear else self.temperature(replace(state, log_temperature=log_temperature))
             return weight * surplus, {}
 
-        rate = self.learning_rate if self.temperature_learning_rate is None else self.temperature_learning_rate
+        rate = rate_or(self.temperature_learning_rate, self.learning_rate)
         log_temperature, temperature_opt, _ = descend(
             temperature_loss, state.log_temperature, state.temperature_opt, rate
         )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxo2o import rollout
 from purejaxo2o import store as stores
 from purejaxo2o.envs.base import Env
 from purejaxo2o.store import Store
@@ -47,9 +48,7 @@ def random_policy(space: Space) -> Policy:
     """Uniformly random actions of `space`."""
 
     def act(obs: Array, key: Array) -> Array:
-        if space.n is not None:
-            return jax.random.randint(key, space.shape, 0, space.n)
-        return jax.random.uniform(key, space.shape, minval=-1.0, maxval=1.0)
+        return rollout.random_action(space, key)
 
     return act
 
@@ -156,7 +155,7 @@ def _restarter(env: Any, key: Array) -> Callable[[Array], tuple[Any, Array]]:
     """`env.reset`, or a draw from start states made here and now if resets are expensive."""
     if not env.pooled_resets:
         return env.reset
-    pool = jax.vmap(env.reset)(jax.random.split(key, POOL_SIZE))
+    pool = rollout.reset(env, key, POOL_SIZE)
 
     def draw(key: Array) -> tuple[Any, Array]:
         index = jax.random.randint(key, (), 0, POOL_SIZE)
