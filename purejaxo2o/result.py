@@ -1,32 +1,62 @@
 """What a run returns: arrays over segments, and what the hand-over cost."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxo2o import stats
 from purejaxo2o.phases import Recipe
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, O2OError, Policy, pytree, static
+from purejaxo2o.types import Array, Metrics, O2OError, Policy, nearest, pytree, static
+
+PARAMETERS = -1
+"""`Fault.metric` when the learner's state was not finite although every metric was."""
+
+
+@pytree
+class Fault:
+    """Where a run was first not finite."""
+
+    step: Array  # int32: the iteration, or -1 while everything is finite
+    metric: Array  # int32: index among the sorted names of the phase's metrics, or `PARAMETERS`
 
 
 @pytree
 class Record:
-    """What is known after a segment."""
+    """What is known after a segment; returns and metrics are NaN once there is a fault."""
 
     returns: Array  # [episodes]
     metrics: Metrics  # averages over the segment
     env_steps: Array
     grad_steps: Array
-    finite: Array  # bool: agent state and metrics
+    finite: Array  # bool: agent state and metrics, up to now
+    fault: Fault
+
+
+class Failure(NamedTuple):
+    """A run that was frozen because something in it was not finite."""
+
+    lane: tuple[int, ...]  # index on the leading axes of the result
+    segment: int  # entry of the result; 1 is the first segment
+    phase: str
+    step: int  # iteration, counted over all phases from 0
+    metric: str  # the first metric that was not finite, or "parameters"
+
+    def __str__(self) -> str:
+        where = f"lane {', '.join(map(str, self.lane))}: " if self.lane else ""
+        return f"{where}{self.metric} not finite at step {self.step} (segment {self.segment}, {self.phase}); frozen"
 
 
 @pytree
 class Result:
     """The run in arrays; `S` = 1 + all segments: entry 0 is the evaluation before any training.
 
-    Under `vmap` every array has leading axes (settings, seeds). Metrics are NaN where a phase has none."""
+    Under `vmap` and `sweep` every array has leading axes (settings, seeds); a sweep names them in `axes`. Metrics
+    are NaN where a phase has none."""
 
     scores: Array  # [S] normalised, mean over the episodes
     returns: Array  # [S, episodes]
@@ -35,12 +65,16 @@ class Result:
     grad_steps: Array  # [S] int32
     phase: Array  # [S] int32 index into `phase_names`
     finite: Array  # [S] bool
-    run: Any  # `train.Run`: the state at the end, stores included
+    fault: Fault  # [S]; see `failures`
+    run: Any  # `train.Run`: the state at the end, stores included (a sweep in parts keeps no stores)
     agent: Any  # the settings of the last phase, to act with
     phase_names: tuple[str, ...] = static()
+    metric_names: tuple[tuple[str, ...], ...] = static()  # of each phase, sorted
     switch: int = static()  # entry of the evaluation at the hand-over
     recipe_name: str = static()
     task_name: str = static()
+    axes: tuple[tuple[str, tuple[Any, ...]], ...] = static(default=())  # of a sweep: (name, values) in order
+    program_axes: tuple[int, ...] = static(default=())  # axes over programs: `run` and `agent` are tuples over them
 
     @property
     def handover(self) -> dict[str, Array]:
@@ -49,13 +83,53 @@ class Result:
 
     def policy(self, seed: int | tuple[int, ...] | None = None, *, explore: bool = False) -> Policy:
         """`act(obs, key) -> action` of one trained agent; `seed` indexes the leading axes, if there are any."""
-        if (self.scores.ndim > 1) != (seed is not None):
-            axes = self.scores.shape[:-1]
+        axes = self.scores.shape[:-1]
+        index = () if seed is None else (seed,) if isinstance(seed, int) else tuple(seed)
+        if len(index) > len(axes) or (seed is None) != (not axes) or (self.program_axes and len(index) < len(axes)):
             raise O2OError(f"policy(seed={seed}) of results with leading axes {axes}; give one index per axis")
-        agent, state = self.agent, self.run.agent
-        if seed is not None:
-            agent, state = jax.tree.map(lambda x: x[seed], (agent, state))
+        agent, state = self._trained(index)
         return lambda obs, key: agent.act(state, obs, key, explore=explore)
+
+    def _trained(self, index: tuple[int, ...]) -> tuple[Any, Any]:
+        """Settings and state of one agent."""
+        agent, run = self.agent, self.run
+        if self.program_axes:
+            sizes = [len(self.axes[axis][1]) for axis in self.program_axes]
+            program = int(np.ravel_multi_index([index[axis] for axis in self.program_axes], sizes))
+            agent, run = agent[program], run[program]
+            index = tuple(at for axis, at in enumerate(index) if axis not in self.program_axes)
+        return jax.tree.map(lambda x: x[index], (agent, run.agent))
+
+    def select(self, values: Mapping[str, Any]) -> "Result":
+        """The part of a sweep with the given values, e.g. `{"agent.expectile": 0.9}`; those axes go.
+
+        Only what was measured: `run` and `agent` are None. Raises `O2OError` for an unknown axis or value."""
+        index: list[Any] = [slice(None)] * len(self.axes)
+        for name, value in values.items():
+            names = [axis for axis, _ in self.axes]
+            if name not in names:
+                raise O2OError(f"the results have no axis {name!r}; {nearest(name, names)}")
+            known = self.axes[names.index(name)][1]
+            if value not in known:
+                raise O2OError(f"axis {name!r} has no value {value!r}; it has {', '.join(map(repr, known))}")
+            index[names.index(name)] = known.index(value)
+        left = tuple(axis for axis, at in zip(self.axes, index, strict=True) if isinstance(at, slice))
+        measured = jax.tree.map(lambda x: x[tuple(index)], dataclasses.replace(self, run=None, agent=None))
+        return dataclasses.replace(measured, axes=left, program_axes=())
+
+    def failures(self) -> list[Failure]:
+        """Every run that was frozen, and why; a host function."""
+        steps, metrics, phases = map(np.asarray, (self.fault.step, self.fault.metric, self.phase))
+        found = []
+        for lane in np.ndindex(steps.shape[:-1]):
+            bad = np.flatnonzero(steps[lane] >= 0)
+            if not bad.size:
+                continue
+            segment, phase = int(bad[0]), int(phases[lane][bad[0]])
+            metric = int(metrics[lane][segment])
+            name = "parameters" if metric == PARAMETERS else self.metric_names[phase][metric]
+            found.append(Failure(lane, segment, self.phase_names[phase], int(steps[lane][segment]), name))
+        return found
 
 
 def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Result:
@@ -79,9 +153,11 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
         grad_steps=jnp.concatenate([part.grad_steps for part in parts]),
         phase=jnp.array(phase, jnp.int32),
         finite=jnp.concatenate([part.finite for part in parts]),
+        fault=jax.tree.map(lambda *xs: jnp.concatenate(xs), *(part.fault for part in parts)),
         run=run,
         agent=recipe.agent_in(recipe.phases[-1]),
         phase_names=tuple(p.name for p in recipe.phases),
+        metric_names=tuple(tuple(sorted(part.metrics)) for part in parts[1:]),
         switch=recipe.switch,
         recipe_name=recipe.name,
         task_name=task.name,

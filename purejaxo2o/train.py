@@ -15,11 +15,11 @@ from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import evaluate
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare
-from purejaxo2o.result import Record, Result, assemble
+from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble
 from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, Transition, pytree, transition_example, tree_finite
+from purejaxo2o.types import Array, Metrics, Transition, pytree, transition_example, tree_finite, tree_where
 
 # Streams of random numbers, folded into the root key together with a counter of their own.
 INIT, ENTER, ITERATE, STARTS, EVALUATE = range(5)
@@ -28,7 +28,8 @@ INIT, ENTER, ITERATE, STARTS, EVALUATE = range(5)
 @pytree
 class Run:
     """Everything that changes while training. The four counters (and the store's) are the same for all seeds
-    and stay unbatched; `env`, `obs`, `episodes` and `store` are None in a run that never acts."""
+    and stay unbatched; `env`, `obs`, `episodes` and `store` are None in a run that never acts. A run with a fault
+    is frozen: its learner and environment stay as they were before the segment in which it occurred."""
 
     key: Array  # root, never changes
     agent: Any
@@ -40,6 +41,7 @@ class Run:
     env_steps: Array  # int32
     grad_steps: Array  # int32: minibatches consumed
     segment: Array  # int32
+    fault: Fault
 
 
 def stream(key: Array, kind: int, counter: Array | int) -> Array:
@@ -90,6 +92,7 @@ def init(key: Array, recipe: Recipe, task: Task) -> Run:
         env_steps=zero,
         grad_steps=zero,
         segment=zero,
+        fault=Fault(step=jnp.int32(-1), metric=jnp.int32(0)),
     )
 
 
@@ -106,32 +109,64 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
 def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int) -> tuple[Run, Record]:
     """One equal part of a phase, then an evaluation. The unit of compilation, logging, saving and resuming."""
     spec = recipe.phases[phase]
-    agent = recipe.agent_in(spec)
+    count = spec.iterations(recipe.num_envs)
+    after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)
+    run = replace(_freeze(run, after, fault), segment=run.segment + 1)
+    return run, _record(run, recipe, task, spec, metrics)
+
+
+def advance(
+    run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int, count: int
+) -> tuple[Run, Metrics, Fault]:
+    """`count` iterations of a phase; metrics averaged over them, and where one was first not finite."""
+    spec = recipe.phases[phase]
     # Keyed by the phase, not the segment: evaluating more often must not change what is trained on.
     starts = rollout.pool(task.env, stream(run.key, STARTS, phase)) if spec.acts else None
+    names = sorted(jax.eval_shape(lambda run: iterate(run, recipe, task, spec, dataset, starts)[1], run))
+    never = jnp.iinfo(jnp.int32).max
 
-    def iterate(run: Run) -> tuple[Run, Metrics]:
-        keys = jax.random.split(stream(run.key, ITERATE, run.iteration), 4)
-        metrics: Metrics = {}
-        if spec.acts:
-            run, metrics = collect(run, recipe, task, spec, keys[:2], starts)
-        if spec.updates:
-            batches = sample(run, recipe, spec, dataset, keys[2])
-            state, losses = agent.update(run.agent, batches, keys[3])
-            run = replace(run, agent=state, grad_steps=run.grad_steps + spec.updates)
-            metrics = metrics | losses
-        return replace(run, iteration=run.iteration + 1), metrics
+    def body(carry: tuple[Run, Array, Array], _: None) -> tuple[tuple[Run, Array, Array], None]:
+        run, sums, first = carry
+        after, metrics = iterate(run, recipe, task, spec, dataset, starts)
+        values = jnp.stack([metrics[name].astype(jnp.float32) for name in names])
+        first = jnp.minimum(first, jnp.where(jnp.isfinite(values), never, run.iteration))
+        return (after, sums + values, first), None
 
-    def body(carry: tuple[Run, Metrics], _: None) -> tuple[tuple[Run, Metrics], None]:
-        run, metrics = iterate(carry[0])
-        return (run, jax.tree.map(jnp.add, carry[1], metrics)), None
+    # Packed into two vectors: a dozen scalar sums would cost a dozen kernels in every iteration.
+    sums, first = jnp.zeros(len(names)), jnp.full(len(names), never)
+    (run, sums, first), _ = jax.lax.scan(body, (run, sums, first), length=count)
+    fault = Fault(step=jnp.where(first.min() < never, first.min(), -1), metric=first.argmin().astype(jnp.int32))
+    return run, _averages(dict(zip(names, sums, strict=True)), count), fault
 
-    shapes = jax.eval_shape(iterate, run)[1]
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    count = spec.iterations(recipe.num_envs)
-    (run, sums), _ = jax.lax.scan(body, (run, zeros), length=count)
-    run = replace(run, segment=run.segment + 1)
-    return run, _record(run, recipe, task, spec, _averages(sums, count))
+
+def iterate(
+    run: Run, recipe: Recipe, task: Task, spec: Phase, dataset: Store | None, starts: Any
+) -> tuple[Run, Metrics]:
+    """One iteration of a phase: act if the phase acts, then learn if it learns."""
+    keys = jax.random.split(stream(run.key, ITERATE, run.iteration), 4)
+    metrics: Metrics = {}
+    if spec.acts:
+        run, metrics = collect(run, recipe, task, spec, keys[:2], starts)
+    if spec.updates:
+        batches = sample(run, recipe, spec, dataset, keys[2])
+        state, losses = recipe.agent_in(spec).update(run.agent, batches, keys[3])
+        run = replace(run, agent=state, grad_steps=run.grad_steps + spec.updates)
+        metrics = metrics | losses
+    return replace(run, iteration=run.iteration + 1), metrics
+
+
+def _freeze(before: Run, after: Run, fault: Fault) -> Run:
+    """`after`, unless something in it is not finite or was before: then learner and environment stay as they were.
+
+    Decided once a segment. The store goes on as it is (selecting it would copy it), nobody reads it any more."""
+    spoiled = (fault.step < 0) & ~tree_finite(after.agent)  # the very last step's parameters: no metric has seen them
+    fault = Fault(
+        step=jnp.where(spoiled, after.iteration - 1, fault.step), metric=jnp.where(spoiled, PARAMETERS, fault.metric)
+    )
+    fault = tree_where(before.fault.step >= 0, before.fault, fault)
+    kept = ("agent", "env", "obs", "episodes")
+    old, new = ({name: getattr(run, name) for name in kept} for run in (before, after))
+    return replace(after, fault=fault, **tree_where(fault.step < 0, new, old))
 
 
 def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, starts: Any) -> tuple[Run, Metrics]:
@@ -218,13 +253,15 @@ def _record(run: Run, recipe: Recipe, task: Task, spec: Phase, metrics: Metrics)
         key,
         episodes=recipe.eval_episodes,
     )
-    losses = {name: value for name, value in metrics.items() if name != "train_return"}
+    finite = run.fault.step < 0
+    # What a frozen seed does from here on must not enter any average unnoticed.
     return Record(
-        returns=outcome.returns,
-        metrics=metrics,
+        returns=jnp.where(finite, outcome.returns, jnp.nan),
+        metrics={name: jnp.where(finite, value, jnp.nan) for name, value in metrics.items()},
         env_steps=run.env_steps,
         grad_steps=run.grad_steps,
-        finite=tree_finite((run.agent, losses)),
+        finite=finite,
+        fault=run.fault,
     )
 
 
