@@ -22,7 +22,8 @@ KEY = seed_keys(3)[0]
 
 def fit(out=None, changes=None, **settings):
     recipe, task, data = tiny("iql")
-    return o2o.fit(KEY, o2o.replace(recipe, changes or {}), task, data, out=out, progress=False, **settings)
+    how = {"save_every": 1, "progress": False} | settings
+    return o2o.fit(KEY, o2o.replace(recipe, changes or {}), task, data, out=out, **how)
 
 
 class Rows:
