@@ -5,6 +5,7 @@ and a checksum of every array (`seal.py`): one that is damaged or another run's 
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,7 @@ class Checkpoints:
         self._spent = 0.0  # by all saves before that one, from begin to end
         self.seconds = 0.0
         """Wall seconds that the caller has waited for saving."""
+        logging.getLogger("absl").addFilter(_not_from_orbax)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEEP,
             read_only=read_only,
@@ -90,7 +92,7 @@ class Checkpoints:
         self._began = self._ended = began
         # The records first: a checkpoint must never be ahead of them.
         runs.write_records(self._run, list(records))
-        state = jax.tree.map(_plain, run)
+        state = _saved(run)
         sealed = seal.SealSave(self._identity, segment, state)
         args = ocp.args.Composite(run=ocp.args.StandardSave(state), seal=sealed)
         try:
@@ -112,7 +114,7 @@ class Checkpoints:
         """The run saved after `segment`, with the structure, types and shardings of `like` (arrays or shapes).
 
         Raises `O2OError` if the checkpoint is damaged, another run's, or of other arrays."""
-        plain = jax.tree.map(lambda x: jax.eval_shape(_plain, x), like)
+        plain = jax.eval_shape(_saved, like)
         try:
             args = ocp.args.Composite(seal=seal.SealRestore())
             found = self._manager.restore(segment, args=args)["seal"]
@@ -128,13 +130,14 @@ class Checkpoints:
         except Exception as error:
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise self._refused(segment, f"cannot be restored ({line[:200]})") from error
-        return jax.tree.map(_typed, state, like)
+        return jax.tree.map(_restored, like, state)
 
     def close(self) -> None:
         """End Orbax's threads. A failed save is `wait`'s to report."""
         with contextlib.suppress(Exception):
             self._manager.wait_until_finished()
         self._manager.close()
+        logging.getLogger("absl").removeFilter(_not_from_orbax)
 
     def _finished(self) -> None:
         self._ended = time.perf_counter()
@@ -151,20 +154,33 @@ class Checkpoints:
         return O2OError(f"checkpoint {path} {why}; delete it to go on from the one before, or start a new folder")
 
     def _failed(self, error: Exception) -> O2OError:
-        line = " ".join(str(error).split()) or type(error).__name__
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = ": ".join(line.split(" [")[0].split(": ")[-2:])  # paths come before, addresses in sources after
         return O2OError(
-            f"a checkpoint in {self._folder} cannot be saved ({line[:200]}); the one before is good: make room, then "
-            "go on from it by resuming (--resume)"
+            f"a checkpoint in {self._folder} cannot be saved ({reason[-200:]}); the one before is good: make room, "
+            "then go on from it by resuming (--resume)"
         )
 
 
-def _plain(x: Any) -> Any:
-    """Random keys as their bits."""
-    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+def _not_from_orbax(record: logging.LogRecord) -> bool:
+    """Orbax logs every failure with several stack traces, and raises it as well."""
+    return "orbax" not in record.pathname
 
 
-def _typed(x: np.ndarray, like: Any) -> jax.Array:
-    array = jnp.asarray(x)
+def _saved(run: Any) -> Any:
+    """What Orbax takes: random keys as their bits, and no arrays without elements."""
+
+    def plain(x: Any) -> Any:
+        bits = jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        return bits if x.size else None
+
+    return jax.tree.map(plain, run)
+
+
+def _restored(like: Any, saved: np.ndarray | None) -> jax.Array:
+    if saved is None:
+        return jnp.empty(like.shape, like.dtype)
+    array = jnp.asarray(saved)
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(jnp.empty((), like.dtype)))
     return jax.device_put(array, like.sharding) if like.sharding is not None else array
