@@ -1,7 +1,7 @@
 """Saving and restoring a whole `Run` with Orbax: all that changes, by segment number, the newest two kept.
 
 Saving goes on beside the training, and only as often as it costs little. Each checkpoint carries what it belongs to
-and a checksum of every array (`seal.py`): one that is damaged or another run's is refused by name, never half-loaded.
+(`sealed.py`): one that is damaged or another run's is refused by name, never half-loaded.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from purejaxo2o import runs, seal
+from purejaxo2o import runs, sealed
 from purejaxo2o.result import Record
 from purejaxo2o.types import O2OError
 
@@ -53,15 +53,26 @@ class Checkpoints:
         self.seconds = 0.0
         """Wall seconds that the caller has waited for saving."""
         logging.getLogger("absl").addFilter(_not_from_orbax)
+        if not read_only:
+            self._folder.mkdir(exist_ok=True)
+        # Of several processes (`jax.distributed`), each saves its own share and waits for none of the others.
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=jax.process_index(),
+            active_processes={jax.process_index()},
+            barrier_sync_key_prefix=f"process{jax.process_index()}",
+        )
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEEP,
+            create=False,
             read_only=read_only,
             cleanup_tmp_directories=True,  # what a killed process left
             save_root_metadata=False,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._finished),
+            multiprocessing_options=alone,
         )
-        handlers = {"run": ocp.StandardCheckpointHandler(), "seal": seal.SealHandler()}
-        self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
+        self._manager = ocp.CheckpointManager(
+            self._folder, options=options, item_handlers={"run": sealed.SealedHandler()}
+        )
 
     def latest(self) -> int | None:
         """The newest complete segment, or None."""
@@ -92,11 +103,9 @@ class Checkpoints:
         self._began = self._ended = began
         # The records first: a checkpoint must never be ahead of them.
         runs.write_records(self._run, list(records))
-        state = _saved(run)
-        sealed = seal.SealSave(self._identity, segment, state)
-        args = ocp.args.Composite(run=ocp.args.StandardSave(state), seal=sealed)
+        args = sealed.SealedSave({"identity": self._identity, "segment": segment}, _named(run))
         try:
-            self._manager.save(segment, args=args, force=True)
+            self._manager.save(segment, args=ocp.args.Composite(run=args), force=True)
         except Exception as error:
             raise self._failed(error) from error
         self.seconds += time.perf_counter() - began
@@ -114,23 +123,15 @@ class Checkpoints:
         """The run saved after `segment`, with the structure, types and shardings of `like` (arrays or shapes).
 
         Raises `O2OError` if the checkpoint is damaged, another run's, or of other arrays."""
-        plain = jax.eval_shape(_saved, like)
+        args = sealed.SealedRestore(lambda seal: self._check(seal, segment, like))
         try:
-            args = ocp.args.Composite(seal=seal.SealRestore())
-            found = self._manager.restore(segment, args=args)["seal"]
-            self._check(found, segment, plain)
-            blank = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), plain)
-            args = ocp.args.Composite(run=ocp.args.StandardRestore(blank))
-            state = self._manager.restore(segment, args=args)["run"]
-            wrong = runs.differing(seal.checksums(state), found["checksums"])
-            if wrong:
-                raise ValueError(f"checksums: {wrong}")
+            arrays = self._manager.restore(segment, args=ocp.args.Composite(run=args))["run"]
+            return jax.tree_util.tree_map_with_path(lambda path, x: _restored(arrays[_name(path)], x), like)
         except O2OError:
             raise
         except Exception as error:
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise self._refused(segment, f"cannot be restored ({line[:200]})") from error
-        return jax.tree.map(_restored, like, state)
 
     def close(self) -> None:
         """End Orbax's threads. A failed save is `wait`'s to report."""
@@ -142,10 +143,10 @@ class Checkpoints:
     def _finished(self) -> None:
         self._ended = time.perf_counter()
 
-    def _check(self, found: Mapping[str, Any], segment: int, plain: Any) -> None:
-        wrong = runs.differing(found["identity"], self._identity)
-        wrong = wrong or runs.differing({"segment": found["segment"]}, {"segment": segment})
-        wrong = wrong or runs.differing(found["arrays"], seal.outline(plain))
+    def _check(self, seal: Mapping[str, Any], segment: int, like: Any) -> None:
+        wrong = runs.differing(seal["identity"], self._identity)
+        wrong = wrong or runs.differing({"segment": seal["segment"]}, {"segment": segment})
+        wrong = wrong or runs.differing(seal["arrays"], sealed.outline(jax.eval_shape(_named, like)))
         if wrong:
             raise self._refused(segment, f"belongs to another run: {wrong}")
 
@@ -167,20 +168,24 @@ def _not_from_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in record.pathname
 
 
-def _saved(run: Any) -> Any:
-    """What Orbax takes: random keys as their bits, and no arrays without elements."""
-
-    def plain(x: Any) -> Any:
-        bits = jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
-        return bits if x.size else None
-
-    return jax.tree.map(plain, run)
+def _named(run: Any) -> dict[str, jax.Array]:
+    """Every array of a run by its path, random keys as their bits."""
+    return {
+        _name(path): jax.random.key_data(x) if _is_key(x) else x
+        for path, x in jax.tree_util.tree_leaves_with_path(run)
+    }
 
 
-def _restored(like: Any, saved: np.ndarray | None) -> jax.Array:
-    if saved is None:
-        return jnp.empty(like.shape, like.dtype)
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _restored(saved: np.ndarray, like: Any) -> jax.Array:
     array = jnp.asarray(saved)
-    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+    if _is_key(like):
         array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(jnp.empty((), like.dtype)))
     return jax.device_put(array, like.sharding) if like.sharding is not None else array
