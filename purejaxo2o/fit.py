@@ -5,6 +5,7 @@ time, so that compile time and run time are known apart; between two segments th
 them, and saves the `Run`. The results equal those of `train` up to XLA's rounding (another program).
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -247,12 +248,14 @@ class _Driver:
         return joined(state, self.recipe, parts)
 
     def close(self) -> None:
-        if self.saver is not None:
-            self.saver.close()
-        for sink in self.sinks:
-            sink.close()
-        if self.meter:
-            self.meter.close()
+        """Close everything, also where closing something fails; the saver first."""
+        with contextlib.ExitStack() as closing:
+            if self.meter:
+                closing.callback(self.meter.close)
+            for sink in self.sinks:
+                closing.callback(sink.close)
+            if self.saver is not None:
+                closing.callback(self.saver.close)
 
 
 def recipe_axes(recipe: Recipe, lanes: int) -> Any:
