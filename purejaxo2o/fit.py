@@ -5,6 +5,7 @@ time, so that compile time and run time are known apart; between two segments th
 them, and saves the `Run`. The results equal those of `train` up to XLA's rounding (another program).
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 from purejaxo2o import checkpoint, runs
 from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
+from purejaxo2o.files import full_disk
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, prepare
 from purejaxo2o.progress import Progress
@@ -40,15 +42,20 @@ def fit(
     *,
     out: PathLike | None = None,
     resume: bool = False,
+    save_every: int | None = None,
     sinks: Sequence[Sink] = (),
     progress: bool | Progress = True,
 ) -> Result:
-    """One run, watched: a progress line per segment, rows to `sinks`, a checkpoint per segment in `out`.
+    """One run, watched: a progress line per segment, rows to `sinks`, checkpoints in `out`.
 
-    resume: continue the run in `out` from its last complete segment (same settings, else `O2OError`).
-    Raises `O2OError` for bad input before anything is compiled or written.
+    resume: continue the run in `out` from its last checkpoint (same settings, else `O2OError`); begin it if there
+        is none.
+    save_every: segments from one checkpoint to the next; None: as often as it costs less than 5% of the wall time.
+        The last segment is always saved.
+    Raises `O2OError` for bad input before anything is compiled or written, and for a disk that is full.
     """
-    return drive(key, recipe, task, dataset, None, out=out, resume=resume, sinks=sinks, progress=progress)
+    how: dict[str, Any] = {"out": out, "resume": resume, "save_every": save_every}
+    return drive(key, recipe, task, dataset, None, sinks=sinks, progress=progress, **how)
 
 
 @dataclass
@@ -57,6 +64,7 @@ class Timing:
 
     compile: float = 0.0
     run: float = 0.0
+    save: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
 
 
@@ -71,6 +79,7 @@ def drive(
     resume: bool,
     sinks: Sequence[Sink],
     progress: bool | Progress,
+    save_every: int | None = None,
     timing: Timing | None = None,
     extra_config: dict[str, Any] | None = None,
 ) -> Result:
@@ -80,19 +89,22 @@ def drive(
     too (0) and which are shared (None), as in `jax.vmap`.
     """
     check(recipe, task, dataset)
+    checkpoint.check_every(save_every)
     if dataset is not None:
         check_store(dataset, spaces(task.env))
     folder = None if out is None else Path(out)
     earlier = False
     if folder is not None:
         described = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)} | (extra_config or {})
-        earlier = runs.claim(folder, described, resume=resume)
+        with full_disk(folder):
+            earlier = runs.claim(folder, described, resume=resume)
     meter = progress if isinstance(progress, Progress) else Progress() if progress else None
-    driver = _Driver(recipe, task, dataset, axes, meter, timing or Timing(), folder, list(sinks))
-    try:
-        return driver.run(key, earlier)
-    finally:
-        driver.close()
+    driver = _Driver(recipe, task, dataset, axes, meter, timing or Timing(), folder, list(sinks), save_every)
+    with full_disk(folder):
+        try:
+            return driver.run(key, earlier, resume)
+        finally:
+            driver.close()
 
 
 @dataclass
@@ -105,6 +117,7 @@ class _Driver:
     timing: Timing
     folder: Path | None
     sinks: list[Sink]
+    save_every: int | None
     records: list[Record] = field(default_factory=list)
     saver: checkpoint.Checkpoints | None = None
 
@@ -112,11 +125,13 @@ class _Driver:
     def lanes(self) -> Run:
         return run_axes(self.recipe)
 
-    def run(self, key: Array, earlier: bool) -> Result:
+    def run(self, key: Array, earlier: bool, resume: bool) -> Result:
         total = sum(phase.segments for phase in self.recipe.phases)
         if self.meter:
             self.meter.start(total, f"{self.recipe.name} · {self.task.name}")
-        state, done = self._begin(key, earlier)
+        state, done = self._begin(key, earlier, total)
+        if self.meter and resume and not done:
+            self.meter.note("nothing to resume from; starting at the beginning")
         before = 0
         for index, phase in enumerate(self.recipe.phases):
             if done < before + phase.segments:
@@ -124,12 +139,15 @@ class _Driver:
             before += phase.segments
         result = self._assemble(state)
         if self.folder is not None:
+            assert self.saver is not None
+            self.saver.wait()  # results are there only once the last checkpoint is
+            self.timing.save = self.saver.seconds
             runs.write_results(self.folder, result)
             if done < total:  # resuming a finished run spends no time worth recording
                 runs.write_json(self.folder / "timing.json", vars(self.timing))
         return result
 
-    def _begin(self, key: Array, earlier: bool) -> tuple[Run, int]:
+    def _begin(self, key: Array, earlier: bool, total: int) -> tuple[Run, int]:
         """The run at its start, or at its last complete segment."""
 
         def start(key: Array, recipe: Recipe) -> tuple[Run, Record]:
@@ -139,7 +157,7 @@ class _Driver:
         start = self._batched(start, (0, self.axes), (self.lanes, 0))
         done = 0
         if self.folder is not None:
-            self.saver = checkpoint.Checkpoints(self.folder)
+            self.saver = checkpoint.Checkpoints(self.folder, every=self.save_every, last=total)
             done = (self.saver.latest() or 0) if earlier else 0
             self.sinks.append(JsonLines(self.folder / "metrics.jsonl", keep=done + 1 if done else 0))
         if done:
@@ -213,10 +231,9 @@ class _Driver:
         return score
 
     def _save(self, state: Run) -> None:
-        if self.saver is not None and self.folder is not None:
-            # The records first: a checkpoint must never be ahead of them.
-            runs.write_records(self.folder, self.records)
-            self.saver.save(len(self.records) - 1, state)
+        done = len(self.records) - 1
+        if self.saver is not None and self.saver.due(done):
+            self.saver.save(done, state, self.records)
 
     def _assemble(self, state: Run) -> Result:
         parts, at = [], 0
@@ -231,12 +248,14 @@ class _Driver:
         return joined(state, self.recipe, parts)
 
     def close(self) -> None:
-        if self.saver is not None:
-            self.saver.close()
-        for sink in self.sinks:
-            sink.close()
-        if self.meter:
-            self.meter.close()
+        """Close everything, also where closing something fails; the saver first."""
+        with contextlib.ExitStack() as closing:
+            if self.meter:
+                closing.callback(self.meter.close)
+            for sink in self.sinks:
+                closing.callback(sink.close)
+            if self.saver is not None:
+                closing.callback(self.saver.close)
 
 
 def recipe_axes(recipe: Recipe, lanes: int) -> Any:

@@ -24,7 +24,7 @@ class Phase:
     mix: where each minibatch comes from: the dataset, the replay store, an exact share of both
         (`offline_fraction`, static), a share drawn row by row (`offline_ratio`, a number that can be swept),
         or row by row in proportion to the two sizes (as if the dataset had been put into the replay buffer).
-    segments: equal parts, each ending in an evaluation, a log line and a checkpoint.
+    segments: equal parts, each ending in an evaluation, a log line and, if it is cheap, a checkpoint.
     store: keep or clear the replay store on entering.
     override, override_static: settings of the agent replaced in this phase (numbers; everything else).
     """

@@ -78,7 +78,7 @@ def load_policies(folder: str | os.PathLike[str]) -> Trained:
 def _restore(folder: Path, keys: Array, recipe: Recipe, task: Task, axes: Any) -> tuple[int, Run]:
     """The last checkpoint and after how many segments it was taken."""
     missing = O2OError(f"{folder} has no checkpoint yet; wait for its first segment or train it again (--resume)")
-    if not (folder / "checkpoints").is_dir():  # opening it would make it
+    if not (folder / "checkpoints").is_dir():
         raise missing
 
     def start(key: Array, recipe: Recipe) -> Run:
@@ -86,7 +86,7 @@ def _restore(folder: Path, keys: Array, recipe: Recipe, task: Task, axes: Any) -
 
     if keys.ndim:
         start = jax.vmap(start, in_axes=(0, axes), out_axes=run_axes(recipe))
-    saver = Checkpoints(folder)
+    saver = Checkpoints(folder, read_only=True)
     try:
         segment = saver.latest()
         if segment is None:

@@ -42,6 +42,10 @@ class Progress:
         self._compile_seconds = self._run_seconds = 0.0
         self._phase, self._phase_seconds = "", []
 
+    def note(self, text: str) -> None:
+        """Something worth knowing before the first segment."""
+        self._say(text)
+
     def compiling(self, phase: str) -> None:
         """XLA starts on a phase's program."""
         self._say(f"{phase}: compiling")

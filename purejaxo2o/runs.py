@@ -2,14 +2,13 @@
 
 `config.json` (everything needed to repeat the run), `metrics.jsonl`, `records.npz` (what was measured after each
 segment), `checkpoints/<segment>` (the last two), and once finished `results.npz` and `timing.json`. Every file is
-written under another name and renamed, so none is ever half there. No pickle.
+written under another name and renamed (`files.py`), so none is ever half there.
 """
 
 import json
 import os
 import subprocess
 import sys
-import zipfile
 import zlib
 from collections.abc import Mapping
 from importlib import metadata
@@ -21,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o import settings
+from purejaxo2o.files import TEMPORARY, read_arrays, write_arrays, write_json
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import recipe as build_recipe
 from purejaxo2o.result import Record, Result
@@ -44,38 +44,16 @@ PACKAGES = (
 )
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, path)
-
-
-def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """An `.npz` file, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
-        np.savez(file, **named)
-    os.replace(temporary, path)
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """What `write_arrays` wrote. Raises `ValueError` for a damaged file, `OSError` for none."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(str(error)) from None
-
-
 def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
     """Take a folder for a run; returns whether an earlier run in it is to be continued.
 
+    A folder that does not exist, is empty, or holds what a process killed in here left of its first file, begins
+    a run, whether to be resumed or not.
     Raises `O2OError` if it holds a run and `resume` is off, or a run of other settings."""
     path = folder / "config.json"
     if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
+        first = path.name + TEMPORARY
+        if folder.exists() and any(found.name != first for found in folder.iterdir()):
             raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, config)
@@ -86,19 +64,32 @@ def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
         found = json.loads(path.read_text())
     except ValueError as error:
         raise O2OError(f"{path} is not readable JSON ({error}); choose another output folder") from None
-    found, wanted = (_one_level(x) for x in (found, json.loads(json.dumps(config))))
-    for name in sorted(set(found) | set(wanted)):
-        if name not in ("versions", "commit") and found.get(name) != wanted.get(name):
-            raise O2OError(
-                f"output folder {folder} holds another run: its {name} is {found.get(name)!r}, "
-                f"not {wanted.get(name)!r}; choose another folder"
-            )
+    difference = differing(identity(found), identity(json.loads(json.dumps(config))))
+    if difference:
+        raise O2OError(f"output folder {folder} holds another run: {difference}; choose another folder")
+    for leftover in folder.glob(f"*{TEMPORARY}"):  # of a process that was killed while writing
+        leftover.unlink()
     return True
 
 
-def _one_level(config: dict[str, Any]) -> dict[str, Any]:
-    """The settings beside everything else, so that a message can name the one that differs."""
-    return config | config.get("settings", {}) | {"settings": None}
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a `config.json` makes two runs one and the same, on one level: all but versions and commit."""
+    inner = {name: value for name, value in config.items() if name not in ("settings", "versions", "commit")}
+    return inner | config.get("settings", {})
+
+
+def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The first name whose values differ, in words (`its x is 1, not 2`); empty when there is none."""
+    for name in sorted(set(found) | set(wanted)):
+        if found.get(name) != wanted.get(name):
+            return f"its {name} is {_short(found.get(name))}, not {_short(wanted.get(name))}"
+    return ""
+
+
+def _short(value: Any) -> str:
+    """The keys of a thousand lanes are no help in a message."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def describe(key: Array, recipe: Recipe, task: Task) -> dict[str, Any]:

@@ -22,7 +22,8 @@ KEY = seed_keys(3)[0]
 
 def fit(out=None, changes=None, **settings):
     recipe, task, data = tiny("iql")
-    return o2o.fit(KEY, o2o.replace(recipe, changes or {}), task, data, out=out, progress=False, **settings)
+    how = {"save_every": 1, "progress": False} | settings
+    return o2o.fit(KEY, o2o.replace(recipe, changes or {}), task, data, out=out, **how)
 
 
 class Rows:
@@ -146,14 +147,25 @@ def test_refuses_a_truncated_checkpoint_by_name(tmp_path):
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         fit(out, sinks=[Rows(3)])
-    folder = out / "checkpoints" / "2"
-    damaged = [p for p in folder.rglob("*") if p.is_file() and "/d/" in str(p)]
-    assert damaged
-    for path in damaged:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path = next((out / "checkpoints" / "2").rglob("arrays.npz"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(O2OError, match=r"checkpoints/2 cannot be restored.*delete it") as error:
         fit(out, resume=True)
     assert "\n" not in str(error.value)
+
+
+def test_refuses_the_checkpoint_of_another_run(tmp_path):
+    """One of the same shapes, copied in."""
+    out, other = tmp_path / "run", tmp_path / "other"
+    for path, expectile in ((out, 0.9), (other, 0.6)):
+        with pytest.raises(KeyboardInterrupt):
+            fit(path, {"agent.expectile": expectile}, sinks=[Rows(3)])
+    shutil.rmtree(out / "checkpoints" / "2")
+    shutil.copytree(other / "checkpoints" / "2", out / "checkpoints" / "2")
+    with pytest.raises(
+        O2OError, match=r"checkpoints/2 belongs to another run: its agent\.expectile is 0\.6, not 0\.9"
+    ):
+        fit(out, resume=True)
 
 
 def test_goes_on_from_the_checkpoint_before_a_deleted_one(finished, tmp_path):

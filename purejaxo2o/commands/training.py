@@ -36,7 +36,7 @@ class Train(Command):
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Output folder, by default runs/RECIPE-TASK-SCALE."""
     resume: bool = False
-    """Continue the run in the output folder from its last complete segment."""
+    """Continue the run in the output folder from its last checkpoint; begin it where there is none."""
 
     def run(self) -> Answer:
         return self.start({})
