@@ -1,14 +1,15 @@
 """The host driver: the same `segment` as in `train`, called from Python, with progress, sinks and checkpoints.
 
-One run (`fit`) or a batch of lanes (`sweep.py`) goes through `drive`. Each phase is compiled once, ahead of
-time, so that compile time and run time are known apart; between two segments the host sees the records, writes
-them, and saves the `Run`. The results equal those of `train` up to XLA's rounding (another program).
+One run (`fit`) or a batch of lanes (`sweep.py`) goes through `drive`. All phases are compiled first, ahead of time
+and in parallel, so that compile time and run time are known apart and the memory is known before the run; between
+two segments the host sees the records, writes them, and saves the `Run`. The results equal those of `train` up to
+XLA's rounding (another program).
 """
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import checkpoint, runs
+from purejaxo2o import checkpoint, memory, runs
 from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
-from purejaxo2o.files import full_disk
+from purejaxo2o.files import full_disk, write_json
 from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.prepare import check, prepare
-from purejaxo2o.progress import Progress
+from purejaxo2o.prepare import check
+from purejaxo2o.programs import Programs
+from purejaxo2o.progress import Meter, Progress
 from purejaxo2o.result import Record, Result, assemble
 from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.train import Run, enter, first_record, init, segment
+from purejaxo2o.train import Run
 from purejaxo2o.types import Array
 
 PathLike = str | os.PathLike[str]
@@ -43,8 +45,9 @@ def fit(
     out: PathLike | None = None,
     resume: bool = False,
     save_every: int | None = None,
+    memory_limit: float | None = None,
     sinks: Sequence[Sink] = (),
-    progress: bool | Progress = True,
+    progress: bool | Meter = True,
 ) -> Result:
     """One run, watched: a progress line per segment, rows to `sinks`, checkpoints in `out`.
 
@@ -52,10 +55,31 @@ def fit(
         is none.
     save_every: segments from one checkpoint to the next; None: as often as it costs less than 5% of the wall time.
         The last segment is always saved.
-    Raises `O2OError` for bad input before anything is compiled or written, and for a disk that is full.
+    memory_limit: bytes that the run may take; None: what the device has.
+    Raises `O2OError` for bad input before anything is compiled or written, for a run that needs more memory than
+    there is before anything is computed, and for a disk that is full.
     """
-    how: dict[str, Any] = {"out": out, "resume": resume, "save_every": save_every}
-    return drive(key, recipe, task, dataset, None, sinks=sinks, progress=progress, **how)
+    check_all(recipe, task, dataset)
+    checkpoint.check_every(save_every)
+    programs = Programs(key, recipe, task, dataset)
+    folder = None if out is None else Path(out)
+    with watched(recipe, task, sinks, progress, save_every) as watch, full_disk(folder):
+        earlier = False
+        if folder is not None:
+            identity = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)}
+            earlier = runs.claim(folder, identity, resume=resume)
+        programs.compile_after(checkpoint.segments_done(folder) if earlier else 0, watch)
+        need = memory.estimate(programs, saving=folder is not None)
+        watch.note(str(need))
+        memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
+        return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch)
+
+
+def check_all(recipe: Recipe, task: Task, dataset: Store | None) -> None:
+    """Raise `O2OError` for whatever cannot run, rows included."""
+    check(recipe, task, dataset)
+    if dataset is not None:
+        check_store(dataset, spaces(task.env))
 
 
 @dataclass
@@ -68,155 +92,136 @@ class Timing:
     phases: dict[str, float] = field(default_factory=dict)
 
 
-def drive(
-    key: Array,
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how runs go on, and how often they are saved."""
+
+    sinks: tuple[Sink, ...] = ()
+    meter: Meter | None = None
+    save_every: int | None = None
+    timing: Timing = field(default_factory=Timing)
+    before: int = 0  # segments of earlier parts
+
+    def note(self, text: str) -> None:
+        if self.meter:
+            self.meter.note(text)
+
+
+@contextlib.contextmanager
+def watched(
     recipe: Recipe,
     task: Task,
-    dataset: Store | None,
-    axes: Recipe | None,
-    *,
-    out: PathLike | None,
-    resume: bool,
     sinks: Sequence[Sink],
-    progress: bool | Progress,
-    save_every: int | None = None,
+    progress: bool | Meter,
+    save_every: int | None,
+    *,
     timing: Timing | None = None,
-    extra_config: dict[str, Any] | None = None,
-) -> Result:
-    """Run every phase segment by segment.
+    parts: int = 1,
+) -> Iterator[Watch]:
+    """Sinks and meter, started for `parts` runs, and closed at the end even where closing one of them fails."""
+    meter = (Progress() if progress else None) if isinstance(progress, bool) else progress
+    with contextlib.ExitStack() as closing:
+        if meter:
+            meter.start(parts * sum(phase.segments for phase in recipe.phases), f"{recipe.name} · {task.name}")
+            closing.callback(meter.close)
+        for sink in sinks:
+            closing.callback(sink.close)
+        yield Watch(tuple(sinks), meter, save_every, timing or Timing())
 
-    axes: None for a single run; else `key` is `[lanes]` and `axes` says which leaves of `recipe` are `[lanes]`
-    too (0) and which are shared (None), as in `jax.vmap`.
-    """
-    check(recipe, task, dataset)
-    checkpoint.check_every(save_every)
-    if dataset is not None:
-        check_store(dataset, spaces(task.env))
-    folder = None if out is None else Path(out)
-    earlier = False
-    if folder is not None:
-        described = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)} | (extra_config or {})
-        with full_disk(folder):
-            earlier = runs.claim(folder, described, resume=resume)
-    meter = progress if isinstance(progress, Progress) else Progress() if progress else None
-    driver = _Driver(recipe, task, dataset, axes, meter, timing or Timing(), folder, list(sinks), save_every)
-    with full_disk(folder):
-        try:
-            return driver.run(key, earlier, resume)
-        finally:
-            driver.close()
+
+def drive(
+    programs: Programs,
+    key: Array,
+    recipe: Recipe,
+    dataset: Store | None,
+    *,
+    folder: Path | None,
+    earlier: bool,
+    watch: Watch,
+) -> Result:
+    """Run every phase segment by segment with compiled programs. `key` and the leaves of `recipe` are `[lanes]`
+    where the programs' lanes say so; `folder` is claimed, `earlier` whether a run in it is continued."""
+    with contextlib.ExitStack() as closing:
+        return _Driver(programs, recipe, dataset, folder, watch, list(watch.sinks), closing).run(key, earlier)
 
 
 @dataclass
 class _Driver:
+    programs: Programs
     recipe: Recipe
-    task: Task
     dataset: Store | None
-    axes: Recipe | None
-    meter: Progress | None
-    timing: Timing
     folder: Path | None
+    watch: Watch
     sinks: list[Sink]
-    save_every: int | None
+    closing: contextlib.ExitStack
     records: list[Record] = field(default_factory=list)
     saver: checkpoint.Checkpoints | None = None
 
-    @property
-    def lanes(self) -> Run:
-        return run_axes(self.recipe)
-
-    def run(self, key: Array, earlier: bool, resume: bool) -> Result:
-        total = sum(phase.segments for phase in self.recipe.phases)
-        if self.meter:
-            self.meter.start(total, f"{self.recipe.name} · {self.task.name}")
-        state, done = self._begin(key, earlier, total)
-        if self.meter and resume and not done:
-            self.meter.note("nothing to resume from; starting at the beginning")
+    def run(self, key: Array, earlier: bool) -> Result:
+        state, recipe, done = self._begin(key, earlier)
+        dataset = self.programs.lanes.place(self.dataset, None)
         before = 0
         for index, phase in enumerate(self.recipe.phases):
             if done < before + phase.segments:
-                state = self._phase(state, index, phase, skip=max(0, done - before))
+                state = self._phase(state, recipe, dataset, index, phase, skip=max(0, done - before))
             before += phase.segments
-        result = self._assemble(state)
+        result = self._assemble(state, recipe)
         if self.folder is not None:
             assert self.saver is not None
             self.saver.wait()  # results are there only once the last checkpoint is
-            self.timing.save = self.saver.seconds
+            self.watch.timing.save += self.saver.seconds
             runs.write_results(self.folder, result)
-            if done < total:  # resuming a finished run spends no time worth recording
-                runs.write_json(self.folder / "timing.json", vars(self.timing))
+            if done < before:  # resuming a finished run spends no time worth recording
+                write_json(self.folder / "timing.json", vars(self.watch.timing))
         return result
 
-    def _begin(self, key: Array, earlier: bool, total: int) -> tuple[Run, int]:
-        """The run at its start, or at its last complete segment."""
-
-        def start(key: Array, recipe: Recipe) -> tuple[Run, Record]:
-            run = init(key, recipe, self.task)
-            return run, first_record(run, recipe, self.task)
-
-        start = self._batched(start, (0, self.axes), (self.lanes, 0))
+    def _begin(self, key: Array, earlier: bool) -> tuple[Run, Recipe, int]:
+        """The run at its start, or at its last checkpoint."""
         done = 0
         if self.folder is not None:
-            self.saver = checkpoint.Checkpoints(self.folder, every=self.save_every, last=total)
+            total = sum(phase.segments for phase in self.recipe.phases)
+            self.saver = checkpoint.Checkpoints(self.folder, every=self.watch.save_every, last=total)
+            self.closing.callback(self.saver.close)
             done = (self.saver.latest() or 0) if earlier else 0
-            self.sinks.append(JsonLines(self.folder / "metrics.jsonl", keep=done + 1 if done else 0))
+            lines = JsonLines(self.folder / "metrics.jsonl", keep=done + 1 if done else 0)
+            self.closing.callback(lines.close)
+            self.sinks.append(lines)
+        key, recipe = self.programs.place(key, self.recipe)
         if done:
             assert self.saver is not None
             assert self.folder is not None
-            shapes, _ = jax.eval_shape(start, key, self.recipe)
-            state = self.saver.restore(done, shapes)
+            state = self.saver.restore(done, self.programs.saved_shapes(done))
             self.records = runs.read_records(self.folder, done + 1)
-            return state, done
-        program = self._compile(start, (key, self.recipe), "start")
-        state, record = program(key, self.recipe)
+            return state, recipe, done
+        state, record = self.programs.start(self.watch)(key, recipe)
         self._note(record, self.recipe.phases[0].name)
-        return state, 0
+        return state, recipe, 0
 
-    def _phase(self, state: Run, index: int, phase: Phase, skip: int) -> Run:
-        def one(run: Run, recipe: Recipe, dataset: Store | None) -> tuple[Run, Record]:
-            return segment(run, recipe, self.task, prepare(recipe, self.task, dataset), phase=index)
-
+    def _phase(self, state: Run, recipe: Recipe, dataset: Any, index: int, phase: Phase, skip: int) -> Run:
+        enter, segment = self.programs.phase(index, self.watch)
         if not skip:
-            entered = self._batched(
-                lambda run, recipe: enter(run, recipe, phase=index), (self.lanes, self.axes), self.lanes
-            )
-            state = jax.jit(entered, donate_argnums=0)(state, self.recipe)
-        one = self._batched(one, (self.lanes, self.axes, None), (self.lanes, 0))
-        program = self._compile(one, (state, self.recipe, self.dataset), phase.name, donate=True)
+            state = enter(state, recipe)
+        timing = self.watch.timing
         for _ in range(skip, phase.segments):
             began = time.perf_counter()
-            state, record = program(state, self.recipe, self.dataset)
+            state, record = segment(state, recipe, dataset)
             record = jax.block_until_ready(record)
             seconds = time.perf_counter() - began
-            self.timing.run += seconds
-            self.timing.phases[phase.name] = self.timing.phases.get(phase.name, 0.0) + seconds
+            timing.run += seconds
+            timing.phases[phase.name] = timing.phases.get(phase.name, 0.0) + seconds
             score = self._note(record, phase.name)
-            if self.meter:
+            if self.watch.meter:
                 steps = phase.steps // phase.segments * score.size
-                done = len(self.records) - 1
-                self.meter.segment(phase=phase.name, done=done, steps=steps, seconds=seconds, score=score)
+                done = self.watch.before + len(self.records) - 1
+                self.watch.meter.segment(phase=phase.name, done=done, steps=steps, seconds=seconds, score=score)
             self._save(state)
         return state
-
-    def _batched(self, function: Callable[..., Any], in_axes: Any, out_axes: Any) -> Callable[..., Any]:
-        return function if self.axes is None else jax.vmap(function, in_axes=in_axes, out_axes=out_axes)
-
-    def _compile(self, function: Any, arguments: tuple[Any, ...], name: str, *, donate: bool = False) -> Any:
-        if self.meter:
-            self.meter.compiling(name)
-        began = time.perf_counter()
-        program = jax.jit(function, donate_argnums=0 if donate else ()).lower(*arguments).compile()
-        seconds = time.perf_counter() - began
-        self.timing.compile += seconds
-        if self.meter:
-            self.meter.compiled(name, seconds)
-        return program
 
     def _note(self, record: Record, phase: str) -> np.ndarray:
         """Keep a record and write its row; returns the score, one per lane."""
         record = jax.tree.map(np.asarray, record)
         self.records.append(record)
-        score = np.asarray(self.task.score(record.returns.mean(-1)))
+        score = np.asarray(self.programs.task.score(record.returns.mean(-1)))
         row = {
             "segment": len(self.records) - 1,
             "phase": phase,
@@ -235,37 +240,17 @@ class _Driver:
         if self.saver is not None and self.saver.due(done):
             self.saver.save(done, state, self.records)
 
-    def _assemble(self, state: Run) -> Result:
-        parts, at = [], 0
+    def _assemble(self, state: Run, recipe: Recipe) -> Result:
+        parts, at, task, many = [], 0, self.programs.task, self.programs.lanes.count is not None
         for count in (1, *(phase.segments for phase in self.recipe.phases)):
             some = self.records[at : at + count]
-            axis = 0 if self.axes is None else 1
-            parts.append(jax.tree.map(lambda *xs, axis=axis: jnp.stack(xs, axis), *some))
+            parts.append(jax.tree.map(lambda *xs: jnp.stack(xs, int(many)), *some))
             at += count
-        joined = self._batched(
-            lambda run, recipe, parts: assemble(run, recipe, self.task, parts), (self.lanes, self.axes, 0), 0
-        )
-        return joined(state, self.recipe, parts)
 
-    def close(self) -> None:
-        """Close everything, also where closing something fails; the saver first."""
-        with contextlib.ExitStack() as closing:
-            if self.meter:
-                closing.callback(self.meter.close)
-            for sink in self.sinks:
-                closing.callback(sink.close)
-            if self.saver is not None:
-                closing.callback(self.saver.close)
+        def join(run: Run, recipe: Recipe, parts: list[Record]) -> Result:
+            return assemble(run, recipe, task, parts)
 
-
-def recipe_axes(recipe: Recipe, lanes: int) -> Any:
-    """Where the lanes of a recipe lie: 0 for its leaves `[lanes]`, None for the shared ones."""
-    return jax.tree.map(lambda x: 0 if np.shape(x) == (lanes,) else None, recipe)
-
-
-def run_axes(recipe: Recipe) -> Run:
-    """Where the lanes of a `Run` lie. Lanes share every counter: an index that depends on no lane keeps the
-    writes to the store in place."""
-    axes: Any = {"iteration": None, "env_steps": None, "grad_steps": None, "segment": None}
-    store: Any = Store(data=0, size=None, head=None) if recipe.capacity else None  # type: ignore[arg-type]
-    return Run(key=0, agent=0, env=0, obs=0, episodes=0, store=store, **axes)  # type: ignore[arg-type]
+        if not many:
+            return join(state, recipe, parts)
+        axes = (self.programs.run_axes, self.programs.recipe_axes, 0)
+        return jax.vmap(join, in_axes=axes, axis_size=self.programs.lanes.count)(state, recipe, parts)
