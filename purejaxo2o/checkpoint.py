@@ -189,3 +189,14 @@ def _restored(saved: np.ndarray, like: Any) -> jax.Array:
     if _is_key(like):
         array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(jnp.empty((), like.dtype)))
     return jax.device_put(array, like.sharding) if like.sharding is not None else array
+
+
+def segments_done(folder: Path) -> int:
+    """Segments that the newest checkpoint of a run folder has behind it; 0 without one."""
+    if not (folder / "checkpoints").is_dir():
+        return 0
+    saver = Checkpoints(folder, read_only=True)
+    try:
+        return saver.latest() or 0
+    finally:
+        saver.close()

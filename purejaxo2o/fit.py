@@ -22,6 +22,7 @@ from purejaxo2o import checkpoint, memory, runs
 from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.files import full_disk, write_json
+from purejaxo2o.lanes import first_lanes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check
 from purejaxo2o.programs import Programs
@@ -68,10 +69,11 @@ def fit(
         if folder is not None:
             identity = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)}
             earlier = runs.claim(folder, identity, resume=resume)
-        programs.compile_after(checkpoint.segments_done(folder) if earlier else 0, watch)
-        need = memory.estimate(programs, saving=folder is not None)
-        watch.note(str(need))
-        memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
+        if not earlier:  # else it has fitted then
+            programs.compile_after(0, watch)
+            need = memory.estimate(programs, saving=folder is not None)
+            watch.note(str(need))
+            memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
         return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch)
 
 
@@ -138,11 +140,14 @@ def drive(
     folder: Path | None,
     earlier: bool,
     watch: Watch,
+    keep: int | None = None,
 ) -> Result:
-    """Run every phase segment by segment with compiled programs. `key` and the leaves of `recipe` are `[lanes]`
-    where the programs' lanes say so; `folder` is claimed, `earlier` whether a run in it is continued."""
+    """Run every phase segment by segment with compiled programs.
+
+    key, recipe: `[lanes]`, or one key for a single run. folder: claimed; earlier: whether a run in it is continued.
+    keep: lanes that are wanted, the first ones; the rest only fill the devices."""
     with contextlib.ExitStack() as closing:
-        return _Driver(programs, recipe, dataset, folder, watch, list(watch.sinks), closing).run(key, earlier)
+        return _Driver(programs, recipe, dataset, folder, watch, list(watch.sinks), closing, keep).run(key, earlier)
 
 
 @dataclass
@@ -154,6 +159,7 @@ class _Driver:
     watch: Watch
     sinks: list[Sink]
     closing: contextlib.ExitStack
+    keep: int | None
     records: list[Record] = field(default_factory=list)
     saver: checkpoint.Checkpoints | None = None
 
@@ -190,9 +196,12 @@ class _Driver:
         if done:
             assert self.saver is not None
             assert self.folder is not None
+            self.programs.compile_after(done, self.watch)
             state = self.saver.restore(done, self.programs.saved_shapes(done))
             self.records = runs.read_records(self.folder, done + 1)
             return state, recipe, done
+        if earlier:
+            self.watch.note("nothing to resume from; starting at the beginning")
         state, record = self.programs.start(self.watch)(key, recipe)
         self._note(record, self.recipe.phases[0].name)
         return state, recipe, 0
@@ -219,7 +228,7 @@ class _Driver:
 
     def _note(self, record: Record, phase: str) -> np.ndarray:
         """Keep a record and write its row; returns the score, one per lane."""
-        record = jax.tree.map(np.asarray, record)
+        record = jax.tree.map(lambda x: np.asarray(x)[: self.keep] if self.keep else np.asarray(x), record)
         self.records.append(record)
         score = np.asarray(self.programs.task.score(record.returns.mean(-1)))
         row = {
@@ -252,5 +261,7 @@ class _Driver:
 
         if not many:
             return join(state, recipe, parts)
-        axes = (self.programs.run_axes, self.programs.recipe_axes, 0)
-        return jax.vmap(join, in_axes=axes, axis_size=self.programs.lanes.count)(state, recipe, parts)
+        axes, count = (self.programs.run_axes, self.programs.recipe_axes), self.programs.lanes.count
+        if self.keep is not None and self.keep != count:
+            state, recipe = (first_lanes(x, a, self.keep) for x, a in zip((state, recipe), axes, strict=True))
+        return jax.vmap(join, in_axes=(*axes, 0), axis_size=self.keep or count)(state, recipe, parts)

@@ -132,3 +132,8 @@ def run_axes(recipe: Recipe) -> Run:
     axes: Any = {"iteration": None, "env_steps": None, "grad_steps": None, "segment": None}
     store: Any = Store(data=0, size=None, head=None) if recipe.capacity else None  # type: ignore[arg-type]
     return Run(key=0, agent=0, env=0, obs=0, episodes=0, store=store, fault=0, **axes)  # type: ignore[arg-type]
+
+
+def first_lanes(tree: Any, axes: Any, count: int) -> Any:
+    """The first lanes of a pytree; what all share stays as it is."""
+    return jax.tree.map(lambda axis, x: x if axis == SHARED else x[:count], _whole(axes, tree), tree)

@@ -11,7 +11,7 @@ import numpy as np
 from purejaxo2o import runs
 from purejaxo2o.checkpoint import Checkpoints
 from purejaxo2o.evaluate import Evaluation, evaluate
-from purejaxo2o.fit import recipe_axes, run_axes
+from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import Run, init

@@ -1,18 +1,26 @@
-"""Settings x seeds in one program: the axes of a sweep, flattened to lanes and driven like a single run."""
+"""Settings x seeds: lanes of few programs, spread over devices and processes, cut into parts that fit memory.
 
-import itertools
-import math
-from collections.abc import Mapping, Sequence
+Each program's lanes are dealt to the processes (where `jax.distributed` is initialised), each process's share is
+cut into parts, and a part runs like a single run (`fit.drive`), sharded over the local devices. A sweep that is one
+part is a run folder; one of several parts is a folder of run folders that `runs.load_results` joins.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from purejaxo2o import settings
-from purejaxo2o.fit import PathLike, Timing, drive, recipe_axes
+from purejaxo2o import checkpoint, grid, memory, runs, trial
+from purejaxo2o.files import full_disk
+from purejaxo2o.fit import PathLike, Timing, Watch, check_all, drive, watched
+from purejaxo2o.grid import Grid
+from purejaxo2o.lanes import Lanes
 from purejaxo2o.phases import Recipe
-from purejaxo2o.prepare import check_settings
-from purejaxo2o.progress import Progress
+from purejaxo2o.programs import Programs
+from purejaxo2o.progress import Meter
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
@@ -26,46 +34,51 @@ def sweep(
     dataset: Store | None = None,
     *,
     seeds: int | Array = 8,
-    over: Mapping[str, Sequence[float]] | None = None,
+    over: Mapping[str, Sequence[Any]] | None = None,
     out: PathLike | None = None,
     resume: bool = False,
+    save_every: int | None = None,
+    width: int | None = None,
+    chunk: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    memory_limit: float | None = None,
     sinks: Sequence[Sink] = (),
-    progress: bool | Progress = True,
+    progress: bool | Meter = True,
     timing: Timing | None = None,
 ) -> Result:
-    """Train every combination of the numeric settings in `over` with every seed, batched in one program.
+    """Train every combination of the settings in `over` with every seed.
 
     seeds: how many (keys `split(key(0), seeds)`), or an array of keys `[n]`.
-    over: `{"agent.learning_rate": [1e-4, 3e-4], "online.offline_ratio": [...]}`; numbers only.
-    Returns a `Result` with leading axes `[*settings in the order of over, seed]`; every lane equals the solo
-    `fit` with the same key and settings up to XLA's rounding. The dataset is shared by all lanes.
-    Raises `O2OError` for unknown names, and for static settings (sizes, step counts), which need a program each.
+    over: `{"agent.learning_rate": [1e-4, 3e-4], "agent.hidden": [(64, 64), (256, 256)]}`. Numbers are batched in
+        one program; static settings (sizes, step counts, choices) get a program for each value.
+    out, resume, save_every: as in `fit`.
+    width: lanes side by side on each device, the rest after them; None: all or one at a time, on a CPU as a short
+        trial says. The same width gives the same bits on any number of devices, and 1 those of a run alone.
+    chunk: lanes in memory at once, the rest after them; None: as many as fit.
+    devices: None means all local ones; lanes are dealt out evenly (padded with copies of the last).
+    memory_limit: bytes for the sweep (on accelerators of each device); None: what is free.
+    Returns a `Result` with leading axes `[*settings in the order of over, seed]`, named in its `axes`; every lane
+    equals the solo `fit` with the same key and settings up to XLA's rounding. The dataset is shared by all lanes. A
+    sweep in several parts keeps the trained agents but not the stores. With several processes the result holds this
+    process's lanes, on one axis; `runs.load_results(out)` joins all.
+    Raises `O2OError` for unknown names and values that do not fit, before anything is compiled or written, and for
+    lanes that need more memory than there is.
     """
     keys = seeds if isinstance(seeds, jax.Array) else seed_keys(seeds)
-    over = dict(over or {})
-    shape = (*(len(values) for values in over.values()), len(keys))
-    for name, values in over.items():
-        _check_axis(recipe, name, values)
-    combinations = list(itertools.product(*over.values(), range(len(keys))))
-    columns = {
-        name: jnp.array([combination[i] for combination in combinations], jnp.float32) for i, name in enumerate(over)
-    }
-    batched = settings.replace(recipe, columns)
-    lane_keys = keys[jnp.array([combination[-1] for combination in combinations])]
-    result = drive(
-        lane_keys,
-        batched,
-        task,
-        dataset,
-        recipe_axes(batched, math.prod(shape)),
-        out=out,
-        resume=resume,
-        sinks=sinks,
-        progress=progress,
-        timing=timing,
-        extra_config={"over": {name: list(map(float, values)) for name, values in over.items()}},
-    )
-    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), result)
+    whole = grid.make(recipe, keys, over)
+    for name, value in (("width", width), ("chunk", chunk)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise O2OError(f"{name} is {value!r}; give a whole number of lanes, at least 1, or None")
+    checkpoint.check_every(save_every)
+    programs = whole.programs()
+    for program in programs:
+        check_all(program, task, dataset)
+    used = tuple(jax.local_devices() if devices is None else devices)
+    told = _Told(width, chunk, memory.limit(used, memory_limit))
+    folder = None if out is None else Path(out)
+    with watched(recipe, task, sinks, progress, save_every, timing=timing) as watch, full_disk(folder):
+        run = _Sweep(whole, task, dataset, used if len(used) > 1 else (), told, folder, resume, watch)
+        return run.run(programs)
 
 
 def seed_keys(count: int, seed: int = 0) -> Array:
@@ -75,15 +88,163 @@ def seed_keys(count: int, seed: int = 0) -> Array:
     return jax.random.split(jax.random.key(seed), count)
 
 
-def _check_axis(recipe: Recipe, name: str, values: Any) -> None:
-    if settings.is_static(recipe, name):
-        raise O2OError(
-            f"{name} is static (it decides shapes or structure) and cannot be batched; call sweep once for each of "
-            f"its values with o2o.replace(recipe, {{{name!r}: value}})"
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """What the caller has decided."""
+
+    width: int | None
+    chunk: int | None
+    limit: int | None
+
+
+@dataclasses.dataclass
+class _Sweep:
+    whole: Grid
+    task: Task
+    dataset: Store | None
+    devices: tuple[jax.Device, ...]
+    told: _Told
+    folder: Path | None
+    resume: bool
+    watch: Watch
+    parts: int = 0  # begun so far
+    alone: bool = True  # whether there is one part only
+
+    def run(self, programs: list[Recipe]) -> Result:
+        self.alone = len(programs) == 1 and jax.process_count() == 1
+        if self.folder is not None and not self.alone:
+            self._claim_folder()
+        results = [list(self._program(index, program)) for index, program in enumerate(programs)]
+        if jax.process_count() > 1:
+            return _flat(results)
+        return self.whole.join(results)
+
+    def _program(self, index: int, recipe: Recipe) -> Iterator[Result]:
+        """The results of this process's lanes of one program, part by part."""
+        share = np.array_split(np.arange(self.whole.lanes), jax.process_count())[jax.process_index()].tolist()
+        if not share:
+            return
+        programs, chunk = self._plan(recipe, share)
+        pieces = [share[at : at + chunk] for at in range(0, len(share), chunk)]
+        if len(pieces) > 1 and self.alone:
+            self.alone = False
+            if self.folder is not None:
+                self._claim_folder()
+        for lanes in pieces:
+            result = self._part(index, recipe, programs, lanes, chunk)
+            yield result if self.alone else _light(result)
+
+    # -- how the lanes of a program run --------------------------------------------------------------------
+
+    def _plan(self, recipe: Recipe, share: list[int]) -> tuple[Programs, int]:
+        """Programs for the parts of a share, and how many lanes a part has."""
+        before = self._earlier_plan()
+        chunk = min(self.told.chunk or before.get("chunk") or self._guess(recipe, share), len(share))
+        width, reason = self.told.width or before.get("width"), "as told" if self.told.width else "as before"
+        if width is None:
+            each = -(-chunk // max(1, len(self.devices)))
+            sample = self.whole.batch(recipe, share[:each])
+            choice = trial.choose(*sample, self.task, self.dataset, each, memory.platform(self.devices))
+            width, reason = (len(share) if choice.width > 1 else 1), choice.reason
+        while True:
+            programs = self._programs(recipe, share[:chunk], width)
+            if before:  # it has fitted then
+                break
+            programs.compile_after(0, self.watch)
+            need = memory.estimate(programs, saving=self.folder is not None)
+            if self.told.limit is None or need.total <= self.told.limit:
+                self.watch.note(str(need))
+                break
+            fits = int(chunk * (self.told.limit - need.dataset) / max(1, need.total - need.dataset))
+            if self.told.chunk is not None or fits < 1:
+                memory.refuse_if_too_large(need, self.told.limit, recipe)
+            chunk = self._even(min(fits, chunk - 1), len(share))
+        parts = -(-len(share) // chunk)
+        self.watch.note(
+            f"{len(share)} lanes in {parts} part{'s' * (parts > 1)}, {programs.lanes.width} side by side on each of "
+            f"{max(1, len(self.devices))} {memory.platform(self.devices)} devices ({reason})"
         )
-    if isinstance(values, str) or not len(values):
-        raise O2OError(f"over[{name!r}] is {values!r}; give a non-empty list of numbers")
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values):
-        raise O2OError(f"over[{name!r}] is {list(values)!r}; every value must be a finite number")
-    for value in values:  # once batched, they are arrays that no check looks into
-        check_settings(settings.replace(recipe, {name: value}))
+        return programs, chunk
+
+    def _programs(self, recipe: Recipe, lanes: list[int], width: int) -> Programs:
+        """For a part of so many lanes, `width` of them (or all of a device) side by side."""
+        devices = max(1, len(self.devices))
+        width = min(width, -(-len(lanes) // devices))
+        count = len(lanes) + -len(lanes) % (devices * width)
+        keys, batched = self._padded(recipe, lanes, count)
+        return Programs(keys, batched, self.task, self.dataset, Lanes(count, width, self.devices))
+
+    def _padded(self, recipe: Recipe, lanes: list[int], count: int) -> tuple[Array, Recipe]:
+        return self.whole.batch(recipe, lanes + lanes[-1:] * (count - len(lanes)))
+
+    def _guess(self, recipe: Recipe, share: list[int]) -> int:
+        """Lanes that fit by what lies there between two segments; the compiled programs correct it."""
+        if self.told.limit is None:
+            return len(share)
+        one = self._programs(recipe, share[:1], 1)
+        lane = memory.nbytes(one.run_shapes[-1]) / one.lanes.count  # type: ignore[operator]
+        free = self.told.limit - memory.nbytes(self.dataset)
+        memories = 1 if memory.platform(self.devices) == "cpu" else max(1, len(self.devices))
+        return self._even(max(1, memories * int(free / max(lane, 1.0))), len(share))
+
+    def _even(self, most: int, lanes: int) -> int:
+        """Lanes of each part, as equal as can be."""
+        parts = -(-lanes // min(most, lanes))
+        return -(-lanes // parts)
+
+    # -- folders -------------------------------------------------------------------------------------------
+
+    def _identity(self, keys: Array, recipe: Recipe) -> dict[str, Any]:
+        about = runs.describe(keys, recipe, self.task) | {"data": runs.fingerprint(self.dataset)}
+        over = {name: list(values) for name, values in self.whole.over.items()}
+        seeds, processes = len(self.whole.keys), jax.process_count()
+        return about | {"over": over, "static": list(self.whole.static), "seeds": seeds, "processes": processes}
+
+    def _claim_folder(self) -> None:
+        """The folder of a sweep in parts."""
+        assert self.folder is not None
+        if jax.process_index() == 0:
+            about = self._identity(self.whole.keys, self.whole.recipe)
+            runs.claim(self.folder, about | {"parts": True}, resume=self.resume)
+
+    def _part_folder(self) -> Path:
+        """The folder of the next part of several."""
+        assert self.folder is not None
+        of = f"process-{jax.process_index()}-" if jax.process_count() > 1 else ""
+        return self.folder / f"{of}part-{self.parts}"
+
+    def _earlier_plan(self) -> dict[str, int]:
+        """Width and chunk with which the next part was begun before: another width would give other bits."""
+        if not self.resume or self.folder is None:
+            return {}
+        for folder in (self.folder, self._part_folder()):
+            if (folder / "config.json").exists():
+                config = runs.load_config(folder)
+                if "width" in config:
+                    return {name: config[name] for name in ("width", "chunk")}
+        return {}
+
+    def _part(self, index: int, recipe: Recipe, programs: Programs, lanes: list[int], chunk: int) -> Result:
+        assert programs.lanes.count is not None
+        keys, batched = self._padded(recipe, lanes, programs.lanes.count)
+        folder, earlier = None, False
+        if self.folder is not None:
+            folder = self.folder if self.alone else self._part_folder()
+            plan = {"width": programs.lanes.width, "chunk": chunk, "program": index, "lanes": lanes}
+            earlier = runs.claim(folder, self._identity(keys, batched) | plan, resume=self.resume)
+        watch = dataclasses.replace(self.watch, before=self.parts * sum(phase.segments for phase in recipe.phases))
+        self.parts += 1
+        arguments = (programs, keys, batched, self.dataset)
+        return drive(*arguments, folder=folder, earlier=earlier, watch=watch, keep=len(lanes))
+
+
+def _light(result: Result) -> Result:
+    """On the host and without stores: the reason for parts is that not everything fits at once."""
+    run = dataclasses.replace(result.run, env=None, obs=None, episodes=None, store=None)
+    return jax.device_get(dataclasses.replace(result, run=run))
+
+
+def _flat(results: list[list[Result]]) -> Result:
+    """What one of several processes has, lane after lane."""
+    parts = [part for program in results for part in program]
+    return parts[0] if len(parts) == 1 else grid.chain(parts)

@@ -1,0 +1,145 @@
+"""How much memory a run or a sweep takes, known before it starts, and how much there is.
+
+Arguments are counted from their shapes, temporaries are XLA's own account of the compiled programs.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from purejaxo2o.phases import Recipe
+from purejaxo2o.programs import Programs
+from purejaxo2o.types import O2OError
+
+SHARE = 0.9
+"""Of the free memory that a run may plan with; allocators need some air."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes. On accelerators of each device; on a CPU of all its devices together, which share one memory."""
+
+    lanes: int
+    dataset: int  # shared by all lanes
+    stores: int  # what the lanes collect
+    learners: int  # parameters, targets, optimiser states
+    rest: int  # environments, keys, counters
+    temporaries: int  # of the hungriest program
+    saving: int  # a copy of the lanes on the host while a checkpoint is written; counts where the host computes
+
+    @property
+    def total(self) -> int:
+        return self.dataset + self.lanes_alone + self.temporaries + self.saving
+
+    @property
+    def lanes_alone(self) -> int:
+        """What lies there between two segments, dataset apart."""
+        return self.stores + self.learners + self.rest
+
+    def __str__(self) -> str:
+        parts = {name: getattr(self, name) for name in ("dataset", "stores", "learners", "rest", "temporaries")}
+        parts |= {"checkpoint copy": self.saving}
+        listed = ", ".join(f"{name} {size(value)}" for name, value in parts.items() if value)
+        return f"memory {size(self.total)} for {self.lanes} lane{'s' * (self.lanes > 1)}: {listed}"
+
+
+def estimate(programs: Programs, *, saving: bool) -> Memory:
+    """What the compiled programs will take at their peak. `saving`: whether checkpoints are written."""
+    devices = max(1, len(programs.lanes.devices))
+    host = platform(programs.lanes.devices) == "cpu"
+    run = programs.run_shapes[-1]
+    stores, learners = nbytes(run.store), nbytes(run.agent)
+    rest = nbytes(run) - stores - learners
+    found = [program.memory_analysis() for program in programs.all()]
+    extra = max((x.temp_size_in_bytes + x.output_size_in_bytes - x.alias_size_in_bytes for x in found), default=0)
+    copies = devices if host else 1  # of what every device has for itself
+    per = 1 if host else devices
+    return Memory(
+        lanes=(programs.lanes.count or 1) // per,
+        dataset=nbytes(programs.dataset) * copies,
+        stores=stores // per,
+        learners=learners // per,
+        rest=rest // per,
+        temporaries=extra * copies,
+        saving=(stores + learners + rest) if saving and host else 0,
+    )
+
+
+def nbytes(tree: Any) -> int:
+    """Bytes of all arrays (or shapes) in a pytree."""
+    leaves = [x for x in jax.tree.leaves(tree) if hasattr(x, "dtype")]
+    return sum(int(np.prod(x.shape)) * _itemsize(x.dtype) for x in leaves)
+
+
+def _itemsize(dtype: Any) -> int:
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        return jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), dtype)).size * 4
+    return np.dtype(dtype).itemsize
+
+
+def platform(devices: tuple[jax.Device, ...]) -> str:
+    return devices[0].platform if devices else jax.default_backend()
+
+
+def limit(devices: tuple[jax.Device, ...], given: float | None = None) -> int | None:
+    """Bytes that a run may take, in the sense of `Memory.total`; None where nobody knows.
+
+    given: what the user allows. Raises `O2OError` if that is no positive number."""
+    if given is not None:
+        if not given > 0:
+            raise O2OError(f"memory_limit is {given}; give a positive number of bytes, or None for what is free")
+        return int(given)
+    if platform(devices) == "cpu":
+        free = _free_on_host()
+        return None if free is None else int(SHARE * free)
+    stats = (devices[0] if devices else jax.local_devices()[0]).memory_stats() or {}
+    return int(SHARE * stats["bytes_limit"]) if "bytes_limit" in stats else None
+
+
+def _free_on_host() -> int | None:
+    """Of the machine, or of the container if that allows less; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        try:
+            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (ValueError, OSError):
+            return None
+    try:
+        most, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return free
+    return min(free, most - used)
+
+
+def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None:
+    """Raise `O2OError` for a run that cannot fit, with what would."""
+    if limit is None or need.total <= limit:
+        return
+    remedy = "use a smaller dataset or smaller networks"
+    rows = recipe.capacity
+    if need.stores and need.lanes == 1:
+        twice = 2 if need.saving else 1
+        fits = int((limit - need.total + twice * need.stores) / (twice * need.stores / rows))
+        if fits >= 1:
+            remedy = f"the largest store_rows that fits is about {fits:,}"
+    elif need.lanes > 1:
+        fixed = need.dataset
+        fits = int((limit - fixed) / ((need.total - fixed) / need.lanes))
+        if fits >= 1:
+            remedy = f"the largest number of lanes that fits is about {fits}"
+    raise O2OError(f"{need}; there are {size(limit)}: {remedy}")
+
+
+def size(count: float) -> str:
+    """`512 B`, `1.5 kB`, `3.2 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"

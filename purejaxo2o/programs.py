@@ -1,0 +1,147 @@
+"""The compiled programs of a run: its start, and for each phase its boundary and its segment.
+
+Compiled once for given shapes, they serve every part of a sweep. Nothing is computed here: shapes are enough, so
+that memory is known before anything is allocated.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import jax
+
+from purejaxo2o.lanes import Lanes, recipe_axes, run_axes
+from purejaxo2o.phases import Recipe
+from purejaxo2o.prepare import prepare
+from purejaxo2o.result import Record
+from purejaxo2o.store import Store
+from purejaxo2o.tasks import Task
+from purejaxo2o.train import Run, enter, first_record, init, segment
+from purejaxo2o.types import Array
+
+START = -1
+"""The index of the start among the phases."""
+
+
+class Programs:
+    """Programs for keys, recipes and a dataset of the given shapes, compiled when first asked for.
+
+    key: `[lanes]`, or one key for a single run; recipe: numeric leaves `[lanes]` or shared. dataset: shapes."""
+
+    def __init__(
+        self, key: Array, recipe: Recipe, task: Task, dataset: Store | None, lanes: Lanes | None = None
+    ) -> None:
+        self.recipe, self.task, self.lanes = recipe, task, lanes or Lanes()
+        self.dataset = jax.eval_shape(lambda: dataset)
+        self._key = key
+        self._compiled: dict[int, tuple[Any, ...]] = {}
+
+    @cached_property
+    def recipe_axes(self) -> Any:
+        return None if self.lanes.count is None else recipe_axes(self.recipe, self.lanes.count)
+
+    @cached_property
+    def run_axes(self) -> Run:
+        return run_axes(self.recipe)
+
+    def place(self, key: Array, recipe: Recipe) -> tuple[Array, Recipe]:
+        """Arguments where the programs expect them."""
+        return self.lanes.place(key, 0), self.lanes.place(recipe, self.recipe_axes)
+
+    # -- one run's functions, for all lanes ----------------------------------------------------------------
+
+    def _start(self) -> Any:
+        def start(key: Array, recipe: Recipe) -> tuple[Run, Record]:
+            run = init(key, recipe, self.task)
+            return run, first_record(run, recipe, self.task)
+
+        return self.lanes.spread(start, (0, self.recipe_axes), (self.run_axes, 0))
+
+    def _enter(self, index: int) -> Any:
+        def entered(run: Run, recipe: Recipe) -> Run:
+            return enter(run, recipe, phase=index)
+
+        return self.lanes.spread(entered, (self.run_axes, self.recipe_axes), self.run_axes)
+
+    def _segment(self, index: int) -> Any:
+        def one(run: Run, recipe: Recipe, dataset: Store | None) -> tuple[Run, Record]:
+            return segment(run, recipe, self.task, prepare(recipe, self.task, dataset), phase=index)
+
+        return self.lanes.spread(one, (self.run_axes, self.recipe_axes, None), (self.run_axes, 0))
+
+    # -- shapes --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def run_shapes(self) -> list[Run]:
+        """Of the run at its start and after entering each phase (a method may widen its agent there)."""
+        run = jax.eval_shape(self._start(), self._key, self.recipe)[0]
+        shapes = [run]
+        for index in range(len(self.recipe.phases)):
+            shapes.append(jax.eval_shape(self._enter(index), shapes[-1], self.recipe))
+        return [self.lanes.shapes(run, self.run_axes) for run in shapes]
+
+    def saved_shapes(self, segments: int) -> Run:
+        """Of the run after so many segments."""
+        for index, phase in enumerate(self.recipe.phases):
+            segments -= phase.segments
+            if segments <= 0:
+                return self.run_shapes[index + 1]
+        return self.run_shapes[-1]
+
+    # -- programs ------------------------------------------------------------------------------------------
+
+    def start(self, watch: Any) -> Any:
+        """`(key, recipe) -> (run, record)`."""
+        self.compile([START], watch)
+        return self._compiled[START][0]
+
+    def phase(self, index: int, watch: Any) -> tuple[Any, Any]:
+        """`(run, recipe) -> run` at the boundary, `(run, recipe, dataset) -> (run, record)` for a segment; both
+        take over the run's memory."""
+        self.compile([index], watch)
+        enter, segment = self._compiled[index]
+        return enter, segment
+
+    def all(self) -> list[Any]:
+        """Whatever has been compiled so far."""
+        return [program for some in self._compiled.values() for program in some]
+
+    def compile_after(self, segments: int, watch: Any) -> None:
+        """Compile all that a run still needs that has so many segments behind it."""
+        ends, end = [], 0
+        for phase in self.recipe.phases:
+            end += phase.segments
+            ends.append(end)
+        self.compile([*([START] if not segments else []), *(i for i, end in enumerate(ends) if end > segments)], watch)
+
+    def compile(self, indices: Iterable[int], watch: Any) -> None:
+        """Compile what is missing, side by side: XLA leaves cores idle on one program. `watch`: see `fit.Watch`."""
+        missing = [index for index in indices if index not in self._compiled]
+        if not missing:
+            return
+        names = ", ".join("start" if i == START else self.recipe.phases[i].name for i in missing)
+        if watch.meter:
+            watch.meter.compiling(names)
+        began = time.perf_counter()
+        lowered = {index: self._lower(index) for index in missing}
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            jobs = {index: [pool.submit(x.compile) for x in some] for index, some in lowered.items()}
+            self._compiled |= {index: tuple(job.result() for job in some) for index, some in jobs.items()}
+        seconds = time.perf_counter() - began
+        watch.timing.compile += seconds
+        if watch.meter:
+            watch.meter.compiled(names, seconds)
+
+    def _lower(self, index: int) -> list[Any]:
+        recipe = self.lanes.shapes(self.recipe, self.recipe_axes)
+        if index == START:
+            return [jax.jit(self._start()).lower(self.lanes.shapes(self._key, 0), recipe)]
+        dataset = self.lanes.shapes(self.dataset, None)
+        before, inside = self.run_shapes[index : index + 2]
+        return [
+            jax.jit(self._enter(index), donate_argnums=0).lower(before, recipe),
+            jax.jit(self._segment(index), donate_argnums=0).lower(inside, recipe, dataset),
+        ]
