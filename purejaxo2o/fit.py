@@ -21,7 +21,7 @@ from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, prepare
-from purejaxo2o.progress import Progress
+from purejaxo2o.progress import Meter, Progress
 from purejaxo2o.result import Record, Result, assemble
 from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
@@ -41,7 +41,7 @@ def fit(
     out: PathLike | None = None,
     resume: bool = False,
     sinks: Sequence[Sink] = (),
-    progress: bool | Progress = True,
+    progress: bool | Meter = True,
 ) -> Result:
     """One run, watched: a progress line per segment, rows to `sinks`, a checkpoint per segment in `out`.
 
@@ -70,7 +70,7 @@ def drive(
     out: PathLike | None,
     resume: bool,
     sinks: Sequence[Sink],
-    progress: bool | Progress,
+    progress: bool | Meter,
     timing: Timing | None = None,
     extra_config: dict[str, Any] | None = None,
 ) -> Result:
@@ -87,7 +87,7 @@ def drive(
     if folder is not None:
         described = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)} | (extra_config or {})
         earlier = runs.claim(folder, described, resume=resume)
-    meter = progress if isinstance(progress, Progress) else Progress() if progress else None
+    meter = progress if isinstance(progress, Meter) else Progress() if progress else None
     driver = _Driver(recipe, task, dataset, axes, meter, timing or Timing(), folder, list(sinks))
     try:
         return driver.run(key, earlier)
@@ -101,7 +101,7 @@ class _Driver:
     task: Task
     dataset: Store | None
     axes: Recipe | None
-    meter: Progress | None
+    meter: Meter | None
     timing: Timing
     folder: Path | None
     sinks: list[Sink]

@@ -12,7 +12,7 @@ from purejaxo2o import settings
 from purejaxo2o.fit import PathLike, Timing, drive, recipe_axes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check_settings
-from purejaxo2o.progress import Progress
+from purejaxo2o.progress import Meter
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
@@ -30,7 +30,7 @@ def sweep(
     out: PathLike | None = None,
     resume: bool = False,
     sinks: Sequence[Sink] = (),
-    progress: bool | Progress = True,
+    progress: bool | Meter = True,
     timing: Timing | None = None,
 ) -> Result:
     """Train every combination of the numeric settings in `over` with every seed, batched in one program.

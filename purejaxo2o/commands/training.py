@@ -97,31 +97,6 @@ class Train(Command):
         return None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sweep(Train):
-    """Train every combination of some numeric settings with every seed, all in one program.
-
-    Everything else is as in train: one row, and one curve, per setting.
-
-    purejaxo2o sweep iql pointmaze-umaze --scale small --seeds 4 --over agent.expectile=0.7,0.9"""
-
-    over: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=V1,V2 ...")]
-    """Settings to vary, e.g. agent.learning_rate=1e-4,3e-4 agent.polyak=0.005,0.02."""
-
-    def run(self) -> Answer:
-        axes = pairs(self.over)
-        if not axes:
-            raise O2OError("a sweep needs at least one --over NAME=V1,V2; to vary seeds only, use train")
-        return self.start({name: _numbers(name, text) for name, text in axes.items()})
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    try:
-        return [float(value) for value in text.split(",")]
-    except ValueError:
-        raise O2OError(f"--over {name}={text}: give numbers with commas between them, e.g. {name}=0.1,0.2") from None
-
-
 def summary_table(results: dict[str, Any]) -> str:
     """One row per result, without the columns that no row has a figure for (offline-only runs have no dip)."""
     from purejaxo2o.report import COLUMNS, rows
