@@ -16,6 +16,7 @@ from purejaxo2o.report import report
 from purejaxo2o.result import Result
 from purejaxo2o.settings import replace
 from purejaxo2o.store import Store
+from purejaxo2o.study import Study
 from purejaxo2o.sweep import sweep
 from purejaxo2o.tasks import Task, task
 from purejaxo2o.tasks import names as tasks
@@ -32,6 +33,7 @@ __all__ = [
     "Spaces",
     "Step",
     "Store",
+    "Study",
     "Task",
     "Transition",
     "dataset",

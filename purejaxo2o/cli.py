@@ -18,7 +18,8 @@ from purejaxo2o.commands.collecting import Collect
 from purejaxo2o.commands.finished import Evaluate, Render, Report
 from purejaxo2o.commands.inspecting import Inspect
 from purejaxo2o.commands.listing import List
-from purejaxo2o.commands.training import Sweep, Train
+from purejaxo2o.commands.sweeping import Sweep
+from purejaxo2o.commands.training import Train
 from purejaxo2o.types import O2OError
 
 Commands = (
@@ -38,8 +39,9 @@ Start with: purejaxo2o train wsrl pointmaze-umaze --scale small --seeds 4"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; `argv` is `sys.argv[1:]` by default. Returns the exit code: 0, 2 for bad input, 130 when
-    interrupted. Raises `SystemExit` for `--help` (0) and for arguments that do not parse (2)."""
+    """Run one command; `argv` is `sys.argv[1:]` by default. Returns the exit code: 0, 2 for bad input and for a
+    study of which a part failed, 130 when interrupted. Raises `SystemExit` for `--help` (0) and for arguments that
+    do not parse (2)."""
     command: Command = tyro.cli(
         Commands,  # pyright: ignore[reportArgumentType]
         prog="purejaxo2o",
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(plain(answer.data), allow_nan=False))
     else:
         print(answer.text)
-    return 0
+    return answer.code
 
 
 def cache_compilations() -> None:

@@ -1,5 +1,7 @@
 """The offline data of a task."""
 
+from typing import Any
+
 from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.store import Store
@@ -16,10 +18,24 @@ def dataset(task: Task | str) -> Store:
     # Minari pulls in Gymnasium and h5py; only those who load data wait for them.
     from purejaxo2o.data import embedded, minari
 
-    name = task if isinstance(task, str) else task.dataset
-    if name is None:
-        raise O2OError(f"task {task.name!r} has no dataset; collect one (purejaxo2o collect) or pass a Minari id")  # type: ignore[union-attr]
+    if not isinstance(task, str) and task.dataset is None:
+        raise O2OError(_none(task))
+    name: Any = task if isinstance(task, str) else task.dataset
     rows = embedded.load(name) if name in embedded.EMBEDDED else minari.load(name)
     if not isinstance(task, str):
         check_store(rows, spaces(task.env))
     return rows
+
+
+def check_available(task: Task) -> None:
+    """Raise `O2OError` if `dataset(task)` would find nothing to load or make; makes nothing itself."""
+    from purejaxo2o.data import embedded, folder
+
+    if task.dataset is None:
+        raise O2OError(_none(task))
+    if task.dataset not in embedded.EMBEDDED:
+        folder.open_dataset(task.dataset)
+
+
+def _none(task: Task) -> str:
+    return f"task {task.name!r} has no dataset; collect one (purejaxo2o collect) or pass a Minari id"

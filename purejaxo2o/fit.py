@@ -118,13 +118,13 @@ def watched(
     save_every: int | None,
     *,
     timing: Timing | None = None,
-    parts: int = 1,
+    programs: int = 1,
 ) -> Iterator[Watch]:
-    """Sinks and meter, started for `parts` runs, and closed at the end even where closing one of them fails."""
+    """Sinks and meter, started for runs of so many programs, and closed at the end even where closing one of them fails."""
     meter = (Progress() if progress else None) if isinstance(progress, bool) else progress
     with contextlib.ExitStack() as closing:
         if meter:
-            meter.start(parts * sum(phase.segments for phase in recipe.phases), f"{recipe.name} · {task.name}")
+            meter.start(programs * sum(phase.segments for phase in recipe.phases), f"{recipe.name} · {task.name}")
             closing.callback(meter.close)
         for sink in sinks:
             closing.callback(sink.close)

@@ -76,7 +76,8 @@ def sweep(
     used = tuple(jax.local_devices() if devices is None else devices)
     told = _Told(width, chunk, memory.limit(used, memory_limit))
     folder = None if out is None else Path(out)
-    with watched(recipe, task, sinks, progress, save_every, timing=timing) as watch, full_disk(folder):
+    watching = watched(recipe, task, sinks, progress, save_every, timing=timing, programs=len(programs))
+    with watching as watch, full_disk(folder):
         run = _Sweep(whole, task, dataset, used if len(used) > 1 else (), told, folder, resume, watch)
         return run.run(programs)
 
@@ -130,6 +131,9 @@ class _Sweep:
             self.alone = False
             if self.folder is not None:
                 self._claim_folder()
+        if len(pieces) > 1 and self.watch.meter:  # as if every program had as many
+            segments = sum(phase.segments for phase in recipe.phases)
+            self.watch.meter.expect((self.parts + len(pieces) * (len(self.whole.programs()) - index)) * segments)
         for lanes in pieces:
             result = self._part(index, recipe, programs, lanes, chunk)
             yield result if self.alone else _light(result)

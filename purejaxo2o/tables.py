@@ -28,9 +28,10 @@ def table(
     needed. Raises `O2OError` for a column that no row has."""
     headings, cells = _cells(rows, columns)
     grid = rich.table.Table(title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD)
-    for heading, column in zip(headings, zip(*cells, strict=True), strict=True):
+    for index, (heading, column) in enumerate(zip(headings, zip(*cells, strict=True), strict=True)):
         numeric = all(not text or text[0] in "0123456789-∞" for text in column)
-        grid.add_column(heading, justify="right" if numeric else "left")
+        # Names stay whole: rows of a sweep differ in how they end.
+        grid.add_column(heading, justify="right" if numeric else "left", no_wrap=index == 0)
     for line in cells:
         grid.add_row(*line)
     # Names and intervals hold brackets, which are not markup here.

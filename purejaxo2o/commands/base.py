@@ -16,6 +16,7 @@ class Answer(NamedTuple):
 
     text: str
     data: Any
+    code: int = 0  # of the process; not 0 where a part failed and the rest is reported
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -97,31 +97,6 @@ class Train(Command):
         return None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sweep(Train):
-    """Train every combination of some numeric settings with every seed, all in one program.
-
-    Everything else is as in train: one row, and one curve, per setting.
-
-    purejaxo2o sweep iql pointmaze-umaze --scale small --seeds 4 --over agent.expectile=0.7,0.9"""
-
-    over: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=V1,V2 ...")]
-    """Settings to vary, e.g. agent.learning_rate=1e-4,3e-4 agent.polyak=0.005,0.02."""
-
-    def run(self) -> Answer:
-        axes = pairs(self.over)
-        if not axes:
-            raise O2OError("a sweep needs at least one --over NAME=V1,V2; to vary seeds only, use train")
-        return self.start({name: _numbers(name, text) for name, text in axes.items()})
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    try:
-        return [float(value) for value in text.split(",")]
-    except ValueError:
-        raise O2OError(f"--over {name}={text}: give numbers with commas between them, e.g. {name}=0.1,0.2") from None
-
-
 def summary_table(results: dict[str, Any]) -> str:
     """One row per result, without the columns that no row has a figure for (offline-only runs have no dip)."""
     from purejaxo2o.report import COLUMNS, rows
@@ -133,20 +108,16 @@ def summary_table(results: dict[str, Any]) -> str:
 def by_setting(folder: Path) -> dict[str, Any]:
     """The results of a finished run folder, each `[seeds, S]` or `[S]`, by what was varied; for a single
     setting the recipe's name."""
-    import itertools
-
-    import jax
+    import numpy as np
 
     from purejaxo2o import runs
 
     result = runs.load_results(folder)
-    over = runs.load_config(folder).get("over") or {}
-    if not over:
+    settings = result.axes[:-1]
+    if not settings:
         return {result.recipe_name: result}
-    labels = [
-        ", ".join(f"{name}={value:g}" for name, value in zip(over, values, strict=True))
-        for values in itertools.product(*over.values())
-    ]
-    # Lanes lie setting by setting, seeds within.
-    split = jax.tree.map(lambda x: x.reshape(len(labels), -1, *x.shape[1:]), result)
-    return {label: jax.tree.map(lambda x, i=i: x[i], split) for i, label in enumerate(labels)}
+    found = {}
+    for index in np.ndindex(*(len(values) for _, values in settings)):
+        chosen = {name: values[i] for (name, values), i in zip(settings, index, strict=True)}
+        found[", ".join(setting_text(name, value) for name, value in chosen.items())] = result.select(chosen)
+    return found

@@ -1,0 +1,115 @@
+"""`purejaxo2o sweep`: settings x seeds of one recipe, or a whole study out of a file."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from purejaxo2o.commands.base import Answer, Command, pairs
+from purejaxo2o.commands.training import Train, summary_table
+from purejaxo2o.types import O2OError
+
+Pairs = UseAppendAction[tuple[tuple[str, ...], ...]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep(Command):
+    """Train every combination of some settings with every seed: for one recipe, or for a study from a file.
+
+    One recipe on one task, its axes given by --over, all in one program; files, table and curves as in train:
+
+    purejaxo2o sweep iql pointmaze-umaze --scale small --seeds 4 --over agent.expectile=0.7,0.9
+
+    Or a study, recipes x tasks x settings x seeds, from a file. It shows a table of what is under way and ends with
+    a report per task, in OUT/report/TASK:
+
+    purejaxo2o sweep study.toml --out runs/study
+
+    The least that a study file holds, and an axis:
+
+    recipes = ["iql", "wsrl"]
+
+    tasks = ["pointmaze-umaze"]
+
+    recipe.iql.over.agent.expectile = [0.7, 0.9]
+
+    It may also say scale, seeds, seed0, dataset, out, [set] (settings of all recipes that have them), [over] (axes of
+    all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python: study = o2o.Study(recipes=[...], ...)."""
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE")]
+    """The method, e.g. iql (purejaxo2o list recipes), or a study file that ends in .toml or .py."""
+    task: Annotated[Positional[str | None], arg(metavar="TASK", help_behavior_hint="(not with a file)")] = None
+    """What is to be learned, e.g. pointmaze-umaze (purejaxo2o list tasks)."""
+    over: Annotated[Pairs, arg(metavar="NAME=V1,V2 ...", help_behavior_hint="(not with a file)")] = ()
+    """Settings to vary, e.g. agent.learning_rate=1e-4,3e-4 agent.polyak=0.005,0.02."""
+    set: Annotated[Pairs, arg(metavar="NAME=VALUE ...", help_behavior_hint="(not with a file)")] = ()
+    """Settings to change, e.g. online.steps=20000."""
+    scale: Annotated[
+        Literal["small", "paper"] | None,
+        arg(metavar="small|paper", help_behavior_hint="(default: paper; not with a file)"),
+    ] = None
+    """paper: the published protocol; small: networks and budgets that a laptop runs in minutes."""
+    seeds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 8, or the file's)")] = None
+    """How many seeds."""
+    seed0: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 0; not with a file)")] = None
+    """The first seed: seeds are seed0, seed0 + 1, ...; those of two runs differ if their ranges do."""
+    dataset: Annotated[str | None, arg(metavar="ID", help_behavior_hint="(not with a file)")] = None
+    """Minari id of the offline data, by default the task's own."""
+    out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Output folder, by default runs/RECIPE-TASK-SCALE, or the file's, or runs/FILE."""
+    resume: bool = False
+    """Continue what is in the output folder from its last complete segment."""
+
+    def run(self) -> Answer:
+        if Path(self.recipe).suffix in (".toml", ".py"):
+            return self._study()
+        if self.task is None:
+            raise O2OError(f"sweep {self.recipe} needs a task, e.g. pointmaze-umaze; or give a .toml or .py file")
+        axes = pairs(self.over)
+        if not axes:
+            raise O2OError("a sweep needs at least one --over NAME=V1,V2; to vary seeds only, use train")
+        names = ("set", "scale", "seeds", "seed0", "dataset", "out", "resume")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        one = Train(recipe=self.recipe, task=self.task, **given)
+        return one.start({name: _numbers(name, text) for name, text in axes.items()})
+
+    def _study(self) -> Answer:
+        from purejaxo2o import study
+
+        if self.task is not None:
+            raise O2OError(f"sweep {self.recipe} takes its tasks from the file; drop {self.task}")
+        for name in ("over", "set", "scale", "seed0", "dataset"):
+            if getattr(self, name) not in (None, ()):
+                raise O2OError(f"sweep {self.recipe} takes {name} from the file; drop --{name}, or change the file")
+        changes = {} if self.seeds is None else {"seeds": self.seeds}
+        outcome = study.run(study.load(self.recipe, **changes), out=self.out, resume=self.resume)
+        return _answer(outcome)
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(value) for value in text.split(",")]
+    except ValueError:
+        raise O2OError(f"--over {name}={text}: give numbers with commas between them, e.g. {name}=0.1,0.2") from None
+
+
+def _answer(outcome: Any) -> Answer:
+    """The report of a study: a table and a folder with picture and figures per task, and what failed."""
+    from purejaxo2o import report, stats
+    from purejaxo2o.study_members import folder_name
+
+    text = []
+    for task, results in outcome.results.items():
+        picture = report(results, outcome.out / "report" / folder_name(task))
+        text.append(f"{task}\n{summary_table(results)}\nwrote {picture}, table.md and figures.json\n")
+    text += [f"{recipe} on {task} failed: {line}" for (task, recipe), line in outcome.failed.items()]
+    text.append(f"runs are in {outcome.out}")
+    data = {
+        "out": str(outcome.out),
+        "tasks": {task: stats.summary(results) for task, results in outcome.results.items()},
+        "failed": [
+            {"task": task, "recipe": recipe, "error": line} for (task, recipe), line in outcome.failed.items()
+        ],
+    }
+    return Answer("\n".join(text), data, code=2 if outcome.failed else 0)

@@ -1,0 +1,204 @@
+"""A study: recipes x tasks x settings x seeds, written down in one file and run as one sweep per recipe and task.
+
+    recipes = ["iql", "wsrl"]
+    tasks = ["pointmaze-umaze"]
+    scale = "small"
+    seeds = 8
+    [set]                                # for every recipe that has the setting
+    offline.steps = 2_000
+    [recipe.iql.over]                    # an axis of one recipe
+    agent.expectile = [0.7, 0.9]
+
+A TOML file holds the arguments of `Study`; a Python file makes one and calls it `study`. `load` reads either and
+checks every combination; `run` trains them, member by member, and survives the failure of any.
+"""
+
+import dataclasses
+import os
+import runpy
+import tomllib
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from purejaxo2o.datasets import dataset
+from purejaxo2o.fit import PathLike
+from purejaxo2o.phases import Recipe
+from purejaxo2o.recipes import Scale
+from purejaxo2o.store import Store
+from purejaxo2o.study_folder import Outcome, claim
+from purejaxo2o.study_members import Member, plan, within
+from purejaxo2o.study_table import Watch, watch
+from purejaxo2o.sweep import seed_keys, sweep
+from purejaxo2o.tasks import Task
+from purejaxo2o.types import O2OError, nearest
+
+Names = Mapping[str, Any]
+"""Values by dotted setting name, as in `o2o.replace`; nested tables count as dots."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """Every recipe on every task, for every combination of its settings' values and every seed.
+
+    recipes: names, or `Recipe` objects with names of their own.
+    tasks: names, or `Task` objects with names of their own.
+    scale: of the recipes given by name, "paper" or "small".
+    seeds, seed0: seeds `seed0` to `seed0 + seeds - 1`.
+    dataset: instead of the tasks' own: a Minari id or a `Store` if there is one task, else such by task name.
+    set: settings changed in every recipe that has them.
+    over: axes, `{setting: values}`, of every recipe.
+    recipe: what is special to one recipe, `{name: {"set": {...}, "over": {...}}}`. It goes before `set` and `over`.
+    out: where the runs go, by default the file's name under `runs/`.
+    Raises `O2OError` for fields of the wrong type; `members` for everything that does not fit together.
+    """
+
+    recipes: Sequence[str | Recipe]
+    tasks: Sequence[str | Task]
+    scale: Scale = "paper"
+    seeds: int = 8
+    seed0: int = 0
+    dataset: str | Store | Mapping[str, str | Store] | None = None
+    set: Names = dataclasses.field(default_factory=dict)
+    over: Names = dataclasses.field(default_factory=dict)
+    recipe: Mapping[str, Mapping[str, Names]] = dataclasses.field(default_factory=dict)
+    out: PathLike | None = None
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """The sweeps that make up the study, task by task. Building them checks every combination: raises
+        `O2OError` for unknown names, values that do not fit and axes that cannot run."""
+        return plan(self)
+
+
+def _check_fields(study: Study) -> None:
+    """Raise `O2OError` for the first field of the wrong type or range."""
+    for name, kind in (("recipes", Recipe), ("tasks", Task)):
+        value = getattr(study, name)
+        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+            raise O2OError(f"{name} is {value!r}; give a non-empty list of names")
+        for entry in value:
+            if not isinstance(entry, str | kind):
+                raise O2OError(f"{name} holds {entry!r}; give names (or, in Python, {kind.__name__} objects)")
+    for name, low in (("seeds", 1), ("seed0", 0)):
+        value = getattr(study, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise O2OError(f"{name} is {value!r}; it must be a whole number of at least {low}")
+    if study.scale not in ("small", "paper"):
+        raise O2OError(f"scale is {study.scale!r}; {nearest(str(study.scale), ('small', 'paper'))}")
+    if not isinstance(study.out, str | os.PathLike | None) or study.out == "":
+        raise O2OError(f"out is {study.out!r}; give the path of a folder")
+    for name in ("set", "over", "recipe"):
+        _check_table(name, getattr(study, name))
+    for name, own in study.recipe.items():
+        _check_table(f"recipe.{name}", own)
+        for key, table in own.items():
+            if key not in ("set", "over"):
+                raise O2OError(f"[recipe.{name}]: unknown key {key!r}; {nearest(key, ('set', 'over'))}")
+            _check_table(f"recipe.{name}.{key}", table)
+
+
+def _check_table(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise O2OError(f"{name} is {value!r}; it must be a table, [{name}]")
+
+
+def load(path: PathLike, **changes: Any) -> Study:
+    """The study of a `.toml` or `.py` file, with some of its fields changed (`seeds=2`), checked through and through.
+
+    Raises `O2OError` naming the file, the key, the value and the remedy."""
+    path = Path(path)
+    readers = {".toml": _toml, ".py": _python}
+    if path.suffix not in readers:
+        raise O2OError(f"study file {path} is neither .toml nor .py; give one of these")
+    if not path.is_file():
+        raise O2OError(f"study file {path} does not exist; give the path of a .toml or .py file")
+    with within(str(path)):
+        study = readers[path.suffix](path)
+        study = dataclasses.replace(study, **{"out": study.out or Path("runs") / path.stem} | changes)
+        _ = study.members
+    return study
+
+
+def _toml(path: Path) -> Study:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise O2OError(f"no TOML ({error}); setting names are bare or quoted, lists are [1, 2]") from None
+    fields = {field.name: field for field in dataclasses.fields(Study)}
+    for key in document:
+        if key not in fields:
+            raise O2OError(f"unknown key {key!r}; {nearest(key, fields)}")
+    for key in ("recipes", "tasks"):
+        if key not in document:
+            raise O2OError(f'{key} is missing; write a list of names, e.g. {key} = ["..."]')
+    return Study(**document)
+
+
+def _python(path: Path) -> Study:
+    try:
+        found = runpy.run_path(str(path), run_name="study").get("study")
+    except O2OError:
+        raise
+    except Exception as error:  # whatever a user's file may raise; its traceback stays the cause
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f" in line {lines[-1]}" if lines else ""
+        raise O2OError(f"{type(error).__name__}{where}: {error}; correct the file") from error
+    if not isinstance(found, Study):
+        raise O2OError(f"study is {found!r}; the file must define study = o2o.Study(recipes=[...], tasks=[...])")
+    return found
+
+
+def run(study: Study, *, out: PathLike | None = None, resume: bool = False, progress: bool | Watch = True) -> Outcome:
+    """Train all members of a study, one sweep each; every task's dataset is loaded once.
+
+    out: instead of the study's own folder (runs/study if it has none). resume: go on in it; finished members are
+    read back. progress: a live table on a terminal, else a line per segment, both on standard error.
+    A member that fails is left out of the results and named in `failed`; the others go on. Raises `O2OError`
+    before any work for a study that cannot run, for a folder that holds runs (without `resume`) or another study.
+    """
+    members = study.members
+    outcome = Outcome(Path(out or study.out or "runs/study"))
+    claim(outcome.out, study, resume=resume)
+    keys = seed_keys(study.seed0 + study.seeds)[study.seed0 :]
+    rows: dict[str, Store] = {}
+    with watch(members) if progress is True else progress or Watch() as watching:
+        for index, member in enumerate(members):
+            watching.begin(index)
+            try:
+                data = _data(member, rows)
+                result = sweep(
+                    member.recipe,
+                    member.task,
+                    data,
+                    seeds=keys,
+                    over=member.over,
+                    out=outcome.out / member.folder,
+                    resume=resume,
+                    progress=watching.meter(index),
+                )
+            except (O2OError, jax.errors.JaxRuntimeError) as error:  # unreadable data, too little memory
+                line = str(error).splitlines()[0]
+                outcome.failed[member.task.name, member.recipe.name] = line
+                watching.failed(index, line)
+            else:
+                outcome.add(member, result)
+                watching.finished(index)
+    return outcome
+
+
+def _data(member: Member, rows: dict[str, Store]) -> Store | None:
+    """The offline rows of a member; those of the task before make room."""
+    if not member.uses_data or member.data is not None:
+        return member.data if member.uses_data else None
+    if member.task.name not in rows:
+        rows.clear()
+        rows[member.task.name] = dataset(member.task)
+    return rows[member.task.name]

@@ -1,0 +1,103 @@
+"""The folder that a study lives in, and what comes out of it.
+
+`study.json` (seeds, and every member's settings, axes and dataset), and a run folder `<task>/<recipe>` per member.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from purejaxo2o import runs, settings
+from purejaxo2o.result import Result
+from purejaxo2o.sinks import plain
+from purejaxo2o.study_members import Member, setting_text
+from purejaxo2o.types import O2OError
+
+if TYPE_CHECKING:
+    from purejaxo2o.study import Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a study.
+
+    results: `{task: {"recipe" or "recipe: setting=value, ...": Result [seed, S]}}`, in the study's order, on the
+        host and without the trained networks (`policies.load_policies` restores those from a member's folder).
+    failed: `{(task, recipe): one line}` for members that did not finish."""
+
+    out: Path
+    results: dict[str, dict[str, Result]] = dataclasses.field(default_factory=dict)
+    failed: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+
+    def add(self, member: Member, result: Result) -> None:
+        """Take in what a member's sweep returned, `[*axes, seed, S]`."""
+        found = self.results.setdefault(member.task.name, {})
+        found |= _by_setting(member.recipe.name, result, member.over)
+
+
+def _by_setting(label: str, result: Result, over: Mapping[str, Sequence[Any]]) -> dict[str, Result]:
+    """One result `[seed, S]` for each combination of the axes `over`, which lead in a sweep's results."""
+    # Stores and networks of all members together would not fit in memory.
+    result = jax.device_get(dataclasses.replace(result, run=None, agent=None))
+    found = {}
+    for index in np.ndindex(*map(len, over.values())):
+        setting = ", ".join(setting_text(n, values[i]) for (n, values), i in zip(over.items(), index, strict=True))
+        found[f"{label}: {setting}" if setting else label] = jax.tree.map(lambda x, index=index: x[index], result)
+    return found
+
+
+def claim(folder: Path, study: "Study", *, resume: bool) -> None:
+    """Take a folder for a study and record it there.
+
+    Raises `O2OError` if runs are in it and `resume` is off, or if it holds another study. A study may have grown
+    by members since."""
+    path, record = folder / "study.json", json.loads(json.dumps(plain(_record(study))))
+    taken = [path, *(folder / member.folder for member in study.members)]
+    if not resume and any(place.exists() for place in taken):
+        raise O2OError(f"output folder {folder} already holds runs; choose another, or resume them (--resume)")
+    if path.exists():
+        _compare(folder, _read(path), record)
+    folder.mkdir(parents=True, exist_ok=True)
+    runs.write_json(path, record)
+
+
+def _record(study: "Study") -> dict[str, Any]:
+    members = {
+        member.folder: {
+            "task": member.task.name,
+            "recipe": member.recipe.name,
+            "dataset": member.task.dataset if member.data is None else "given as rows",
+            "settings": settings.names(member.recipe),
+            "over": member.over,
+        }
+        for member in study.members
+    }
+    return {"seeds": study.seeds, "seed0": study.seed0, "members": members}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise O2OError(f"{path} is not readable JSON ({error}); choose another output folder") from None
+
+
+def _compare(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Whatever both name is the same in both."""
+    pairs = [(name, found.get(name), wanted[name]) for name in ("seeds", "seed0")]
+    for name, member in wanted["members"].items():
+        old = found.get("members", {}).get(name, member)
+        pairs += [(f"{name}: {key}", old.get(key), member[key]) for key in ("dataset", "over")]
+        new = member["settings"]
+        pairs += [(f"{name}: {key}", old.get("settings", {}).get(key), new[key]) for key in new]
+    for name, old, new in pairs:
+        if old != new:
+            raise O2OError(
+                f"output folder {folder} holds another study: its {name} is {old!r}, not {new!r}; "
+                "choose another folder (--out)"
+            )

@@ -1,0 +1,185 @@
+"""A study under way, for a person who watches it: one table that keeps up, or a line per segment."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Self, TextIO
+
+import rich.box
+import rich.console
+import rich.live
+import rich.table
+import rich.text
+
+from purejaxo2o.progress import Meter, Progress, Tally, clock, finite_mean, on_terminal, speed
+from purejaxo2o.study_members import Member
+
+STYLES = {"waiting": "dim", "done": "green", "failed": "bold red"}
+COLUMNS = ("task", "recipe", "state", "segments", "score", "not finite", "steps/s", "elapsed", "left")
+AROUND = 8
+"""Lines of a terminal that the rows leave free, for the heading, what is above and the line below."""
+
+
+class Watch:
+    """Told what becomes of each member, by its index; this one shows nothing."""
+
+    def begin(self, index: int) -> None:
+        """The member's turn: its data are loaded, its sweep starts."""
+
+    def meter(self, index: int) -> bool | Meter:
+        """What the member's sweep reports to."""
+        return False
+
+    def finished(self, index: int) -> None: ...
+
+    def failed(self, index: int, line: str) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def watch(members: Sequence[Member], file: TextIO | None = None) -> Watch:
+    """The live table on a terminal, else lines; on standard error unless `file` is given."""
+    target = file if file is not None else sys.stderr
+    if on_terminal(target):
+        return LiveTable(members, rich.console.Console(file=target, force_terminal=True))
+    return Lines(members, target)
+
+
+class Lines(Watch):
+    """A line per segment, as of a single run, and one for each failure."""
+
+    def __init__(self, members: Sequence[Member], file: TextIO) -> None:
+        self._members, self._file, self._progress = members, file, Progress(file)
+
+    def meter(self, index: int) -> Meter:
+        return self._progress
+
+    def failed(self, index: int, line: str) -> None:
+        print(f"{self._members[index].label} failed: {line}", file=self._file, flush=True)
+
+
+class Row(Meter):
+    """A member's line of the table."""
+
+    def __init__(self, member: Member) -> None:
+        self.member, self.state, self.line = member, "waiting", ""
+        self._tally = Tally(0)
+        self._score, self._speed = "", ""
+        self._bad = 0
+        self._began: float | None = None
+        self._elapsed = 0.0
+
+    def begin(self) -> None:
+        self.state, self._began = "loading data" if self.member.uses_data else "starting", time.monotonic()
+
+    def end(self, state: str, line: str = "") -> None:
+        self._elapsed, self._began = self.elapsed, None
+        self.state, self.line = state, line
+        if state == "done":
+            self._tally.done = self._tally.total  # resuming a finished run reports no segment
+
+    @property
+    def elapsed(self) -> float:
+        """Wall seconds of this member so far, compiling included."""
+        return self._elapsed if self._began is None else time.monotonic() - self._began
+
+    def start(self, total_segments: int, label: str) -> None:
+        self._tally.total = total_segments
+
+    def expect(self, total_segments: int) -> None:
+        self._tally.total = total_segments
+
+    def note(self, text: str) -> None:
+        """Memory and width: no room in a table."""
+
+    def compiling(self, phase: str) -> None:
+        self.state = f"compiling {phase}"
+
+    def compiled(self, phase: str, seconds: float) -> None:
+        self.state = f"running {phase}"
+
+    def segment(self, *, phase: str, done: int, steps: int, seconds: float, score: Any) -> None:
+        self.state = f"running {phase}"
+        self._tally.segment(phase, done, seconds)
+        self._score, self._bad = finite_mean(score)
+        self._speed = speed(steps, seconds)
+
+    def close(self) -> None:
+        """The member may go on with another program: its end is `end`."""
+
+    def cells(self) -> list[str]:
+        segments = f"{self._tally.done}/{self._tally.total}" if self._tally.total else ""
+        elapsed = clock(self.elapsed) if self.state != "waiting" else ""
+        left = clock(self._tally.left) if self._began is not None and self._tally.left else ""
+        bad = str(self._bad) if self._score else ""
+        member = self.member
+        return [
+            member.task.name,
+            member.recipe.name,
+            self.state,
+            segments,
+            self._score,
+            bad,
+            self._speed,
+            elapsed,
+            left,
+        ]
+
+
+class LiveTable(Watch):
+    """One table with a row per member, redrawn in place twice a second and left on the screen at the end.
+
+    Where the terminal has too few lines, the rows around the running member are shown."""
+
+    def __init__(self, members: Sequence[Member], console: rich.console.Console) -> None:
+        self._rows = [Row(member) for member in members]
+        self._at, self._whole = 0, False
+        self._console = console
+        # Standard output may be a file for results: leave it alone.
+        self._live = rich.live.Live(
+            get_renderable=self._render, console=console, refresh_per_second=2, redirect_stdout=False
+        )
+
+    def begin(self, index: int) -> None:
+        self._at = index
+        self._rows[index].begin()
+
+    def meter(self, index: int) -> Meter:
+        return self._rows[index]
+
+    def finished(self, index: int) -> None:
+        self._rows[index].end("done")
+
+    def failed(self, index: int, line: str) -> None:
+        self._rows[index].end("failed", line)
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._whole = True
+        self._live.stop()
+
+    def _render(self) -> rich.console.RenderableType:
+        table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        for name in COLUMNS:
+            left = name in ("task", "recipe", "state")
+            table.add_column(name, justify="left" if left else "right", no_wrap=left)
+        shown = self._shown()
+        for row in self._rows[shown.start : shown.stop]:
+            table.add_row(*map(rich.text.Text, row.cells()), style=STYLES.get(row.state, "bold"))
+        notes = [f"{row.member.label} failed: {row.line}" for row in self._rows if row.state == "failed"]
+        if len(shown) < len(self._rows):
+            notes.append(f"rows {shown.start + 1} to {shown.stop} of {len(self._rows)}")
+        return rich.console.Group(table, *map(rich.text.Text, notes))
+
+    def _shown(self) -> range:
+        count, room = len(self._rows), max(self._console.height - AROUND, 1)
+        if self._whole or count <= room:
+            return range(count)
+        start = min(max(self._at - room // 2, 0), count - room)
+        return range(start, start + room)
