@@ -422,8 +422,8 @@ def test_the_table_keeps_up():
     assert row[2:7] == ["running offline", "2/6", "15.0", "1", "2,000"]
     assert row[-1] == "8.0 s"  # four more segments of two seconds each
     meter.close()
-    table.finished(0)
-    assert shown.rows()[2][2:7] == ["done", "6/6", "15.0", "1", "2,000"]
+    table.finished(0, np.array([[30.0, np.nan], [50.0, np.nan]]))
+    assert shown.rows()[2][2:7] == ["done", "6/6", "40.0", "2", "2,000"]
     table.begin(1)
     table.failed(1, "the device has [4 GiB]")
     assert shown.rows()[3][2] == "failed"
