@@ -190,7 +190,7 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
                 watching.failed(index, line)
             else:
                 outcome.add(member, result)
-                watching.finished(index)
+                watching.finished(index, result.scores[..., -1])
     return outcome
 
 

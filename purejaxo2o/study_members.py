@@ -161,8 +161,7 @@ def _member(study: "Study", task: Task, recipe: Recipe, data: Store | None) -> M
             raise O2OError(f"[{where}]: {both[0]} is both set and varied (over); drop one")
     known = settings.names(recipe)
     with within("[set]"):
-        changes = {name: value for name, value in all_set.items() if name in known and name not in own_over}
-        changed = settings.replace(recipe, changes)
+        changed = settings.replace(recipe, {name: value for name, value in all_set.items() if name in known})
     with within(f"[{place}.set]"):
         changed = settings.replace(changed, own_set)
     over = {}

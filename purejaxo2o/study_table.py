@@ -30,9 +30,11 @@ class Watch:
         """What the member's sweep reports to."""
         return False
 
-    def finished(self, index: int) -> None: ...
+    def finished(self, index: int, score: Any) -> None:
+        """The member is done; its last `score`, of every lane."""
 
-    def failed(self, index: int, line: str) -> None: ...
+    def failed(self, index: int, line: str) -> None:
+        """The member did not finish; `line` says why."""
 
     def __enter__(self) -> Self:
         return self
@@ -75,11 +77,12 @@ class Row(Meter):
     def begin(self) -> None:
         self.state, self._began = "loading data" if self.member.uses_data else "starting", time.monotonic()
 
-    def end(self, state: str, line: str = "") -> None:
+    def end(self, state: str, line: str = "", score: Any = None) -> None:
         self._elapsed, self._began = self.elapsed, None
         self.state, self.line = state, line
-        if state == "done":
-            self._tally.done = self._tally.total  # resuming a finished run reports no segment
+        if state == "done":  # resuming a finished run reports no segment
+            self._tally.done = self._tally.total
+            self._score, self._bad = finite_mean(score)
 
     @property
     def elapsed(self) -> float:
@@ -150,8 +153,8 @@ class LiveTable(Watch):
     def meter(self, index: int) -> Meter:
         return self._rows[index]
 
-    def finished(self, index: int) -> None:
-        self._rows[index].end("done")
+    def finished(self, index: int, score: Any) -> None:
+        self._rows[index].end("done", score=score)
 
     def failed(self, index: int, line: str) -> None:
         self._rows[index].end("failed", line)

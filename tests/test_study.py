@@ -96,6 +96,9 @@ offline.steps = 500
 agent.expectile = [0.7, 0.9]
 agent.hidden = [[8, 8], [16, 16]]
 
+[recipe.sac.set]
+agent.polyak = 0.05
+
 [recipe.sac.over]
 agent.learning_rate = [1e-3, 2e-3]
 """
@@ -125,7 +128,8 @@ def test_toml_says_which_sweeps_there_are(tmp_path):
     assert list(iql.over) == ["agent.polyak", "agent.expectile", "agent.hidden"]
     assert iql.over["agent.hidden"] == ((8, 8), (16, 16))
     assert iql.programs == 2
-    assert sac.over == {"agent.polyak": (0.01, 0.02), "agent.learning_rate": (1e-3, 2e-3)}
+    assert sac.over == {"agent.learning_rate": (1e-3, 2e-3)}
+    assert sac.recipe.agent.polyak == 0.05
     assert sac.programs == 1
     assert (iql.uses_data, sac.uses_data) == (True, False)
 
@@ -144,7 +148,7 @@ def test_the_example_is_a_study():
         pytest.skip("there are no experiments beside the tests (an installed copy)")
     found = study.load(EXAMPLE)
     assert len(found.recipes) == 2
-    assert {sum(p.steps for p in m.recipe.phases if p.acts) for m in found.members} == {4_000}
+    assert {sum(p.steps for p in m.recipe.phases if p.acts) for m in found.members} == {3_000}
 
 
 TOP = 'recipes = ["iql", "wsrl"]\ntasks = ["pointmaze-umaze"]\nscale = "small"\n'
@@ -295,6 +299,19 @@ def test_later_seeds_are_those_of_a_longer_study(tmp_path, finished):
     assert len(seed_keys(2)) == 2
 
 
+def test_every_dataset_is_loaded_once_and_only_where_it_is_used(finished, tmp_path, monkeypatch):
+    loaded, used = [], []
+    result = o2o.fit(seed_keys(1)[0], tiny("bc")[0], task(), dataset(), progress=False)
+    monkeypatch.setattr(study, "dataset", lambda task: loaded.append(task.name) or f"rows of {task.name}")
+    monkeypatch.setattr(study, "sweep", lambda recipe, task, data, **_: used.append(data) or result)
+    tasks = ["pointmaze-umaze", "pointmaze-large"]
+    study.run(
+        o2o.Study(recipes=["sac", "iql", "bc"], tasks=tasks, scale="small"), out=tmp_path / "out", progress=False
+    )
+    assert loaded == tasks
+    assert used == [x for name in tasks for x in (None, f"rows of {name}", f"rows of {name}")]
+
+
 class Stop(Watch):
     """Interrupts at a segment of a member, as Ctrl-C would."""
 
@@ -405,8 +422,8 @@ def test_the_table_keeps_up():
     assert row[2:7] == ["running offline", "2/6", "15.0", "1", "2,000"]
     assert row[-1] == "8.0 s"  # four more segments of two seconds each
     meter.close()
-    table.finished(0)
-    assert shown.rows()[2][2:7] == ["done", "6/6", "15.0", "1", "2,000"]
+    table.finished(0, np.array([[30.0, np.nan], [50.0, np.nan]]))
+    assert shown.rows()[2][2:7] == ["done", "6/6", "40.0", "2", "2,000"]
     table.begin(1)
     table.failed(1, "the device has [4 GiB]")
     assert shown.rows()[3][2] == "failed"
