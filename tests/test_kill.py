@@ -1,5 +1,6 @@
 """`kill -9` at any moment, then the same command again: it ends bit for bit where an undisturbed run ends."""
 
+import functools
 import os
 import random
 import re
@@ -37,7 +38,6 @@ PLANS = {
     "sweep": [CLAIMED, SAVING, OFFLINE, SAVING, WARMUP, SAVING, ONLINE, ONLINE],
 }
 COMMAND_LINE = [
-    ("line", r"offline: compiling", 0.3),
     ("line", r"\[\d/8\] offline: .*score", 0.1),
     ("line", r"\[\d/8\] online: .*score", 0.1),
 ]
@@ -139,16 +139,26 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(cache, tmp_path_factory):
+    """`undisturbed(case)`: the folder of a run that nobody killed."""
+
+    @functools.cache
+    def finished(case):
+        out = tmp_path_factory.mktemp("undisturbed") / case
+        process = Process([HERE / "victim.py", case, out, cache])
+        assert process.finish() == 0, process.lines
+        return out
+
+    return finished
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", PLANS)
-def test_killed_runs_end_where_an_undisturbed_one_ends(case, cache, tmp_path):
-    def command(out):
-        return [HERE / "victim.py", case, out, cache]
-
-    undisturbed = Process(command(tmp_path / "reference"))
-    assert undisturbed.finish() == 0, undisturbed.lines
-    survive(command(tmp_path / case), tmp_path / case, PLANS[case])
-    assert_same_runs(tmp_path / case, tmp_path / "reference")
+def test_killed_runs_end_where_an_undisturbed_one_ends(case, undisturbed, cache, tmp_path):
+    reference = undisturbed(case)
+    survive([HERE / "victim.py", case, tmp_path / case, cache], tmp_path / case, PLANS[case])
+    assert_same_runs(tmp_path / case, reference)
 
 
 @pytest.mark.slow
@@ -164,22 +174,20 @@ def test_the_command_line_survives_too(cache, tmp_path):
         train = "-m purejaxo2o train iql reach --scale small --seeds 2 --dataset test/killed/random-v0 --resume"
         return [*train.split(), "--out", out, "--set", *settings]
 
-    undisturbed = Process(command(tmp_path / "reference"), environment)
-    assert undisturbed.finish() == 0, undisturbed.lines
+    reference = Process(command(tmp_path / "reference"), environment)
+    assert reference.finish() == 0, reference.lines
     survive(command(tmp_path / "run"), tmp_path / "run", COMMAND_LINE, environment)
     assert_same_runs(tmp_path / "run", tmp_path / "reference")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [2_000, 30_000], ids=["records", "arrays"])
-def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_with_space(limit, cache, tmp_path):
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_with_space(limit, undisturbed, cache, tmp_path):
     """A limit on the size of files takes the place of the disk: from row 3 on, nothing larger can be written."""
 
     def command(out, *limit):
         return [HERE / "victim.py", "fit", out, cache, *limit]
 
-    undisturbed = Process(command(tmp_path / "reference"))
-    assert undisturbed.finish() == 0, undisturbed.lines
     full = Process(command(tmp_path / "run", 3, limit))
     assert full.finish() == 2, full.lines
     errors = [line for line in full.lines if "error" in line.lower() or "traceback" in line.lower()]
@@ -188,4 +196,4 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_with_space(limit, cach
     assert str(tmp_path / "run") in errors[0]
     assert not (tmp_path / "run" / "results.npz").exists()
     survive(command(tmp_path / "run"), tmp_path / "run", [])
-    assert_same_runs(tmp_path / "run", tmp_path / "reference")
+    assert_same_runs(tmp_path / "run", undisturbed("fit"))
