@@ -120,7 +120,7 @@ def watched(
     timing: Timing | None = None,
     programs: int = 1,
 ) -> Iterator[Watch]:
-    """Sinks and meter, started for runs of so many programs, and closed at the end even where closing one of them fails."""
+    """Sinks and meter, started for runs of so many programs and closed at the end, each whatever the others do."""
     meter = (Progress() if progress else None) if isinstance(progress, bool) else progress
     with contextlib.ExitStack() as closing:
         if meter:

@@ -17,11 +17,10 @@ import numpy as np
 from purejaxo2o import settings
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check_settings
-from purejaxo2o.result import Result
+from purejaxo2o.result import SEED, Result
 from purejaxo2o.runs import with_axes
 from purejaxo2o.types import Array, O2OError
 
-SEED = "seed"
 Axes = tuple[tuple[str, tuple[Any, ...]], ...]
 
 
@@ -50,9 +49,7 @@ class Grid:
     def programs(self) -> list[Recipe]:
         """The recipe under every combination of static settings."""
         combinations = itertools.product(*(self.over[name] for name in self.static))
-        return [
-            settings.replace(self.recipe, dict(zip(self.static, values, strict=True))) for values in combinations
-        ]
+        return [settings.replace(self.recipe, dict(zip(self.static, values, strict=True))) for values in combinations]
 
     @cached_property
     def lanes(self) -> int:
@@ -122,7 +119,9 @@ def _check_axis(recipe: Recipe, name: str, values: Any) -> None:
         except O2OError as error:
             if not static:
                 raise
-            raise O2OError(f"over[{name!r}]: {error} ({name} is static: each value gets a program of its own)") from None
+            raise O2OError(
+                f"over[{name!r}]: {error} ({name} is static: each value gets a program of its own)"
+            ) from None
 
 
 def chain(parts: list[Result]) -> Result:

@@ -115,7 +115,9 @@ class Programs:
         for phase in self.recipe.phases:
             end += phase.segments
             ends.append(end)
-        self.compile([*([START] if not segments else []), *(i for i, end in enumerate(ends) if end > segments)], watch)
+        self.compile(
+            [*([START] if not segments else []), *(i for i, end in enumerate(ends) if end > segments)], watch
+        )
 
     def compile(self, indices: Iterable[int], watch: Any) -> None:
         """Compile what is missing, side by side: XLA leaves cores idle on one program. `watch`: see `fit.Watch`."""

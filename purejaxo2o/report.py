@@ -1,5 +1,6 @@
 """From results to a table and a picture."""
 
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from purejaxo2o import runs, stats
-from purejaxo2o.result import Result
+from purejaxo2o.result import SEED, Result
 from purejaxo2o.sinks import plain
 from purejaxo2o.tables import markdown_table
 from purejaxo2o.types import O2OError
@@ -53,3 +54,23 @@ def report(results: Result | Mapping[str, Result], out: str | os.PathLike[str], 
     if not curves:
         raise O2OError("results with settings axes have no single curve; index them first, e.g. result per setting")
     return plots.learning_curves(curves, folder / "curves.png", title=title or task)
+
+
+def by_setting(result: Result) -> dict[str, Result]:
+    """The results `[seeds, S]` of a sweep by what was varied, e.g. `agent.expectile=0.9`; of one without axes, or
+    without settings among them, itself under an empty name."""
+    varied = [axis for axis in result.axes if axis[0] != SEED]
+    if not varied:
+        return {"": result}
+    found = {}
+    for values in itertools.product(*(values for _, values in varied)):
+        chosen = {name: value for (name, _), value in zip(varied, values, strict=True)}
+        found[", ".join(setting_text(name, value) for name, value in chosen.items())] = result.select(chosen)
+    return found
+
+
+def setting_text(name: str, value: Any) -> str:
+    """`agent.expectile=0.7`: short, yet never the same for two values."""
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{name}={value:g}"
+    return f"{name}={value}"

@@ -13,6 +13,8 @@ from purejaxo2o.phases import Recipe
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, Metrics, O2OError, Policy, nearest, pytree, static
 
+SEED = "seed"
+"""The name of a sweep's last axis."""
 PARAMETERS = -1
 """`Fault.metric` when the learner's state was not finite although every metric was."""
 

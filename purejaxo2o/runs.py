@@ -25,7 +25,7 @@ from purejaxo2o import settings
 from purejaxo2o.files import TEMPORARY, read_arrays, write_arrays, write_json
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import recipe as build_recipe
-from purejaxo2o.result import Fault, Record, Result
+from purejaxo2o.result import SEED, Fault, Record, Result
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.tasks import task as build_task
@@ -221,7 +221,7 @@ def load_results(folder: str | os.PathLike[str]) -> Result:
     if "over" not in config:
         return _load(path, config)
     axes = tuple((name, tuple(_hashable(v) for v in values)) for name, values in config["over"].items())
-    axes = (*axes, ("seed", tuple(range(config["seeds"]))))
+    axes = (*axes, (SEED, tuple(range(config["seeds"]))))
     found = _parts(path) if config.get("parts") else [(config, _load(path, config))]
     programs = max(about["program"] for about, _ in found) + 1
     lanes = math.prod(len(values) for _, values in axes) // programs

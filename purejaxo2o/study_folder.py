@@ -5,17 +5,15 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
 from purejaxo2o import runs, settings
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
-from purejaxo2o.study_members import Member, setting_text
+from purejaxo2o.study_members import Member
 from purejaxo2o.types import O2OError
 
 if TYPE_CHECKING:
@@ -37,18 +35,10 @@ class Outcome:
     def add(self, member: Member, result: Result) -> None:
         """Take in what a member's sweep returned, `[*axes, seed, S]`."""
         found = self.results.setdefault(member.task.name, {})
-        found |= _by_setting(member.recipe.name, result, member.over)
-
-
-def _by_setting(label: str, result: Result, over: Mapping[str, Sequence[Any]]) -> dict[str, Result]:
-    """One result `[seed, S]` for each combination of the axes `over`, which lead in a sweep's results."""
-    # Stores and networks of all members together would not fit in memory.
-    result = jax.device_get(dataclasses.replace(result, run=None, agent=None))
-    found = {}
-    for index in np.ndindex(*map(len, over.values())):
-        setting = ", ".join(setting_text(n, values[i]) for (n, values), i in zip(over.items(), index, strict=True))
-        found[f"{label}: {setting}" if setting else label] = jax.tree.map(lambda x, index=index: x[index], result)
-    return found
+        # Stores and networks of all members together would not fit in memory.
+        measured = jax.device_get(dataclasses.replace(result, run=None, agent=None))
+        label = member.recipe.name
+        found |= {f"{label}: {name}" if name else label: part for name, part in by_setting(measured).items()}
 
 
 def claim(folder: Path, study: "Study", *, resume: bool) -> None:

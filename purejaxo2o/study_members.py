@@ -216,10 +216,3 @@ def _dotted(where: str, table: Mapping[str, Any], prefix: str = "") -> dict[str,
             raise O2OError(f"[{where}]: {twice[0]} is there twice; give it once")
         found |= more
     return found
-
-
-def setting_text(name: str, value: Any) -> str:
-    """`agent.expectile=0.7`: short, yet never the same for two values."""
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{name}={value:g}"
-    return f"{name}={value}"

@@ -108,16 +108,8 @@ def summary_table(results: dict[str, Any]) -> str:
 def by_setting(folder: Path) -> dict[str, Any]:
     """The results of a finished run folder, each `[seeds, S]` or `[S]`, by what was varied; for a single
     setting the recipe's name."""
-    import numpy as np
-
     from purejaxo2o import runs
+    from purejaxo2o.report import by_setting as split
 
     result = runs.load_results(folder)
-    settings = result.axes[:-1]
-    if not settings:
-        return {result.recipe_name: result}
-    found = {}
-    for index in np.ndindex(*(len(values) for _, values in settings)):
-        chosen = {name: values[i] for (name, values), i in zip(settings, index, strict=True)}
-        found[", ".join(setting_text(name, value) for name, value in chosen.items())] = result.select(chosen)
-    return found
+    return {name or result.recipe_name: part for name, part in split(result).items()}
