@@ -92,8 +92,8 @@ def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) 
     for name, shape in shapes.items():
         if shape != _shape(recipe) or any(_shape(settings.replace(recipe, {name: v})) != shape for v in over[name]):
             raise O2OError(
-                f"{name} changes how many evaluations or episodes there are, so that its values cannot share the arrays "
-                f"of one sweep; call sweep once for each with o2o.replace(recipe, {{{name!r}: value}})"
+                f"{name} changes how many evaluations or episodes there are, so that its values cannot share "
+                f"the arrays of one sweep; call sweep once for each with o2o.replace(recipe, {{{name!r}: value}})"
             )
     return grid
 
@@ -119,9 +119,8 @@ def _check_axis(recipe: Recipe, name: str, values: Any) -> None:
         except O2OError as error:
             if not static:
                 raise
-            raise O2OError(
-                f"over[{name!r}]: {error} ({name} is static: each value gets a program of its own)"
-            ) from None
+            hint = f"{name} is static: each value is a program of its own"
+            raise O2OError(f"over[{name!r}]: {error} ({hint})") from None
 
 
 def chain(parts: list[Result]) -> Result:

@@ -18,6 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from purejaxo2o.phases import Recipe
 from purejaxo2o.store import Store
 from purejaxo2o.train import Run
+from purejaxo2o.types import Device
 
 AXIS = "lane"
 SHARED = -1
@@ -31,7 +32,7 @@ class Lanes:
 
     count: int | None = None
     width: int = 1
-    devices: tuple[jax.Device, ...] = ()
+    devices: tuple[Device, ...] = ()
 
     def spread(self, function: Callable[..., Any], in_axes: Any, out_axes: Any) -> Callable[..., Any]:
         """`function` of one run, for all lanes; axes as in `jax.vmap` (0: a lane axis, None: shared)."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o.phases import Recipe
 from purejaxo2o.programs import Programs
-from purejaxo2o.types import O2OError
+from purejaxo2o.types import Device, O2OError
 
 SHARE = 0.9
 """Of the free memory that a run may plan with; allocators need some air."""
@@ -76,16 +77,16 @@ def nbytes(tree: Any) -> int:
 
 
 def _itemsize(dtype: Any) -> int:
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), dtype)).size * 4
     return np.dtype(dtype).itemsize
 
 
-def platform(devices: tuple[jax.Device, ...]) -> str:
+def platform(devices: tuple[Device, ...]) -> str:
     return devices[0].platform if devices else jax.default_backend()
 
 
-def limit(devices: tuple[jax.Device, ...], given: float | None = None) -> int | None:
+def limit(devices: tuple[Device, ...], given: float | None = None) -> int | None:
     """Bytes that a run may take, in the sense of `Memory.total`; None where nobody knows.
 
     given: what the user allows. Raises `O2OError` if that is no positive number."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from purejaxo2o import runs, settings
+from purejaxo2o.report import by_setting
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
 from purejaxo2o.study_members import Member

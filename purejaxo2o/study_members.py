@@ -14,6 +14,7 @@ from purejaxo2o.envs.base import spaces
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check, check_settings, offline_needs
 from purejaxo2o.recipes import recipe as build_recipe
+from purejaxo2o.report import setting_text
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.tasks import task as build_task

@@ -25,7 +25,7 @@ from purejaxo2o.result import Result
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, O2OError
+from purejaxo2o.types import Array, Device, O2OError
 
 
 def sweep(
@@ -40,7 +40,7 @@ def sweep(
     save_every: int | None = None,
     width: int | None = None,
     chunk: int | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Device] | None = None,
     memory_limit: float | None = None,
     sinks: Sequence[Sink] = (),
     progress: bool | Meter = True,
@@ -103,7 +103,7 @@ class _Sweep:
     whole: Grid
     task: Task
     dataset: Store | None
-    devices: tuple[jax.Device, ...]
+    devices: tuple[Device, ...]
     told: _Told
     folder: Path | None
     resume: bool

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 Array = jax.Array
+Device = Any
+"""One of `jax.devices()`."""
 Number = float | Array
 """A numeric setting: a Python number, or a tracer or batch of them under `jit` and `vmap`."""
 Metrics = dict[str, Array]
