@@ -46,29 +46,39 @@ PACKAGES = (
 )
 
 
+def check_free(folder: Path, about: dict[str, Any], *, resume: bool) -> bool:
+    """Whether an earlier run is in a folder that `claim` would take; writes nothing.
+
+    about: what is known of the configuration so far. Raises `O2OError` as `claim`."""
+    path = folder / "config.json"
+    if not path.exists():
+        first = path.name + TEMPORARY
+        if folder.exists() and any(found.name != first for found in folder.iterdir()):
+            raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
+        return False
+    if not resume:
+        raise O2OError(f"output folder {folder} already holds a run; choose another, or resume it (--resume)")
+    try:
+        found = identity(json.loads(path.read_text()))
+    except ValueError as error:
+        raise O2OError(f"{path} is not readable JSON ({error}); choose another output folder") from None
+    wanted = identity(json.loads(json.dumps(about)))
+    difference = differing({name: found.get(name) for name in wanted}, wanted)
+    if difference:
+        raise O2OError(f"output folder {folder} holds another run: {difference}; choose another folder")
+    return True
+
+
 def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
     """Take a folder for a run; returns whether an earlier run in it is to be continued.
 
     A folder that does not exist, is empty, or holds what a process killed in here left of its first file, begins
     a run, whether to be resumed or not.
     Raises `O2OError` if it holds a run and `resume` is off, or a run of other settings."""
-    path = folder / "config.json"
-    if not path.exists():
-        first = path.name + TEMPORARY
-        if folder.exists() and any(found.name != first for found in folder.iterdir()):
-            raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
+    if not check_free(folder, config, resume=resume):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, config)
+        write_json(folder / "config.json", config)
         return False
-    if not resume:
-        raise O2OError(f"output folder {folder} already holds a run; choose another, or resume it (--resume)")
-    try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
-        raise O2OError(f"{path} is not readable JSON ({error}); choose another output folder") from None
-    difference = differing(identity(found), identity(json.loads(json.dumps(config))))
-    if difference:
-        raise O2OError(f"output folder {folder} holds another run: {difference}; choose another folder")
     for leftover in folder.glob(f"*{TEMPORARY}"):  # of a process that was killed while writing
         leftover.unlink()
     return True
@@ -220,7 +230,7 @@ def load_results(folder: str | os.PathLike[str]) -> Result:
     config = load_config(path)
     if "over" not in config:
         return _load(path, config)
-    axes = tuple((name, tuple(_hashable(v) for v in values)) for name, values in config["over"].items())
+    axes = tuple((name, tuple(_hashable(v) for v in config["over"][name])) for name in config["axes"])
     axes = (*axes, (SEED, tuple(range(config["seeds"]))))
     found = _parts(path) if config.get("parts") else [(config, _load(path, config))]
     programs = max(about["program"] for about, _ in found) + 1

@@ -7,6 +7,7 @@ part is a run folder; one of several parts is a folder of run folders that `runs
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,8 @@ class _Sweep:
 
     def run(self, programs: list[Recipe]) -> Result:
         self.alone = len(programs) == 1 and jax.process_count() == 1
+        if self.folder is not None and jax.process_index() == 0:
+            runs.check_free(self.folder, self._about, resume=self.resume)  # before minutes go into compiling
         if self.folder is not None and not self.alone:
             self._claim_folder()
         results = [list(self._program(index, program)) for index, program in enumerate(programs)]
@@ -199,10 +202,22 @@ class _Sweep:
     # -- folders -------------------------------------------------------------------------------------------
 
     def _identity(self, keys: Array, recipe: Recipe) -> dict[str, Any]:
-        about = runs.describe(keys, recipe, self.task) | {"data": runs.fingerprint(self.dataset)}
-        over = {name: list(values) for name, values in self.whole.over.items()}
-        seeds, processes = len(self.whole.keys), jax.process_count()
-        return about | {"over": over, "static": list(self.whole.static), "seeds": seeds, "processes": processes}
+        """What makes a folder that of this sweep, or of this part of it."""
+        return runs.describe(keys, recipe, self.task) | self._about
+
+    @cached_property
+    def _about(self) -> dict[str, Any]:
+        """What is the same for all parts."""
+        return {
+            "recipe": self.whole.recipe.name,
+            "task": self.task.name,
+            "data": runs.fingerprint(self.dataset),
+            "axes": list(self.whole.over),
+            "over": {name: list(values) for name, values in self.whole.over.items()},
+            "static": list(self.whole.static),
+            "seeds": len(self.whole.keys),
+            "processes": jax.process_count(),
+        }
 
     def _claim_folder(self) -> None:
         """The folder of a sweep in parts."""

@@ -32,10 +32,13 @@ ONLINE = ("line", r"^row \d+ online", 0.15)
 SAVING = ("path", "**/*.orbax-checkpoint-tmp", 0.01)
 SAVING_LATER = ("path", "**/[4-9].orbax-checkpoint-tmp", 0.03)
 LAST = ("line", r"^row 9 ", 0.2)
+PART_DONE = ("path", "part-0/results.npz", 0.02)
+NEXT_PART = ("path", "part-1", 0.1)
 
 PLANS = {
     "fit": [CLAIMED, STARTING, COMPILING, OFFLINE, SAVING, OFFLINE, SAVING_LATER, WARMUP, SAVING, ONLINE, LAST],
     "sweep": [CLAIMED, SAVING, OFFLINE, SAVING, WARMUP, SAVING, ONLINE, ONLINE],
+    "parts": [WARMUP, ONLINE, PART_DONE, NEXT_PART, OFFLINE, SAVING],
 }
 COMMAND_LINE = [
     ("line", r"\[\d/8\] offline: .*score", 0.1),
@@ -48,6 +51,7 @@ def test_the_plans_are_complete():
     assert sum(len(plan) for plan in plans) >= 20
     for plan in PLANS.values():
         assert {OFFLINE, WARMUP, ONLINE, SAVING} <= set(plan)
+    assert {PART_DONE, NEXT_PART} <= set(PLANS["parts"])  # between two parts of a sweep
 
 
 class Process:
@@ -112,7 +116,7 @@ def survive(command, out, plan, environment=None):
 
 def assert_same_runs(out, reference):
     """Bit for bit: the final `Run` with its store, the records, the results and the rows of every run folder."""
-    folders = sorted(path.parent.relative_to(reference) for path in reference.rglob("config.json"))
+    folders = sorted(path.parent.relative_to(reference) for path in reference.rglob("results.npz"))
     assert folders
     for folder in folders:
         one, other = out / folder, reference / folder

@@ -144,9 +144,13 @@ def test_seeds_alone_and_own_keys():
 BAD = {
     "static": (
         {"agent.hidden": [8, 16]},
-        r"agent\.hidden is static .* o2o\.replace\(recipe, \{'agent\.hidden': value\}",
+        r"takes a tuple like \(8, 8\), got 8 \(agent\.hidden is static: each value",
     ),
-    "steps": ({"online.steps": [40, 80]}, r"online\.steps is static"),
+    "lengths": (
+        {"online.segments": [2, 4]},
+        r"call sweep once for each with o2o\.replace\(recipe, \{'online\.segments",
+    ),
+    "twice": ({"agent.expectile": [0.7, 0.7]}, r"give each value once"),
     "mistyped": (
         {"agent.learning_rat": [1e-4]},
         r"no setting 'agent\.learning_rat'; did you mean 'agent\.learning_rate'",
@@ -169,7 +173,85 @@ def test_refuses_bad_axes_before_anything_is_written(case, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_refuses_no_seeds(tmp_path):
-    with pytest.raises(O2OError, match="seeds is 0; it must be at least 1"):
-        sweep(seeds=0, out=tmp_path / "run")
+def test_refuses_bad_numbers_of_lanes(tmp_path):
+    bad = {"seeds": "seeds is 0; it must be at least 1", "width": "width is 0; give", "chunk": "chunk is 0; give"}
+    for name, message in bad.items():
+        with pytest.raises(O2OError, match=message):
+            sweep(out=tmp_path / "run", **{name: 0})
     assert not list(tmp_path.iterdir())
+
+
+def test_static_settings_get_a_program_each(tmp_path):
+    """Axes in the order given, static or not; every lane is that of a sweep under its static value."""
+    sizes = ((8, 8), (4,))
+    both = sweep({"agent.hidden": sizes, "agent.expectile": TAUS}, out=tmp_path / "run")
+    assert both.axes == (("agent.hidden", sizes), ("agent.expectile", tuple(TAUS)), ("seed", (0, 1)))
+    assert both.scores.shape == (2, 2, 2, 9)
+    recipe, task, data = tiny("iql")
+    small = o2o.replace(recipe, {"agent.hidden": (4,)})
+    alone = o2o.sweep(small, task, data, seeds=2, over={"agent.expectile": TAUS}, progress=False)
+    np.testing.assert_array_equal(both.scores[1], alone.scores)
+    obs, key = np.array([[0.2]], np.float32), seed_keys(1)[0]
+    np.testing.assert_array_equal(both.policy((1, 0, 1))(obs, key), alone.policy((0, 1))(obs, key))
+    turned = sweep({"agent.expectile": TAUS, "agent.hidden": sizes})
+    np.testing.assert_array_equal(np.swapaxes(turned.scores, 0, 1), both.scores)
+    np.testing.assert_array_equal(turned.policy((0, 1, 1))(obs, key), alone.policy((0, 1))(obs, key))
+    loaded = runs.load_results(tmp_path / "run")
+    assert loaded.axes == both.axes
+    np.testing.assert_array_equal(loaded.scores, both.scores)
+    np.testing.assert_array_equal(loaded.select({"agent.hidden": (4,)}).scores, alone.scores)
+
+
+def test_parts_one_after_the_other(tmp_path):
+    """Cut into parts, the sweep gives what it gives whole; folders join to the same result; resuming repeats it."""
+    whole, out = sweep(seeds=5, width=1), tmp_path / "run"
+    parts = sweep(seeds=5, width=1, chunk=2, out=out)
+    np.testing.assert_array_equal(parts.scores, whole.scores)
+    for a, b in zip(arrays(parts.run.agent), arrays(whole.run.agent), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert parts.run.store is None
+    assert sorted(path.parent.name for path in out.glob("*/results.npz")) == ["part-0", "part-1", "part-2"]
+    np.testing.assert_array_equal(runs.load_results(out).scores, whole.scores)
+    np.testing.assert_array_equal(sweep(seeds=5, chunk=2, out=out, resume=True).scores, whole.scores)
+    with pytest.raises(O2OError, match="its chunk is 2, not 3"):
+        sweep(seeds=5, chunk=3, out=out, resume=True)
+    (out / "part-1" / "results.npz").unlink()
+    with pytest.raises(O2OError, match="part-1 holds no finished run"):
+        runs.load_results(out)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_width_changes_rounding_only(width):
+    wide, narrow = sweep(seeds=4, width=4), sweep(seeds=4, width=width)
+    assert distance(alone(wide)[1:], alone(narrow)[1:]) <= LANES
+    if width == 1:  # the program of a lane is that of a run alone
+        recipe, task, data = tiny("iql")
+        solo = o2o.fit(seed_keys(4)[3], recipe, task, data, progress=False)
+        assert distance(lane(narrow, 3), alone(solo)) <= LANES
+
+
+def test_what_is_wrong_with_a_lane_is_told():
+    bad = sweep({"agent.learning_rate": [RATES[0], 1e30]})
+    found = bad.failures()
+    assert [failure.lane for failure in found] == [(1, 0), (1, 1)]
+    for failure in found:
+        assert (failure.segment, failure.phase) == (1, "offline")
+        assert failure.step == 0
+        assert failure.metric in ("advantage", "actor_loss")  # the first to see the new value network
+        assert "not finite at step 0" in str(failure)
+    assert np.isnan(np.asarray(bad.scores)[1, :, 1:]).all()
+    # Frozen as they were before the segment: still finite, and never trained.
+    assert all(np.isfinite(x[1]).all() for x in arrays(bad.run.agent))
+    assert int(bad.run.agent.actor_opt.count[1, 0]) == 0
+    assert int(bad.run.agent.actor_opt.count[0, 0]) > 0
+
+
+def test_selecting():
+    result = sweep({"agent.expectile": TAUS})
+    np.testing.assert_array_equal(result.select({"agent.expectile": 0.9}).scores, result.scores[1])
+    np.testing.assert_array_equal(result.select({"seed": 1, "agent.expectile": 0.6}).scores, result.scores[0, 1])
+    assert result.select({"seed": 1}).axes == (("agent.expectile", tuple(TAUS)),)
+    with pytest.raises(O2OError, match=r"no axis 'agent.expectil'; did you mean 'agent.expectile'"):
+        result.select({"agent.expectil": 0.9})
+    with pytest.raises(O2OError, match=r"has no value 0.8; it has 0.6, 0.9"):
+        result.select({"agent.expectile": 0.8})

@@ -50,6 +50,7 @@ HOW = {"out": OUT, "resume": True, "sinks": [Aloud()], "progress": True}
 CASES = {
     "fit": lambda: o2o.fit(jax.random.key(5), *tiny("wsrl"), save_every=1, **HOW),
     "sweep": lambda: o2o.sweep(*three_phases(), seeds=2, over={"agent.expectile": [0.6, 0.9]}, **HOW),
+    "parts": lambda: o2o.sweep(*three_phases(), seeds=3, chunk=2, save_every=1, **HOW),
 }
 
 if __name__ == "__main__":

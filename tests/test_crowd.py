@@ -1,0 +1,175 @@
+"""Many devices, many processes, little memory: the lanes of a sweep are dealt out, and nothing else changes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import tiny
+
+import purejaxo2o as o2o
+from purejaxo2o import memory, runs
+from purejaxo2o.fit import Watch
+from purejaxo2o.lanes import Lanes
+from purejaxo2o.programs import Programs
+from purejaxo2o.sweep import seed_keys
+from purejaxo2o.types import O2OError
+
+HERE = Path(__file__).parent
+ROUNDING = 1e-5
+"""Of another width, on parameters of order one and returns of order one."""
+
+
+def start(*arguments):
+    path = os.pathsep.join([str(HERE), str(HERE.parent)])
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+
+
+def answer(process):
+    out, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+def test_eight_devices(tmp_path):
+    found = answer(start(HERE / "crowd.py", "devices", tmp_path / "run"))
+    assert found["devices"] == found["shards"] == 8
+    assert found["bitwise"]
+    assert found["settings"]
+    assert found["resumed"]
+    assert 0 <= found["distance"] <= ROUNDING
+    assert found["programs"] == 7  # the start, and boundary and segment of three phases
+    assert found["collectives"] == []
+
+
+def test_two_processes_share_a_sweep(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    both = [start(HERE / "crowd.py", "process", tmp_path / "run", port, index) for index in range(2)]
+    assert [answer(process)["lanes"] for process in both] == [3, 3]
+    joined = runs.load_results(tmp_path / "run")
+    over = {"agent.expectile": [0.6, 0.9]}
+    alone = o2o.sweep(*tiny("iql"), seeds=3, over=over, width=1, progress=False)
+    np.testing.assert_array_equal(joined.scores, alone.scores)
+    assert joined.axes == alone.axes
+    picture = o2o.report({"iql": joined.select({"agent.expectile": 0.9})}, tmp_path / "report")
+    assert picture.exists()
+
+
+# -- memory ------------------------------------------------------------------------------------------------
+
+
+class Notes:
+    """A meter that keeps what is noted."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def _nothing(self, *arguments, **settings):
+        pass
+
+    start = expect = compiling = compiled = segment = close = _nothing
+
+
+def need(seeds, **settings):
+    """The estimate for so many lanes of tiny IQL."""
+    recipe, task, data = tiny("iql")
+    programs = Programs(seed_keys(seeds), recipe, task, data, Lanes(seeds, seeds))
+    programs.compile_after(0, Watch())
+    return memory.estimate(programs, **{"saving": False, **settings})
+
+
+def test_the_estimate_counts_what_there_is():
+    recipe, _, data = tiny("iql")
+    two, four = need(2), need(4)
+    assert two.dataset == four.dataset == sum(x.nbytes for x in (*data.data[:6], data.size, data.head))
+    row = sum(np.prod(x.shape[1:]) * x.dtype.itemsize for x in data.data[:6])
+    assert four.stores - two.stores == 2 * recipe.capacity * row
+    assert four.learners == 2 * two.learners
+    assert need(2, saving=True).total - two.total == two.lanes_alone
+    assert "for 4 lanes: dataset" in str(four)
+
+
+def test_a_sweep_too_large_is_cut_into_parts(tmp_path):
+    notes = Notes()
+    limit = need(3, saving=True).total + 100
+    cut = o2o.sweep(*tiny("iql"), seeds=8, memory_limit=limit, out=tmp_path / "run", progress=notes)
+    parts = len(list((tmp_path / "run").glob("part-*")))
+    assert 3 <= parts <= 4  # of at most three lanes
+    assert any(note.startswith(f"8 lanes in {parts} parts") for note in notes.notes)
+    whole = o2o.sweep(*tiny("iql"), seeds=8, progress=False)
+    np.testing.assert_allclose(cut.scores, whole.scores, atol=1e-2)
+
+
+def test_what_cannot_fit_is_refused_with_what_would():
+    recipe, task, data = tiny("iql")
+    limit = need(5).total
+    with pytest.raises(
+        O2OError, match=r"for 8 lanes: .*; there are .*: the largest number of lanes that fits is about 5"
+    ):
+        o2o.sweep(recipe, task, data, seeds=8, chunk=8, memory_limit=limit, progress=False)
+    one = need(1)
+    with pytest.raises(O2OError, match=r"for 1 lane: .*: the largest store_rows that fits is about \d+"):
+        o2o.sweep(recipe, task, data, seeds=8, memory_limit=one.total - one.stores // 2, progress=False)
+    with pytest.raises(O2OError, match=r"memory_limit is -1; give a positive number of bytes"):
+        o2o.fit(seed_keys(1)[0], recipe, task, data, memory_limit=-1, progress=False)
+
+
+MEASURE = """
+import sys; sys.path.insert(0, {here!r})
+import json, jax, conftest
+from pathlib import Path
+import purejaxo2o as o2o
+from tiny import tiny
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+class Meter:
+    # From the moment that all is compiled, the kernel keeps the peak.
+    def note(self, text):
+        if "lanes in" in text:
+            Path("/proc/self/clear_refs").write_text("5")
+            self.before = status("VmRSS")
+    def nothing(self, *a, **k): pass
+    start = expect = compiling = compiled = segment = close = nothing
+
+from purejaxo2o import memory
+real = memory.estimate
+def estimate(*a, **k):
+    global need
+    need = real(*a, **k)
+    return need
+memory.estimate = estimate
+recipe, task, data = tiny("iql")
+recipe = o2o.replace(recipe, {{"online.steps": {steps}, "online.segments": 4, "online.updates": 0}})
+meter = Meter()
+result = o2o.sweep(recipe, task, data, seeds=8, progress=meter, out={out!r}, width={width})
+jax.block_until_ready(result.run.store)
+print(json.dumps({{"estimate": need.total - need.dataset, "measured": status("VmHWM") - meter.before}}))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel keeps no peak to compare with")
+@pytest.mark.parametrize("width", [1, 8])
+def test_the_estimate_is_what_is_measured(width, tmp_path):
+    """Within a fifth of the peak of a process that fills stores of 160 MB in all."""
+    code = MEASURE.format(here=str(HERE), steps=800_000, width=width, out=str(tmp_path / "run"))
+    found = answer(start("-c", code))
+    assert found["measured"] > 100e6
+    assert abs(found["estimate"] / found["measured"] - 1) <= 0.2, found
