@@ -11,7 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from purejaxo2o.cli import main
@@ -133,8 +132,8 @@ def assert_same_arrays(found, expected):
     assert found.keys() == expected.keys()
     assert len(expected) > 9
     for name, array in expected.items():
-        assert found[name].dtype == array.dtype, name
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
+        assert found[name].tobytes() == array.tobytes(), name  # the bits of a NaN, too
 
 
 @pytest.fixture(scope="module")
