@@ -1,4 +1,4 @@
-"""How much arithmetic one update is: the dense layers' matrix products, forward and backward, from an agent's settings.
+"""How much arithmetic one update is: its dense layers' matrix products, forward and backward, from the settings.
 
 Biases, activations, optimisers and sampling are left out, as in every published figure: what is counted is what a
 matrix unit could do. A product that two parts of a loss share (the policy at the next state, say) counts once.

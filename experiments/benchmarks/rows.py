@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,10 +63,9 @@ def write(path: Path, content: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    """Rows of a new run in place of the same sections of an earlier one."""
-    sections = {each["section"] for each in new}
-    return [each for each in old if each["section"] not in sections] + list(new)
+def read(path: Path) -> dict[str, Any] | None:
+    """An earlier report, if there is one."""
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _processor() -> str:

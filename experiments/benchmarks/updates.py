@@ -50,13 +50,14 @@ class Case:
     agent: str
     settings: dict[str, Any] = field(default_factory=dict)
     updates: int = 1
+    headline: str = ""
 
 
 CASES = (
-    Case("iql", "IQL"),
-    Case("cal_ql, 10 actions a source", "CalQL", {"cql_actions": 10}),
+    Case("iql", "IQL", headline="IQL updates"),
+    Case("cal_ql, 10 actions a source", "CalQL", {"cql_actions": 10}, headline="Cal-QL updates, 10 actions a source"),
     Case("sac", "SAC"),
-    Case("sac, 10 critics", "SAC", ENSEMBLE),
+    Case("sac, 10 critics", "SAC", ENSEMBLE, headline="SAC updates, 10 critics"),
     Case("sac, 10 critics, 20 minibatches (RLPD)", "SAC", ENSEMBLE, 20),
     Case("sac, 10 critics, 4 minibatches (WSRL)", "SAC", WSRL, 4),
     Case("td3", "TD3"),
@@ -114,7 +115,7 @@ def measure(case: Case, dataset: Store, seeds: tuple[int, ...], sample_seconds: 
             continue
         flops = None if work is None else sum(each.flops() for each in work)
         steps = max(1, round(sample_seconds * 0.7 * speed / ((flops or 1e9) * count)))
-        programs = {"square": square, "update": _updates(agent, case.updates, dataset, count, steps)}
+        programs = {"square": square, "update": program(agent, case.updates, dataset, count, steps)}
         if work is not None:
             programs |= _limits(work, count, steps)
         times = race(programs)
@@ -134,21 +135,21 @@ def measure(case: Case, dataset: Store, seeds: tuple[int, ...], sample_seconds: 
                 "share_of_same_shape_peak": reached / best,
             }
         compile_seconds = programs["update"].compile_seconds
-        value = rate * case.updates
-        found.append(
-            row("updates", case.name, value, "updates/s", compile_seconds, seeds=count, **_settings(case), **shares)
-        )
+        more = _described(case, count) | shares
+        found.append(row("updates", case.name, rate * case.updates, "updates/s", compile_seconds, **more))
     return found
 
 
-def _settings(case: Case) -> dict[str, Any]:
-    hidden = getattr(agents, case.agent)().hidden
-    return {"agent": case.agent, "updates_per_call": case.updates, "batch": BATCH, "hidden": list(hidden)} | {
-        "settings": case.settings
-    }
+def _described(case: Case, seeds: int) -> dict[str, Any]:
+    """What was measured; several seeds' rates are sums."""
+    found: dict[str, Any] = {"seeds": seeds, "agent": case.agent, "settings": case.settings}
+    found |= {"updates_per_call": case.updates, "batch": BATCH, "hidden": [256, 256]}
+    if case.headline and seeds == 1:
+        found["headline"] = f"{case.headline}, one seed: share of the same bare matrix products"
+    return found
 
 
-def _updates(agent: Any, updates: int, dataset: Store, seeds: int, steps: int) -> Program:
+def program(agent: Any, updates: int, dataset: Store, seeds: int, steps: int) -> Program:
     """`steps` calls of `agent.update` for each seed, sampling included."""
 
     def one(key: Array, dataset: Store) -> Any:
