@@ -42,8 +42,10 @@ def main(argv: list[str] | None = None) -> int:
         text = speed_table.README.read_text(encoding="utf-8")
         speed_table.README.write_text(speed_table.replaced(text, speed_table.generate()), encoding="utf-8")
         return 0
-    jax.config.update("jax_enable_compilation_cache", False)
-    jax.config.update("jax_default_matmul_precision", arguments.precision)
+    unknown = set(arguments.sections) - set(SECTIONS)
+    if unknown:
+        _parser().error(f"unknown section {sorted(unknown)[0]!r}; known: {', '.join(SECTIONS)}")
+    configure(arguments.precision)
     suffix = "" if arguments.precision == "float32" else f"-{arguments.precision}"
     path = arguments.out or speed_table.RESULTS / f"{rows.device_name()}{suffix}.json"
     report = rows.read(path) or {"device": f"{rows.device_name()}{suffix}", "sections": {}}
@@ -57,6 +59,12 @@ def main(argv: list[str] | None = None) -> int:
     print(table([_shown(row) for row in found], COLUMNS))
     print(path)
     return 0
+
+
+def configure(precision: str) -> None:
+    """For the whole process: no kept programs, so that compile times are true, and products of one precision."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    jax.config.update("jax_default_matmul_precision", precision)
 
 
 def _shown(row: rows.Row) -> rows.Row:

@@ -12,7 +12,7 @@ import jax
 import purejaxo2o as o2o
 from experiments.benchmarks.measure import build
 from experiments.benchmarks.rows import Row, missing, row
-from purejaxo2o import recipes
+from purejaxo2o.recipes import names
 from purejaxo2o.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
@@ -25,7 +25,7 @@ def rows(*, quick: bool = False) -> list[Row]:
     task = o2o.task("reach" if quick else TASK)
     data = None if quick else o2o.dataset(task)
     found = []
-    for name in ("sac",) if quick else recipes.names():
+    for name in ("sac",) if quick else names():
         print(f"compile: {name}", file=sys.stderr, flush=True)
         try:
             found += _recipe(name, task, data)

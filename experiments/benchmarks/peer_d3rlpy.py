@@ -14,6 +14,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.models.encoders import VectorEncoderFactory
 
 SECONDS = 10.0
+STEPS = 1_000
 
 
 def main() -> None:
@@ -72,8 +73,8 @@ def fine_tuning() -> float:
     settings = {"update_interval": 1, "show_progress": False, "logger_adapter": NoopAdapterFactory()}
     algorithm.fit_online(env, buffer, n_steps=300, n_steps_per_epoch=300, update_start_step=250, **settings)
     began = time.perf_counter()
-    algorithm.fit_online(env, buffer, n_steps=1_000, n_steps_per_epoch=1_000, update_start_step=0, **settings)
-    return 1_000 / (time.perf_counter() - began)
+    algorithm.fit_online(env, buffer, n_steps=STEPS, n_steps_per_epoch=STEPS, update_start_step=0, **settings)
+    return STEPS / (time.perf_counter() - began)
 
 
 main()
