@@ -55,8 +55,7 @@ def estimate(programs: Programs, *, saving: bool) -> Memory:
     run = programs.run_shapes[-1]
     stores, learners = nbytes(run.store), nbytes(run.agent)
     rest = nbytes(run) - stores - learners
-    found = [program.memory_analysis() for program in programs.all()]
-    extra = max((x.temp_size_in_bytes + x.output_size_in_bytes - x.alias_size_in_bytes for x in found), default=0)
+    extra = max(_beside(program.memory_analysis(), run, devices) for program in programs.all())
     copies = devices if host else 1  # of what every device has for itself
     per = 1 if host else devices
     return Memory(
@@ -68,6 +67,12 @@ def estimate(programs: Programs, *, saving: bool) -> Memory:
         temporaries=extra * copies,
         saving=(stores + learners + rest) if saving and host else 0,
     )
+
+
+def _beside(found: Any, run: Any, devices: int) -> int:
+    """Bytes that a program takes on a device beside its arguments and the run, in place or newly made."""
+    fresh = found.output_size_in_bytes - found.alias_size_in_bytes
+    return found.temp_size_in_bytes + fresh - (nbytes(run) // devices if not found.alias_size_in_bytes else 0)
 
 
 def nbytes(tree: Any) -> int:

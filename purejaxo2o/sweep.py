@@ -7,7 +7,6 @@ part is a run folder; one of several parts is a folder of run folders that `runs
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +76,12 @@ def sweep(
     used = tuple(jax.local_devices() if devices is None else devices)
     told = _Told(width, chunk, memory.limit(used, memory_limit))
     folder = None if out is None else Path(out)
+    about = {} if folder is None else _about(whole, task, dataset)
+    if folder is not None and jax.process_index() == 0:
+        runs.check_free(folder, about, resume=resume)  # before minutes go into compiling
     watching = watched(recipe, task, sinks, progress, save_every, timing=timing, programs=len(programs))
     with watching as watch, full_disk(folder):
-        run = _Sweep(whole, task, dataset, used if len(used) > 1 else (), told, folder, resume, watch)
+        run = _Sweep(whole, task, dataset, used if len(used) > 1 else (), told, folder, about, resume, watch)
         return run.run(programs)
 
 
@@ -88,6 +90,20 @@ def seed_keys(count: int, seed: int = 0) -> Array:
     if count < 1:
         raise O2OError(f"seeds is {count}; it must be at least 1")
     return jax.random.split(jax.random.key(seed), count)
+
+
+def _about(whole: Grid, task: Task, dataset: Store | None) -> dict[str, Any]:
+    """What is the same for all parts of a sweep, and makes it another sweep if it differs."""
+    return {
+        "recipe": whole.recipe.name,
+        "task": task.name,
+        "data": runs.fingerprint(dataset),
+        "axes": list(whole.over),
+        "over": {name: list(values) for name, values in whole.over.items()},
+        "static": list(whole.static),
+        "seeds": len(whole.keys),
+        "processes": jax.process_count(),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +123,7 @@ class _Sweep:
     devices: tuple[Device, ...]
     told: _Told
     folder: Path | None
+    about: dict[str, Any]
     resume: bool
     watch: Watch
     parts: int = 0  # begun so far
@@ -114,8 +131,6 @@ class _Sweep:
 
     def run(self, programs: list[Recipe]) -> Result:
         self.alone = len(programs) == 1 and jax.process_count() == 1
-        if self.folder is not None and jax.process_index() == 0:
-            runs.check_free(self.folder, self._about, resume=self.resume)  # before minutes go into compiling
         if self.folder is not None and not self.alone:
             self._claim_folder()
         results = [list(self._program(index, program)) for index, program in enumerate(programs)]
@@ -203,21 +218,7 @@ class _Sweep:
 
     def _identity(self, keys: Array, recipe: Recipe) -> dict[str, Any]:
         """What makes a folder that of this sweep, or of this part of it."""
-        return runs.describe(keys, recipe, self.task) | self._about
-
-    @cached_property
-    def _about(self) -> dict[str, Any]:
-        """What is the same for all parts."""
-        return {
-            "recipe": self.whole.recipe.name,
-            "task": self.task.name,
-            "data": runs.fingerprint(self.dataset),
-            "axes": list(self.whole.over),
-            "over": {name: list(values) for name, values in self.whole.over.items()},
-            "static": list(self.whole.static),
-            "seeds": len(self.whole.keys),
-            "processes": jax.process_count(),
-        }
+        return runs.describe(keys, recipe, self.task) | self.about
 
     def _claim_folder(self) -> None:
         """The folder of a sweep in parts."""
