@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from purejaxo2o import runs, sealed
+from purejaxo2o import archive, runs, sealed
 from purejaxo2o.result import Record
 from purejaxo2o.types import O2OError
 
@@ -102,7 +102,7 @@ class Checkpoints:
         self._spent += self._ended - self._began
         self._began = self._ended = began
         # The records first: a checkpoint must never be ahead of them.
-        runs.write_records(self._run, list(records))
+        archive.write_records(self._run, list(records))
         args = sealed.SealedSave({"identity": self._identity, "segment": segment}, _named(run))
         try:
             self._manager.save(segment, args=ocp.args.Composite(run=args), force=True)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import checkpoint, memory, runs
+from purejaxo2o import archive, checkpoint, memory, runs
 from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.files import full_disk, write_json
@@ -176,7 +176,7 @@ class _Driver:
             assert self.saver is not None
             self.saver.wait()  # results are there only once the last checkpoint is
             self.watch.timing.save += self.saver.seconds
-            runs.write_results(self.folder, result)
+            archive.write_results(self.folder, result)
             if done < before:  # resuming a finished run spends no time worth recording
                 write_json(self.folder / "timing.json", vars(self.watch.timing))
         return result
@@ -198,7 +198,7 @@ class _Driver:
             assert self.folder is not None
             self.programs.compile_after(done, self.watch)
             state = self.saver.restore(done, self.programs.saved_shapes(done))
-            self.records = runs.read_records(self.folder, done + 1)
+            self.records = archive.read_records(self.folder, done + 1)
             return state, recipe, done
         if earlier:
             self.watch.note("nothing to resume from; starting at the beginning")

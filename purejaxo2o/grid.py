@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o import settings
+from purejaxo2o.archive import with_axes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check_settings
 from purejaxo2o.result import SEED, Result
-from purejaxo2o.runs import with_axes
 from purejaxo2o.types import Array, O2OError
 
 Axes = tuple[tuple[str, tuple[Any, ...]], ...]

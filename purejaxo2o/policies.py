@@ -60,6 +60,9 @@ def load_policies(folder: str | os.PathLike[str]) -> Trained:
     """All policies of a run folder. Raises `O2OError` as `load_policy`."""
     path = Path(folder)
     config = runs.load_config(path)
+    if config.get("parts"):
+        parts = sorted(part.parent.name for part in path.glob("*part-*/config.json"))
+        raise O2OError(f"{path} holds a sweep in parts; give one of them: {', '.join(parts) or 'none is there yet'}")
     recipe, task = runs.rebuild(config)
     data = jnp.asarray(np.array(config["keys"], np.uint32))
     keys = jax.random.wrap_key_data(data, impl=config["key_impl"])
@@ -71,7 +74,8 @@ def load_policies(folder: str | os.PathLike[str]) -> Trained:
         agent, state = jax.tree.map(lambda x: jnp.asarray(x)[None], (recipe.agent_in(phase), run.agent))
     else:
         agents = jax.vmap(lambda recipe: recipe.agent_in(phase), in_axes=(axes,), axis_size=lanes)
-        agent, state = agents(recipe), run.agent
+        lanes = len(config.get("lanes", keys))  # the rest only filled the devices
+        agent, state = jax.tree.map(lambda x: x[:lanes], (agents(recipe), run.agent))
     return Trained(task=task, agent=agent, state=state, lanes=lanes or 1, segment=segment)
 
 

@@ -2,7 +2,7 @@
 
 Each program's lanes are dealt to the processes (where `jax.distributed` is initialised), each process's share is
 cut into parts, and a part runs like a single run (`fit.drive`), sharded over the local devices. A sweep that is one
-part is a run folder; one of several parts is a folder of run folders that `runs.load_results` joins.
+part is a run folder; one of several parts is a folder of run folders that `archive.load_results` joins.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ def sweep(
     Returns a `Result` with leading axes `[*settings in the order of over, seed]`, named in its `axes`; every lane
     equals the solo `fit` with the same key and settings up to XLA's rounding. The dataset is shared by all lanes. A
     sweep in several parts keeps the trained agents but not the stores. With several processes the result holds this
-    process's lanes, on one axis; `runs.load_results(out)` joins all.
+    process's lanes, on one axis; `archive.load_results(out)` joins all.
     Raises `O2OError` for unknown names and values that do not fit, before anything is compiled or written, and for
     lanes that need more memory than there is.
     """

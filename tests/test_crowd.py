@@ -12,7 +12,7 @@ import pytest
 from tiny import tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import memory, runs
+from purejaxo2o import archive, memory
 from purejaxo2o.fit import Watch
 from purejaxo2o.lanes import Lanes
 from purejaxo2o.programs import Programs
@@ -58,7 +58,7 @@ def test_two_processes_share_a_sweep(tmp_path):
         port = free.getsockname()[1]
     both = [start(HERE / "crowd.py", "process", tmp_path / "run", port, index) for index in range(2)]
     assert [answer(process)["lanes"] for process in both] == [3, 3]
-    joined = runs.load_results(tmp_path / "run")
+    joined = archive.load_results(tmp_path / "run")
     over = {"agent.expectile": [0.6, 0.9]}
     alone = o2o.sweep(*tiny("iql"), seeds=3, over=over, width=1, progress=False)
     np.testing.assert_array_equal(joined.scores, alone.scores)

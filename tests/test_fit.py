@@ -13,7 +13,7 @@ from doubles import Counting
 from tiny import arrays, distance, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import runs
+from purejaxo2o import archive
 from purejaxo2o.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
@@ -77,7 +77,7 @@ def test_writes_what_it_returns(finished):
         "results.npz",
         "timing.json",
     ]
-    loaded = runs.load_results(out)
+    loaded = archive.load_results(out)
     for name in ("scores", "returns", "metrics", "env_steps", "grad_steps", "phase", "finite"):
         same(getattr(loaded, name), getattr(result, name))
     assert (loaded.switch, loaded.phase_names) == (result.switch, result.phase_names)
@@ -107,7 +107,7 @@ def test_resumes_bit_for_bit(finished, tmp_path, fail_at):
     assert len(rest.rows) == 9 - max(0, fail_at)
     assert [row["segment"] for row in lines(out)] == list(range(9))
     assert lines(out) == lines(reference)
-    same(runs.load_results(out), runs.load_results(reference))
+    same(archive.load_results(out), archive.load_results(reference))
 
 
 def test_resuming_a_finished_run_gives_it_again(finished):

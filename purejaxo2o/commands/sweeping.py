@@ -59,7 +59,13 @@ class Sweep(Command):
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Output folder, by default runs/RECIPE-TASK-SCALE, or the file's, or runs/FILE."""
     resume: bool = False
-    """Continue what is in the output folder from its last complete segment."""
+    """Continue what is in the output folder from its last checkpoints; begin what has none."""
+    save_every: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: if cheap; without file)")] = None
+    """Segments from one checkpoint to the next; by default as often as it costs less than 5% of the time."""
+    width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the faster; without file)")] = None
+    """Runs side by side on each device, the rest after them."""
+    chunk: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: what fits; without file)")] = None
+    """Runs in memory at once, the rest after them."""
 
     def run(self) -> Answer:
         if Path(self.recipe).suffix in (".toml", ".py"):
@@ -69,7 +75,7 @@ class Sweep(Command):
         axes = pairs(self.over)
         if not axes:
             raise O2OError("a sweep needs at least one --over NAME=V1,V2; to vary seeds only, use train")
-        names = ("set", "scale", "seeds", "seed0", "dataset", "out", "resume")
+        names = ("set", "scale", "seeds", "seed0", "dataset", "out", "resume", "save_every", "width", "chunk")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         one = Train(recipe=self.recipe, task=self.task, **given)
         return one.start({name: _numbers(name, text) for name, text in axes.items()})
@@ -79,9 +85,10 @@ class Sweep(Command):
 
         if self.task is not None:
             raise O2OError(f"sweep {self.recipe} takes its tasks from the file; drop {self.task}")
-        for name in ("over", "set", "scale", "seed0", "dataset"):
+        for name in ("over", "set", "scale", "seed0", "dataset", "save_every", "width", "chunk"):
             if getattr(self, name) not in (None, ()):
-                raise O2OError(f"sweep {self.recipe} takes {name} from the file; drop --{name}, or change the file")
+                flag = "--" + name.replace("_", "-")
+                raise O2OError(f"sweep {self.recipe} takes {name} from the file; drop {flag}, or change the file")
         changes = {} if self.seeds is None else {"seeds": self.seeds}
         outcome = study.run(study.load(self.recipe, **changes), out=self.out, resume=self.resume)
         return _answer(outcome)

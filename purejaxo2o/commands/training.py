@@ -37,6 +37,12 @@ class Train(Command):
     """Output folder, by default runs/RECIPE-TASK-SCALE."""
     resume: bool = False
     """Continue the run in the output folder from its last checkpoint; begin it where there is none."""
+    save_every: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: when it is cheap)")] = None
+    """Segments from one checkpoint to the next; by default as often as it costs less than 5% of the time."""
+    width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all, or 1 where faster)")] = None
+    """Runs side by side on each device, the rest after them."""
+    chunk: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: as many as fit)")] = None
+    """Runs in memory at once, the rest after them."""
 
     def run(self) -> Answer:
         return self.start({})
@@ -49,20 +55,21 @@ class Train(Command):
         keys = self._keys()
         out = Path(self.out or f"runs/{self.recipe}-{self.task}-{self.scale}")
         data = self._data(recipe, task)
+        how: dict[str, Any] = {"out": out, "resume": self.resume, "save_every": self.save_every}
         if self.seeds == 1 and not over:
-            fit(keys[0], recipe, task, data, out=out, resume=self.resume)
+            result = fit(keys[0], recipe, task, data, **how)
         else:
-            sweep(recipe, task, data, seeds=keys, over=over, out=out, resume=self.resume)
+            how |= {"width": self.width, "chunk": self.chunk}
+            result = sweep(recipe, task, data, seeds=keys, over=over, **how)
+        failures = [str(failure) for failure in result.failures()]
         results = by_setting(out)
-        if len(results) == 1 and not over:
-            results = {self.recipe: next(iter(results.values()))}
         plots.learning_curves(
             {label: plots.curve(result) for label, result in results.items()},
             out / "curve.png",
             title=f"{self.recipe} · {self.task}" if over else self.task,
         )
-        text = f"{summary_table(results)}\nwrote curve.png, results.npz, metrics.jsonl and checkpoints to {out}"
-        return Answer(text, {"out": str(out), "rows": stats.summary(results)})
+        lines = [summary_table(results), *failures, f"wrote curve.png, results and checkpoints to {out}"]
+        return Answer("\n".join(lines), {"out": str(out), "rows": stats.summary(results), "failures": failures})
 
     def _recipe_and_task(self) -> tuple[Any, Any]:
         from purejaxo2o.phases import check_phases
@@ -108,8 +115,8 @@ def summary_table(results: dict[str, Any]) -> str:
 def by_setting(folder: Path) -> dict[str, Any]:
     """The results of a finished run folder, each `[seeds, S]` or `[S]`, by what was varied; for a single
     setting the recipe's name."""
-    from purejaxo2o import runs
+    from purejaxo2o import archive
     from purejaxo2o.report import by_setting as split
 
-    result = runs.load_results(folder)
+    result = archive.load_results(folder)
     return {name or result.recipe_name: part for name, part in split(result).items()}
