@@ -99,6 +99,11 @@ class Twin(abc.ABC):
     def pooled_resets(self) -> bool:
         return True  # a reset runs the body's kinematics
 
+    def control(self, action: Array) -> Array:
+        """`[nu]` controls of an action in [-1, 1], clipped to that."""
+        low, high = jnp.asarray(self.model.control, self.model.blank.ctrl.dtype).T
+        return (low + high) / 2 + (high - low) / 2 * jnp.clip(action, -1.0, 1.0)
+
     def reset(self, key: Array) -> tuple[TwinState, Array]:
         """The initial pose with the task's noise on positions and velocities."""
         return self.start(*self._draw(key))
@@ -113,8 +118,7 @@ class Twin(abc.ABC):
 
     def step(self, state: TwinState, action: Array, key: Array) -> tuple[TwinState, Step]:
         """One step of `interval` seconds; deterministic, `info` is empty. Actions are clipped to [-1, 1]."""
-        low, high = jnp.asarray(self.model.control, state.position.dtype).T
-        control = (low + high) / 2 + (high - low) / 2 * jnp.clip(action, -1.0, 1.0)
+        control = self.control(action)
         data = simulate(
             self.model,
             state.position,
