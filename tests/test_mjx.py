@@ -13,11 +13,15 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+from tiny import shrink
 
+import purejaxo2o as o2o
 from experiments.parity import compare, forced, in_float64
 from experiments.recording import load, original, record
 from purejaxo2o import envs
+from purejaxo2o.data import collect
 from purejaxo2o.envs import model, physics
+from purejaxo2o.tasks import make as make_task
 from purejaxo2o.types import O2OError
 
 RECORDING = Path(__file__).parent / "recordings" / "mujoco-3.2.3.npz"  # see experiments/recording.py
@@ -234,14 +238,33 @@ def test_installed_versions_fit_together():
     model.check_versions(mujoco.__version__, importlib.metadata.version("mujoco-mjx"))
 
 
-def test_a_step_lowers_for_every_platform():
+def test_keeps_the_protocol_and_lowers_for_every_platform():
     env: Any = envs.make("mjx/InvertedPendulum-v5")
-    recording = record(original("InvertedPendulum-v5"), copies=2, steps=1)
-    step = jax.jit(jax.vmap(env.step, in_axes=(0, 0, None)))
-    given = forced(env, recording, 0), jnp.asarray(recording.action[0]), jax.random.key(0)
-    exported = jax.export.export(step, platforms=("tpu", "cuda", "cpu"))(*given)
+    assert isinstance(env, envs.Env)
+    assert env.pooled_resets
+    state, obs = jax.eval_shape(env.reset, jax.random.key(0))
+    given = state, env.action_space.zeros(), jax.random.key(0)
+    exported = jax.export.export(jax.jit(env.step), platforms=("tpu", "cuda", "cpu"))(*given)
     assert exported.platforms == ("tpu", "cuda", "cpu")
     assert "callback" not in exported.mlir_module()
+    after, step = jax.tree.unflatten(exported.out_tree, exported.out_avals)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    assert obs.shape == step.obs.shape == env.obs_space.shape
+    kinds = [(x.shape, x.dtype.name) for x in (step.obs, step.reward, step.terminated, step.truncated)]
+    assert kinds == [((4,), "float32"), ((), "float32"), ((), "bool"), ((), "bool")]
+    assert step.info == {}
+
+
+@pytest.mark.slow
+def test_trains_from_data_collected_in_it():
+    """Reset pools, auto-resets, evaluation: a whole run inside one program."""
+    env: Any = envs.make("mjx/InvertedPendulum-v5", max_episode_steps=20)
+    task = make_task("pole", env, score_high=20.0)
+    data = collect.collect(env, collect.random_policy(env.action_space), jax.random.key(1), steps=200, num_envs=4)
+    result = jax.jit(o2o.train)(jax.random.key(0), shrink(o2o.recipe("wsrl", task)), task, data)
+    assert bool(result.finite)
+    assert (np.asarray(result.returns) <= 20).all()
+    assert (np.asarray(result.returns) > 2).all()
 
 
 def test_importing_mjx_prints_nothing(capfd):
