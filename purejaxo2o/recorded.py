@@ -105,6 +105,8 @@ def _named(where: str, env_id: str, arguments: dict[str, Any]) -> tuple[str, dic
             raise O2OError(f"{where} was recorded in a PointMaze of its own map, which no twin has; pass env=")
     else:
         name = "mjx/" + re.sub("-v[23]$", "-v4", short)  # the same task, on an older binding
+        if short in ("Ant-v2", "Ant-v3"):  # MuJoCo 2 left these forces at zero
+            arguments |= {"use_contact_forces": True, "contact_force_range": (0.0, 0.0)}
     if name not in envs.names():
         have = ", ".join(n for n in envs.names() if n.startswith(("mjx/", "maze/")))
         raise O2OError(f"{where} was recorded in {env_id}, which has no twin (there are {have}); pass env=")

@@ -78,6 +78,11 @@ def test_physics_follows_from_what_the_dataset_says(minari_root, given, env_id, 
     assert o2o.task_from_minari(name, physics=other).env.physics == other
 
 
+def test_an_early_ant_saw_forces_of_zero(minari_root):
+    task = o2o.task_from_minari(write("test/ant/early-v0", "Ant-v2", 111, 8))
+    assert (task.env.name, task.env.physics, task.env.contact_force_range) == ("mjx/Ant-v4", OLD, (0.0, 0.0))
+
+
 def test_mazes_are_found_by_their_map(minari_root):
     walls = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
     open_maze = [[1, 1, 1], [1, 0, 1], [1, 1, 1]]

@@ -89,8 +89,8 @@ class Walker(Runner):
         super().__post_init__()
         for setting, value in vars(self).items():
             numbers = isinstance(value, tuple) and all(isinstance(x, int | float) for x in value)
-            if numbers and not (len(value) == 2 and value[0] < value[1]):
-                raise O2OError(f"{self.name}: {setting}={value}; give (low, high) with low < high")
+            if numbers and not (len(value) == 2 and value[0] <= value[1]):
+                raise O2OError(f"{self.name}: {setting}={value}; give (low, high) with low <= high")
 
     def _healthy(self, data: Any) -> Array:
         """`[]` bool."""
