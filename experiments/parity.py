@@ -63,7 +63,9 @@ def measure(env: Twin, recording: Recording) -> dict[str, Any]:
         if t + 1 in OPEN_LOOP:
             apart = [np.abs(gap).max(-1) for gap in _gaps(env, state, *wanted)]
             growth[str(t + 1)] = [[float(np.median(x)), float(x.max())] for x in apart]
-    worst = dict(zip(("position", "velocity", "obs", "reward"), np.max(errors, axis=0).tolist(), strict=True))
+    worst: dict[str, float] = dict(
+        zip(("position", "velocity", "obs", "reward"), np.max(errors, axis=0).tolist(), strict=True)
+    )
     worst["exact"] = float(np.mean(exact))
     return {**worst, "flags": flags, "ends": int(recording.terminated.sum()), "open loop": growth}
 
@@ -159,9 +161,10 @@ after an episode's end, so that falls and lying robots are in them.
 
 `position` (m, rad), `velocity` (m/s, rad/s), `obs`, `reward`: largest error of one step, over every step, from the
 recorded state. `exact`: steps right to 1e-10; the rest are probably steps on which the two solvers stop at different
-points within the models' tolerance of 1e-8, which is not shown. `flags`: `terminated` that differ, of the recorded terminations. Last columns: open-loop error of
-positions and of velocities after so many steps, median/worst trajectory. Walking robots are chaotic: rounding the
-start to float32 makes C itself part from C as far within 100 steps.
+points within the models' tolerance of 1e-8, which is not shown. `flags`: `terminated` that differ, of the recorded
+terminations. Last columns: open-loop error of positions and of velocities after so many steps, median/worst
+trajectory. Walking robots are chaotic: rounding the start to float32 makes C itself part from C within 100 steps.
+A twin that is missing here was not run yet (`--envs` adds one); the tests hold all of them.
 
 {markdown_table(rows, headings)}
 """
