@@ -164,7 +164,7 @@ recorded state. `exact`: steps right to 1e-10; the rest are probably steps on wh
 points within the models' tolerance of 1e-8, which is not shown. `flags`: `terminated` that differ, of the recorded
 terminations. Last columns: open-loop error of positions and of velocities after so many steps, median/worst
 trajectory. Walking robots are chaotic: rounding the start to float32 makes C itself part from C within 100 steps.
-A twin that is missing here was not run yet (`--envs` adds one); the tests hold all of them.
+A twin that is missing here was not run yet (`--envs` adds one).
 
 {markdown_table(rows, headings)}
 """
