@@ -12,6 +12,7 @@ from purejaxo2o.fit import fit
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.recipes import names as recipes
 from purejaxo2o.recipes import recipe
+from purejaxo2o.recorded import task_from_minari
 from purejaxo2o.report import report
 from purejaxo2o.result import Result
 from purejaxo2o.settings import replace
@@ -47,6 +48,7 @@ __all__ = [
     "segment",
     "sweep",
     "task",
+    "task_from_minari",
     "tasks",
     "train",
 ]

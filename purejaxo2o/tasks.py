@@ -58,6 +58,25 @@ def _plain(env_id: str, domain: str) -> Callable[[str], Task]:
     return build
 
 
+def _robot(env_id: str, dataset: str) -> Callable[[str], Task]:
+    """The twin of what recorded Minari's `mujoco/*` data: Gymnasium's v5 on MuJoCo 3.2."""
+
+    def build(name: str) -> Task:
+        env, reference = envs.make(env_id, physics="mujoco<=3.4"), scores.reference(dataset)
+        assert reference is not None
+        return make(name, env, dataset=dataset, score_low=reference[0], score_high=reference[1], domain="locomotion")
+
+    return build
+
+
+def _robots() -> dict[str, Callable[[str], Task]]:
+    return {
+        f"{robot.lower()}-{kind}": _robot(f"mjx/{robot}-v5", f"mujoco/{robot.lower()}/{kind}-v0")
+        for robot in ("Hopper", "HalfCheetah", "Walker2d", "Ant")
+        for kind in ("simple", "medium", "expert")
+    }
+
+
 def _mazes() -> dict[str, Callable[[str], Task]]:
     found = {}
     for size in ("UMaze", "Medium", "Large"):
@@ -69,6 +88,7 @@ def _mazes() -> dict[str, Callable[[str], Task]]:
 
 TASKS: dict[str, Callable[[str], Task]] = {
     **_mazes(),
+    **_robots(),
     "pendulum": _plain("gymnax/Pendulum-v1", "classic"),
     "cartpole": _plain("gymnax/CartPole-v1", "classic"),
     "reach": _plain("toy/reach", "toy"),
@@ -81,7 +101,13 @@ def names() -> tuple[str, ...]:
 
 
 def task(name: str) -> Task:
-    """The task called `name`. Raises `O2OError` with the nearest known name."""
+    """The task called `name`, or that of a local Minari dataset, by its id (`recorded.task_from_minari`).
+
+    Raises `O2OError` with the nearest known name."""
+    if "/" in name:
+        from purejaxo2o.recorded import task_from_minari
+
+        return task_from_minari(name)
     if name not in TASKS:
         raise O2OError(f"unknown task {name!r}; {nearest(name, TASKS)}")
     return TASKS[name](name)

@@ -196,7 +196,7 @@ def test_names_are_what_the_libraries_offer():
     assert set(brax.IDS) == set(brax_envs._envs) - {"fast", "swimmer"}
     assert len(set(envs.names())) == len(envs.names())
     for name in envs.names():
-        if name.partition("/")[0] in ("maze", "toy", "gymnax"):
+        if name.partition("/")[0] in ("maze", "toy", "gymnax", "mjx"):
             assert envs.make(name).name == name
 
 

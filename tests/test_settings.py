@@ -125,7 +125,7 @@ def test_unknown_names_come_with_the_nearest():
         o2o.recipe("wsrl", task, scale="medium")
     with pytest.raises(O2OError, match=r"unknown task 'pointmaze-umase'; did you mean 'pointmaze-umaze"):
         o2o.task("pointmaze-umase")
-    with pytest.raises(O2OError, match=r"unknown task 'q'; known: cartpole"):
+    with pytest.raises(O2OError, match=r"unknown task 'q'; known: ant-expert"):
         o2o.task("q")
     with pytest.raises(O2OError, match=r"task 'slope' has no dataset; collect one"):
         o2o.dataset(task)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from purejaxo2o.envs import brax, gymnax, maze, toy
+from purejaxo2o.envs import brax, gymnax, maze, mjx, toy
 from purejaxo2o.envs.base import Env, EnvState, spaces
 from purejaxo2o.types import O2OError, nearest
 
@@ -19,6 +19,7 @@ _FAMILIES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "brax": (brax, tuple(f"brax/{short}" for short in brax.IDS)),
     "gymnax": (gymnax, tuple(f"gymnax/{short}" for short in gymnax.IDS)),
     "maze": (maze, maze.IDS),
+    "mjx": (mjx, mjx.IDS),
     "toy": (toy, tuple(toy.TOYS)),
 }
 
@@ -32,8 +33,8 @@ def make(name: str, **settings: Any) -> Env:
     """The environment `name`, e.g. `gymnax/CartPole-v1`, `brax/hopper`, `toy/reach` (see `names`).
 
     `settings` are the environment's own: the fields of `maze.PointMaze` (but `maze` and `reward_type`, which
-    the name gives), `backend` and `horizon` for brax, and gymnax's `EnvParams`. Raises `O2OError` for an
-    unknown name, an unknown setting, or a setting of the wrong type.
+    the name gives), those of Gymnasium's constructor and `physics` for mjx, `backend` and `horizon` for brax, and
+    gymnax's `EnvParams`. Raises `O2OError` for an unknown name, an unknown setting, or one of the wrong type.
     """
     if name not in names():
         raise O2OError(f"unknown environment {name!r}; {nearest(name, names())}")

@@ -1,0 +1,134 @@
+"""A MuJoCo model's motion, computed by MJX as the C engine computes it.
+
+Two things differ from `mjx.step`: contact frames of capsules on planes are C's (`_plane_capsule`), and a
+Runge-Kutta step whose stages share one program, for the sake of compile time (`_runge_kutta`).
+"""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxo2o.envs.model import Model, mjx, mjx_source
+from purejaxo2o.types import Array
+
+_STAGES = (np.array([0.0, 0.5, 0.5, 1.0]), np.array([1.0, 2.0, 2.0, 1.0]) / 6)  # of Runge-Kutta: where, weight
+
+
+def place(model: Model, position: Array, velocity: Array, *, forces: bool = False) -> Any:
+    """`mjx.Data` with the bodies where the joints put them; with constraint forces only on demand."""
+    engine, data = _traced(model)
+    data = data.replace(qpos=_like(position, data.qpos), qvel=_like(velocity, data.qvel))
+    with _exact_colliders():
+        return mjx().forward(engine, data) if forces else mjx().kinematics(engine, data)
+
+
+def simulate(
+    model: Model,
+    position: Array,
+    velocity: Array,
+    warmstart: Array,
+    control: Array,
+    *,
+    frames: int,
+    contact_forces: bool = False,
+) -> Any:
+    """`mjx.Data` after `frames` physics steps under one control `[nu]`.
+
+    Positions and velocities are the new ones; whatever is derived from them (bodies, sites, forces) is as of the
+    engine's last evaluation, as in C. `contact_forces` adds the external forces on each body, `_impl.cfrc_ext`."""
+    engine, data = _traced(model)
+    data = data.replace(
+        qpos=_like(position, data.qpos),
+        qvel=_like(velocity, data.qvel),
+        qacc_warmstart=_like(warmstart, data.qvel),
+        ctrl=_like(control, data.ctrl),
+    )
+    step = _runge_kutta if engine.opt.integrator == mjx().IntegratorType.RK4 else mjx().step
+    with _exact_colliders():
+        data, _ = jax.lax.scan(lambda d, _: (step(engine, d), None), data, length=frames)
+        return mjx().rne_postconstraint(engine, data) if contact_forces else data
+
+
+def _runge_kutta(engine: Any, start: Any) -> Any:
+    """One step of order 4. `mjx.step` does the same with every stage written out: four times the compiling."""
+    timestep = engine.opt.timestep
+
+    def stage(carry: Any, tableau: Any) -> Any:
+        data, velocities, accelerations = carry
+        where, weight = tableau
+        data = data.replace(
+            qpos=_moved(engine, start.qpos, where * data.qvel),
+            qvel=start.qvel + where * timestep * data.qacc,
+        )
+        data = mjx().forward(engine, data)
+        return (data, velocities + weight * data.qvel, accelerations + weight * data.qacc), None
+
+    zero, tableau = jnp.zeros_like(start.qvel), tuple(jnp.asarray(x, start.qvel.dtype) for x in _STAGES)
+    (last, velocity, acceleration), _ = jax.lax.scan(stage, (start, zero, zero), tableau)
+    return last.replace(
+        qpos=_moved(engine, start.qpos, velocity),
+        qvel=start.qvel + timestep * acceleration,
+        qacc_warmstart=last.qacc,
+    )
+
+
+def _moved(engine: Any, position: Array, velocity: Array) -> Array:
+    """`position` after one time step at `velocity`: a free joint first or none, else hinges and slides."""
+    if engine.jnt_type[0] != mjx().JointType.FREE:
+        return position + engine.opt.timestep * velocity
+    math = mjx_source("math")
+    turned = math.quat_integrate(position[3:7], velocity[3:6], engine.opt.timestep)
+    straight = jnp.concatenate([position[:3], position[7:]])
+    straight += engine.opt.timestep * jnp.concatenate([velocity[:3], velocity[6:]])
+    return jnp.concatenate([straight[:3], turned, straight[3:]])
+
+
+def _traced(model: Model) -> tuple[Any, Any]:
+    """Model and data as constants of the present trace."""
+    return jax.tree.map(jnp.asarray, (model.mjx, model.blank))
+
+
+def _like(value: Array, example: Array) -> Array:
+    return jnp.asarray(value, example.dtype)
+
+
+@contextlib.contextmanager
+def _exact_colliders() -> Iterator[None]:
+    """While a step is traced, MJX's table of collision functions has ours; others' programs keep theirs."""
+    driver = mjx_source("collision_driver")
+    types = mjx_source("types")
+    table, pair = driver._COLLISION_FUNC, (types.GeomType.PLANE, types.GeomType.CAPSULE)
+    original = table[pair]
+    table[pair] = _collider()
+    try:
+        yield
+    finally:
+        table[pair] = original
+
+
+@functools.lru_cache
+def _collider() -> Any:
+    """`_plane_capsule` in the form of MJX's table."""
+    return mjx_source("collision_primitive").collider(ncon=2)(_plane_capsule)
+
+
+def _plane_capsule(plane: Any, capsule: Any) -> tuple[Array, Array, Array]:
+    """Distances `[2]`, points `[2, 3]` and frames `[2, 3, 3]` of a capsule's two ends on a plane.
+
+    Friction acts along the frame's axes, and C always lays one of them along the capsule; MJX's own function
+    takes a fixed direction for capsules that stand steeper than 60 degrees."""
+    normal, axis = plane.mat[:, 2], capsule.mat[:, 2]
+    along = axis - normal * jnp.dot(normal, axis)
+    square = jnp.dot(along, along)
+    fixed = jnp.eye(3, dtype=axis.dtype)[0]  # for a capsule that stands upright
+    along = jnp.where(square > 0, along / jnp.sqrt(jnp.where(square > 0, square, 1.0)), fixed)
+    frame = jnp.stack([normal, along, jnp.cross(normal, along)])
+    ends = capsule.pos + jnp.array([[1.0], [-1.0]], axis.dtype) * axis * capsule.size[1]
+    distance = (ends - plane.pos) @ normal - capsule.size[0]
+    points = ends - normal * (capsule.size[0] + distance / 2)[:, None]
+    return distance, points, jnp.stack([frame, frame])

@@ -1,0 +1,189 @@
+"""From a dataset to the task that recorded it."""
+
+from pathlib import Path
+
+import gymnasium as gym
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import purejaxo2o as o2o
+from experiments.recording import original
+from purejaxo2o import envs
+from purejaxo2o import store as stores
+from purejaxo2o.data import minari
+from purejaxo2o.types import O2OError, Space, Spaces, Transition
+
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "minari"
+OLD, NEW = "mujoco<=3.4", "mujoco>=3.5"
+SCORES = {"reference": (0.0, 1.0)}
+
+
+def two_rows(size, actions):
+    obs, scalar = np.zeros((2, size), np.float32), np.zeros(2, np.float32)
+    return Transition(obs, np.zeros((2, actions), np.float32), scalar, obs, scalar > 0, np.array([False, True]))
+
+
+def write(name, env_id, size, actions, *, requirements=(), provenance=None, reference=None, **spec):
+    """A dataset of two rows that declares `env_id`."""
+    minari.export(
+        two_rows(size, actions),
+        name,
+        spaces=Spaces(Space((size,)), Space((actions,))),
+        algorithm_name="none",
+        description="a test",
+        provenance=provenance or {},
+        env_spec=gym.envs.registration.EnvSpec(env_id, entry_point="none:None", **spec) if env_id else None,
+        requirements=requirements,
+        reference=reference,
+        overwrite=True,
+    )
+    return name
+
+
+def test_declared_environment_arguments_and_limit_reach_the_twin(minari_root):
+    arguments = {"healthy_z_range": [0.5, 9.0], "exclude_current_positions_from_observation": False, "width": 480}
+    name = write("mujoco/hopper/odd-v0", "Hopper-v5", 12, 3, kwargs=arguments, max_episode_steps=250)
+    task = o2o.task_from_minari(name)
+    assert (task.name, task.dataset, task.env.name, task.env.horizon) == (name, name, "mjx/Hopper-v5", 250)
+    assert task.env.healthy_z_range == (0.5, 9.0)
+    assert task.env == task.eval_env
+    assert (task.score_low, task.score_high) == (-20.272305, 3234.3)
+    assert (task.domain, task.fail_reward) == ("locomotion", None)
+    assert o2o.task(name) == task  # so that a run folder finds it again
+    assert o2o.dataset(task).size == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "env_id", "engine"),
+    [
+        ({"requirements": ("mujoco==3.2.3", "gymnasium>=1.0.0")}, "Hopper-v5", OLD),
+        ({"requirements": ("mujoco>=3.5,<4",)}, "Hopper-v5", NEW),
+        ({"requirements": ("mujoco-py>=2.1",)}, "Hopper-v5", OLD),
+        ({"requirements": ("gymnasium>=1.0.0",)}, "Hopper-v5", NEW),
+        ({"provenance": {"versions": {"mujoco": "3.17.0"}}}, "Hopper-v5", NEW),
+        ({"provenance": {"versions": {"mujoco": "3.3.7"}}}, "Hopper-v5", OLD),
+        ({}, "Hopper-v5", NEW),
+        ({}, "Hopper-v2", OLD),
+        ({"requirements": ("mujoco==3.17.0",)}, "Hopper-v4", NEW),
+    ],
+)
+def test_physics_follows_from_what_the_dataset_says(minari_root, given, env_id, engine):
+    name = write("test/hopper/said-v0", env_id, 11, 3, **given)
+    task = o2o.task_from_minari(name)
+    assert task.env.physics == engine
+    assert task.env.name == ("mjx/Hopper-v5" if env_id.endswith("5") else "mjx/Hopper-v4")
+    other = OLD if engine == NEW else NEW
+    assert o2o.task_from_minari(name, physics=other).env.physics == other
+
+
+def test_an_early_ant_saw_forces_of_zero(minari_root):
+    task = o2o.task_from_minari(write("test/ant/early-v0", "Ant-v2", 111, 8))
+    assert (task.env.name, task.env.physics, task.env.contact_force_range) == ("mjx/Ant-v4", OLD, (0.0, 0.0))
+
+
+def test_mazes_are_found_by_their_map(minari_root):
+    walls = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
+    open_maze = [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
+    spaces = minari.spaces_of(_maze("D4RL/pointmaze/medium-v2", walls))
+    task = o2o.task_from_minari("D4RL/pointmaze/medium-v2", reference=(0.0, 100.0))
+    assert (task.env.name, task.env.physics, task.env.reset_target) == ("maze/PointMaze_Medium-v3", OLD, True)
+    assert (task.domain, task.fail_reward, task.env.obs_space) == ("maze", 0.0, spaces.obs)
+    with pytest.raises(O2OError, match=r"no reference scores.*reference=\(low, high\)"):
+        o2o.task_from_minari("D4RL/pointmaze/medium-v2")
+    _maze("D4RL/pointmaze/medium-v2", open_maze)
+    with pytest.raises(O2OError, match="of its own map"):
+        o2o.task_from_minari("D4RL/pointmaze/medium-v2", **SCORES)
+
+
+def _maze(name, plan):
+    parts = (("achieved_goal", 2), ("desired_goal", 2), ("observation", 4))
+    arguments = {"maze_map": plan, "reward_type": "sparse", "continuing_task": True, "reset_target": True}
+    minari.export(
+        two_rows(8, 2),
+        name,
+        spaces=Spaces(Space((8,), parts=parts), Space((2,))),
+        algorithm_name="none",
+        description="a test",
+        provenance={},
+        env_spec=gym.envs.registration.EnvSpec("PointMaze_Medium-v3", entry_point="none:None", kwargs=arguments),
+        overwrite=True,
+    )
+    return name
+
+
+@pytest.mark.parametrize(
+    ("env_id", "size", "spec", "message"),
+    [
+        (None, 11, {}, r"declares no environment; pass it: env=envs.make"),
+        ("Humanoid-v5", 348, {}, r"recorded in Humanoid-v5, which has no twin \(there are .*mjx/Hopper-v5"),
+        ("AntMaze_UMaze-v4", 27, {}, "recorded in AntMaze_UMaze-v4, which has no twin"),
+        ("Hopper-v5", 11, {"kwargs": {"gravity": -5.0}}, "mjx/Hopper-v5: unknown setting 'gravity'"),
+        ("Hopper-v5", 12, {}, r"observations Box\(12,\) .* mjx/Hopper-v5 has Box\(11,\)"),
+        ("Swimmer-v5", 8, {}, "no reference scores, and none are known for mjx/Swimmer-v5"),
+    ],
+)
+def test_what_is_wrong_or_missing_is_one_line(minari_root, env_id, size, spec, message):
+    actions = 2 if env_id == "Swimmer-v5" else 3
+    name = write("test/broken/one-v0", env_id, size, actions, **spec)
+    with pytest.raises(O2OError, match=message) as caught:
+        o2o.task_from_minari(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_dataset_is_named(minari_root):
+    with pytest.raises(O2OError, match="minari download"):
+        o2o.task("mujoco/hopper/medium-v0")
+
+
+def test_an_environment_can_be_given(minari_root):
+    name = write("test/broken/one-v0", None, 3, 1)
+    task = o2o.task_from_minari(name, env=envs.make("gymnax/Pendulum-v1"))
+    assert (task.env.name, task.score_low) == ("gymnax/Pendulum-v1", -1200.0)
+
+
+def test_named_tasks_are_twins_of_minaris_datasets():
+    for robot, size in (("hopper", 11), ("halfcheetah", 17), ("walker2d", 17), ("ant", 105)):
+        task = o2o.task(f"{robot}-medium")
+        assert task.dataset == f"mujoco/{robot}/medium-v0"
+        assert (task.env.physics, task.env.obs_space.shape, task.domain) == (OLD, (size,), "locomotion")
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    if not (SHARED / "sbx/hopper").exists():
+        pytest.skip("the shared Hopper recordings are not here")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(SHARED))
+
+
+@pytest.mark.parametrize("kind", ["medium", "medium-replay", "expert"])
+def test_shared_hopper_data_finds_its_twin(shared, kind):
+    task = o2o.task_from_minari(f"sbx/hopper/{kind}-v0")
+    assert (task.env.name, task.env.physics, task.env.horizon) == ("mjx/Hopper-v5", NEW, 1000)
+    assert (task.score_low, task.score_high) == (-20.272305, 3234.3)
+
+
+def test_the_twin_repeats_recorded_steps(shared):
+    """Other software's steps, of a trained policy; x and clipped speeds are not recorded, and not needed."""
+    task = o2o.task_from_minari("sbx/hopper/medium-v0")
+    data = jax.tree.map(np.asarray, stores.flat(o2o.dataset(task)))
+    rows = np.random.default_rng(0).choice(len(data.reward), 256, replace=False)
+    rows = rows[np.abs(data.obs[rows, 5:]).max(-1) < 10]  # speeds are clipped there
+    rows = rows[:200].reshape(25, 8)
+    assert data.terminated.any()
+
+    @jax.jit
+    @jax.vmap
+    def repeat(obs, action):
+        state, _ = task.env.start(jnp.concatenate([jnp.zeros(1), obs[:5]]), obs[5:])
+        return task.env.step(state, action, jax.random.key(0))[1]
+
+    steps = [jax.tree.map(np.asarray, repeat(data.obs[i], data.action[i])) for i in rows]
+    step, rows = jax.tree.map(lambda *x: np.concatenate(x), *steps), rows.reshape(-1)
+    error = np.abs(step.obs - data.next_obs[rows]).max(-1)
+    assert np.median(error) < 1e-5
+    assert error.max() < 1e-3
+    np.testing.assert_allclose(step.reward, data.reward[rows], atol=1e-4)
+    np.testing.assert_array_equal(step.terminated, data.terminated[rows])
+    assert original("Hopper-v5").dt == task.env.interval
