@@ -50,9 +50,9 @@ def check_free(folder: Path, about: dict[str, Any], *, resume: bool) -> bool:
     path = folder / "config.json"
     if not path.exists():
         first = path.name + TEMPORARY
-        found = folder.iterdir() if folder.exists() else ()
+        there = folder.iterdir() if folder.exists() else ()
         # Of several processes that share a sweep, another may have begun already.
-        if any(path.name != first and not path.match("process-*-part-*") for path in found):
+        if any(entry.name != first and not entry.match("process-*-part-*") for entry in there):
             raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
         return False
     if not resume:
