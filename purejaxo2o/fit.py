@@ -231,7 +231,7 @@ class _Driver:
         record = jax.tree.map(lambda x: np.asarray(x)[: self.keep] if self.keep else np.asarray(x), record)
         lost = int((~record.finite & (self.records[-1].finite if self.records else True)).sum())
         if lost:
-            self.watch.note(f"segment {len(self.records)}: {lost} of {record.finite.size} not finite, frozen from here")
+            self.watch.note(f"segment {len(self.records)}: {lost} of {record.finite.size} not finite: frozen")
         self.records.append(record)
         score = np.asarray(self.programs.task.score(record.returns.mean(-1)))
         row = {
