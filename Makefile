@@ -1,9 +1,9 @@
-# Everything needs only Python 3.11+ and make:  make demo | test | lint
+# Everything needs only Python 3.11+ and make:  make demo | test | test-kill | test-all | lint
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format notebooks clean
+.PHONY: demo test test-kill test-all lint format notebooks clean
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
@@ -20,6 +20,14 @@ demo: $(VENV)/.runtime
 	$(BIN)/python -m experiments.demo
 
 test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+# Processes killed again and again, a full disk: minutes of starting and stopping.
+test-kill: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/test_kill.py tests/test_checkpoint.py -m slow
+
+# Everything, the comparisons of all robots with C MuJoCo included.
+test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev

@@ -19,13 +19,12 @@ from experiments.benchmarks.measure import build, race, seconds
 from experiments.benchmarks.rows import Row, missing, row
 from purejaxo2o.sweep import seed_keys
 
-CASES = (("iql", "pointmaze-umaze"), ("wsrl", "pointmaze-umaze"))
+CASES = (("iql", "pointmaze-umaze"),)
 SEEDS = 4
 EPISODES = 10
-HEADLINE = "wsrl"
+HEADLINE = "iql"
 GYMNASIUM: dict[str, tuple[str, str, dict[str, Any]]] = {  # task: module that registers, id, settings
     "pointmaze-umaze": ("gymnasium_robotics", "PointMaze_UMaze-v3", {"continuing_task": False}),
-    "pendulum": ("gymnasium", "Pendulum-v1", {}),
 }
 
 
@@ -89,7 +88,7 @@ def _case(name: str, task_name: str, quick: bool) -> list[Row]:
 
 
 def _headline(seeds: int) -> str:
-    return f"A whole WSRL run, {seeds} seed{'s' * (seeds > 1)}, against a host loop"
+    return f"A whole IQL run, {seeds} seed{'s' * (seeds > 1)}, against a host loop"
 
 
 def _environments(task: o2o.Task) -> Mapping[str, Callable[[int], host_envs.Stepped] | str]:
