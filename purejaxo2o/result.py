@@ -27,6 +27,11 @@ class Fault:
     metric: Array  # int32: index among the sorted names of the phase's metrics, or `PARAMETERS`
 
 
+def no_fault() -> Fault:
+    """Everything has been finite so far."""
+    return Fault(step=jnp.int32(-1), metric=jnp.int32(0))
+
+
 @pytree
 class Record:
     """What is known after a segment; returns and metrics are NaN once there is a fault."""

@@ -15,7 +15,7 @@ from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import evaluate
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare
-from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble
+from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, no_fault
 from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
@@ -92,7 +92,7 @@ def init(key: Array, recipe: Recipe, task: Task) -> Run:
         env_steps=zero,
         grad_steps=zero,
         segment=zero,
-        fault=Fault(step=jnp.int32(-1), metric=jnp.int32(0)),
+        fault=no_fault(),
     )
 
 

@@ -13,6 +13,7 @@ import purejaxo2o as o2o
 from purejaxo2o import rollout
 from purejaxo2o import store as stores
 from purejaxo2o.phases import Phase, Recipe, online, warmup
+from purejaxo2o.result import no_fault
 from purejaxo2o.train import Run, enter, sample, segment
 from purejaxo2o.types import transition_example
 
@@ -170,6 +171,7 @@ def hand_made(size=30, envs=2, pending=(0, 0), extras=()):
         obs=None,
         episodes=episodes,
         store=stores.Store(data=data, size=jnp.int32(size), head=zero),
+        fault=no_fault(),
         **counters,
     )
 
