@@ -29,8 +29,9 @@ class Recording(NamedTuple):
 
 
 def original(name: str, physics: str = "mujoco>=3.5", **options: Any) -> Any:
-    """Gymnasium's environment, with the contact margins of an engine; `options` of its constructor."""
-    made: Any = gymnasium.make(name, **options).unwrapped
+    """The environment of which `name` (with or without `mjx/`) has a twin, with the contact margins of an engine;
+    `options` of its constructor."""
+    made: Any = gymnasium.make(name.removeprefix("mjx/"), **options).unwrapped
     if physics == "mujoco<=3.4":  # margins of a pair were the larger one, not the sum
         made.model.geom_margin *= 0.5
     return made

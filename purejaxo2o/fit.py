@@ -35,6 +35,7 @@ from purejaxo2o.train import Run
 from purejaxo2o.types import Array
 
 PathLike = str | os.PathLike[str]
+NOTHING = "nothing to resume from; starting at the beginning"
 
 
 def fit(
@@ -69,6 +70,8 @@ def fit(
         if folder is not None:
             identity = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)}
             earlier = runs.claim(folder, identity, resume=resume)
+            if resume and not earlier:
+                watch.note(NOTHING)
         if not earlier:  # else it has fitted then
             programs.compile_after(0, watch)
             need = memory.estimate(programs, saving=folder is not None)
@@ -201,7 +204,7 @@ class _Driver:
             self.records = archive.read_records(self.folder, done + 1)
             return state, recipe, done
         if earlier:
-            self.watch.note("nothing to resume from; starting at the beginning")
+            self.watch.note(NOTHING)
         state, record = self.programs.start(self.watch)(key, recipe)
         self._note(record, self.recipe.phases[0].name)
         return state, recipe, 0

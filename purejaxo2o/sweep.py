@@ -15,7 +15,7 @@ import numpy as np
 
 from purejaxo2o import checkpoint, grid, memory, runs, trial
 from purejaxo2o.files import full_disk
-from purejaxo2o.fit import PathLike, Timing, Watch, check_all, drive, watched
+from purejaxo2o.fit import NOTHING, PathLike, Timing, Watch, check_all, drive, watched
 from purejaxo2o.grid import Grid
 from purejaxo2o.lanes import Lanes
 from purejaxo2o.phases import Recipe
@@ -252,6 +252,8 @@ class _Sweep:
             folder = self.folder if self.alone else self._part_folder()
             plan = {"width": programs.lanes.width, "chunk": chunk, "program": index, "lanes": lanes}
             earlier = runs.claim(folder, self._identity(keys, batched) | plan, resume=self.resume)
+            if self.resume and not earlier:
+                self.watch.note(NOTHING)
         watch = dataclasses.replace(self.watch, before=self.parts * sum(phase.segments for phase in recipe.phases))
         self.parts += 1
         arguments = (programs, keys, batched, self.dataset)
