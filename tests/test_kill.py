@@ -82,10 +82,19 @@ class Process:
         assert self.finish() == -signal.SIGKILL, self.lines
 
 
+def present(out, pattern):
+    """Paths that match; folders that are renamed while one looks are looked at again."""
+    while True:
+        try:
+            return set(out.glob(pattern))
+        except FileNotFoundError:
+            continue
+
+
 def strike(process, out, moment, delay):
     """Kill when the moment has come."""
     kind, pattern, _ = moment
-    seen = set(out.glob(pattern)) if kind == "path" else set()
+    seen = present(out, pattern) if kind == "path" else set()
     deadline = time.monotonic() + PATIENCE
     while True:
         assert not process.over(), (moment, process.lines)
@@ -93,7 +102,7 @@ def strike(process, out, moment, delay):
         if kind == "time" or (kind == "line" and any(re.search(pattern, line) for line in list(process.lines))):
             break
         if kind == "path":  # what an earlier process left is cleared away first, and may come again
-            now = set(out.glob(pattern))
+            now = present(out, pattern)
             if now - seen:
                 break
             seen = now
