@@ -105,7 +105,8 @@ class Result:
             program = int(np.ravel_multi_index([index[axis] for axis in self.program_axes], sizes))
             agent, run = agent[program], run[program]
             index = tuple(at for axis, at in enumerate(index) if axis not in self.program_axes)
-        return jax.tree.map(lambda x: x[index], (agent, run.agent))
+        # Settings of a single run are plain numbers.
+        return jax.tree.map(lambda x: x[index] if index else x, (agent, run.agent))
 
     def select(self, values: Mapping[str, Any]) -> "Result":
         """The part of a sweep with the given values, e.g. `{"agent.expectile": 0.9}`; those axes go.
