@@ -347,7 +347,7 @@ def after_update(agent: Any, rows: Transition, *, dtype: Any = np.float32) -> An
     """The state after one update from `init`'s, computed in `dtype`."""
     state = agent.init(KEY, SPACES)
     with jax.enable_x64(dtype == np.float64):
-        return run_update(agent, cast(state, dtype), cast(rows, dtype), KEY)[0]
+        return jax.block_until_ready(run_update(agent, cast(state, dtype), cast(rows, dtype), KEY)[0])
 
 
 def with_bound(rows: Transition, bound: float) -> Transition:
