@@ -1,9 +1,9 @@
-# Everything needs only Python 3.11+ and make:  make demo | test | test-kill | test-all | lint
+# Everything needs only Python 3.11+ and make:  make demo | test | test-slow | test-all | lint
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-kill test-all lint format notebooks clean
+.PHONY: demo test test-slow test-all lint format notebooks clean
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
@@ -19,12 +19,13 @@ $(VENV)/.dev: $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	$(BIN)/python -m experiments.demo
 
+# A file to a process: its tests share what is compiled.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 4 --dist loadfile
 
-# Processes killed again and again, a full disk: minutes of starting and stopping.
-test-kill: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/test_kill.py tests/test_checkpoint.py -m slow
+# Processes killed again and again, a full disk, eight simulated devices, notebooks: minutes of starting and stopping.
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "slow and not twins"
 
 # Everything, the comparisons of all robots with C MuJoCo included.
 test-all: $(VENV)/.dev

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from purejaxo2o import runs, stats
+from purejaxo2o import stats
+from purejaxo2o.files import write_json
 from purejaxo2o.result import SEED, Result
 from purejaxo2o.sinks import plain
 from purejaxo2o.tables import markdown_table
@@ -47,7 +48,7 @@ def report(results: Result | Mapping[str, Result], out: str | os.PathLike[str], 
         raise O2OError("report got no results; give at least one")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    runs.write_json(folder / "figures.json", plain(stats.summary(named)))
+    write_json(folder / "figures.json", plain(stats.summary(named)))
     (folder / "table.md").write_text(markdown_table(rows(named), COLUMNS) + "\n")
     task = next(iter(named.values())).task_name
     curves = {label: plots.curve(result) for label, result in named.items() if np.ndim(result.scores) <= 2}

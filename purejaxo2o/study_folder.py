@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from purejaxo2o import runs, settings
+from purejaxo2o import settings
+from purejaxo2o.files import write_json
 from purejaxo2o.report import by_setting
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
@@ -54,7 +55,7 @@ def claim(folder: Path, study: "Study", *, resume: bool) -> None:
     if path.exists():
         _compare(folder, _read(path), record)
     folder.mkdir(parents=True, exist_ok=True)
-    runs.write_json(path, record)
+    write_json(path, record)
 
 
 def _record(study: "Study") -> dict[str, Any]:

@@ -50,11 +50,6 @@ class Member:
         """Whether any phase learns from offline rows."""
         return any(phase.uses_offline for phase in self.recipe.phases)
 
-    @property
-    def programs(self) -> int:
-        """How many programs its axes need: one for each combination of static values."""
-        return math.prod(len(self.over[name]) for name in _static(self.recipe, self.over))
-
 
 def folder_name(name: str) -> str:
     """A task's or recipe's name as one part of a path: ids hold slashes."""

@@ -44,14 +44,11 @@ def devices():
     first = jax.devices()[:1]
     alone, spread = sweep(seeds=10, width=1, devices=first), sweep(seeds=10, width=1, out=OUT)
     wide, wide_spread = sweep(seeds=10, width=10, devices=first), sweep(seeds=10, width=2)
-    settings = {"agent.expectile": [0.6, 0.9], "agent.hidden": [(8, 8), (4,)]}
-    few, few_spread = (sweep(seeds=3, over=settings, width=1, devices=d) for d in (first, None))
     found = {
         "devices": len(jax.devices()),
         "shards": len(spread.run.agent.actor_opt.count.devices()),
         "bitwise": equal(alone, spread),
         "distance": distance((wide.returns, wide.run.agent), (wide_spread.returns, wide_spread.run.agent)),
-        "settings": equal(few.scores, few_spread.scores),
         "resumed": equal(sweep(seeds=10, out=OUT, resume=True), spread),
     }
     many = lanes.Lanes(16, 2, tuple(jax.devices()))

@@ -164,7 +164,7 @@ def test_seeds_of_a_later_range_are_those_of_a_longer_run():
         ("train bc reach", "has no dataset"),
         ("train bc reach --dataset no/such-v0", "'no/such-v0' is not in"),
         ("sweep sac reach --over agent.learning_rate=a,b", "numbers with commas"),
-        ("sweep sac reach --over agent.hidden=8,8", "takes a tuple like"),
+        ("sweep sac reach --over agent.hidden=8,16", "takes a tuple like"),
         ("collect reach", "give --id"),
         ("collect rech --id a/b/c-v0", "did you mean 'reach'?"),
         ("collect reach --id a/b/c-v0 --policy waypoint", "PointMazes only"),

@@ -127,10 +127,8 @@ def test_toml_says_which_sweeps_there_are(tmp_path):
     assert iql.recipe.agent.learning_rate == 1e-4
     assert list(iql.over) == ["agent.polyak", "agent.expectile", "agent.hidden"]
     assert iql.over["agent.hidden"] == ((8, 8), (16, 16))
-    assert iql.programs == 2
     assert sac.over == {"agent.learning_rate": (1e-3, 2e-3)}
     assert sac.recipe.agent.polyak == 0.05
-    assert sac.programs == 1
     assert (iql.uses_data, sac.uses_data) == (True, False)
 
 

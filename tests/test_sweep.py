@@ -183,23 +183,26 @@ def test_refuses_bad_numbers_of_lanes(tmp_path):
 
 def test_static_settings_get_a_program_each(tmp_path):
     """Axes in the order given, static or not; every lane is that of a sweep under its static value."""
-    sizes = ((8, 8), (4,))
-    both = sweep({"agent.hidden": sizes, "agent.expectile": TAUS}, out=tmp_path / "run")
-    assert both.axes == (("agent.hidden", sizes), ("agent.expectile", tuple(TAUS)), ("seed", (0, 1)))
-    assert both.scores.shape == (2, 2, 2, 9)
-    recipe, task, data = tiny("iql")
-    small = o2o.replace(recipe, {"agent.hidden": (4,)})
-    alone = o2o.sweep(small, task, data, seeds=2, over={"agent.expectile": TAUS}, progress=False)
+    recipe, task, data = tiny("bc")
+    sizes, name = ((8, 8), (4,)), "agent.actor_hidden"
+
+    def swept(over, recipe=recipe, **settings):
+        return o2o.sweep(recipe, task, data, seeds=2, over=over, progress=False, **settings)
+
+    both = swept({name: sizes, "agent.learning_rate": RATES}, out=tmp_path / "run")
+    assert both.axes == ((name, sizes), ("agent.learning_rate", tuple(RATES)), ("seed", (0, 1)))
+    assert both.scores.shape == (2, 2, 2, 5)
+    alone = swept({"agent.learning_rate": RATES}, o2o.replace(recipe, {name: (4,)}))
     np.testing.assert_array_equal(both.scores[1], alone.scores)
     obs, key = np.array([[0.2]], np.float32), seed_keys(1)[0]
     np.testing.assert_array_equal(both.policy((1, 0, 1))(obs, key), alone.policy((0, 1))(obs, key))
-    turned = sweep({"agent.expectile": TAUS, "agent.hidden": sizes})
+    turned = swept({"agent.learning_rate": RATES, name: sizes})
     np.testing.assert_array_equal(np.swapaxes(turned.scores, 0, 1), both.scores)
     np.testing.assert_array_equal(turned.policy((0, 1, 1))(obs, key), alone.policy((0, 1))(obs, key))
     loaded = archive.load_results(tmp_path / "run")
     assert loaded.axes == both.axes
     np.testing.assert_array_equal(loaded.scores, both.scores)
-    np.testing.assert_array_equal(loaded.select({"agent.hidden": (4,)}).scores, alone.scores)
+    np.testing.assert_array_equal(loaded.select({name: (4,)}).scores, alone.scores)
 
 
 def test_parts_one_after_the_other(tmp_path):
@@ -220,14 +223,13 @@ def test_parts_one_after_the_other(tmp_path):
         archive.load_results(out)
 
 
-@pytest.mark.parametrize("width", [1, 2])
-def test_width_changes_rounding_only(width):
-    wide, narrow = sweep(seeds=4, width=4), sweep(seeds=4, width=width)
-    assert distance(alone(wide)[1:], alone(narrow)[1:]) <= LANES
-    if width == 1:  # the program of a lane is that of a run alone
-        recipe, task, data = tiny("iql")
-        solo = o2o.fit(seed_keys(4)[3], recipe, task, data, progress=False)
-        assert distance(lane(narrow, 3), alone(solo)) <= LANES
+def test_width_changes_rounding_only():
+    wide, two, one = (sweep(seeds=4, width=width) for width in (4, 2, 1))
+    assert distance(alone(wide)[1:], alone(two)[1:]) <= LANES
+    assert distance(alone(wide)[1:], alone(one)[1:]) <= LANES
+    recipe, task, data = tiny("iql")  # the program of a lane is that of a run alone
+    solo = o2o.fit(seed_keys(4)[3], recipe, task, data, progress=False)
+    assert distance(lane(one, 3), alone(solo)) <= LANES
 
 
 def test_what_is_wrong_with_a_lane_is_told():

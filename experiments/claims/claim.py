@@ -1,0 +1,90 @@
+"""A claim: which arms are trained, and which of their figures must lie apart.
+
+Arms share seeds, task, data and budget and differ in one thing. The tasks were chosen by where a paper says that the
+phenomenon lives, before anybody looked at who wins. Settings may be tried on the seeds `TRIED`; what is committed
+comes from `CONFIRMED`, which nobody tunes on.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+import purejaxo2o as o2o
+from purejaxo2o.result import Result
+from purejaxo2o.stats import Interval, difference_interval
+from purejaxo2o.sweep import seed_keys
+from purejaxo2o.types import Array
+
+SEEDS = 8
+TRIED, CONFIRMED = range(0, 8), range(100, 108)
+"""Seed numbers: to try things on, and for the final run."""
+
+Figure = Callable[[Result], Any]
+Verdict = Literal["holds", "not at this scale", "fails"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """`figure` of arm `more` minus that of arm `less`, run by run of the same seed; the claim is that it is above
+    zero. says: in words."""
+
+    says: str
+    more: str
+    less: str
+    figure: Figure
+    unit: str = "points"
+
+    def measure(self, results: Mapping[str, Result]) -> Interval:
+        """Mean difference with its 95% bootstrap interval over seeds; NaN if a run of either diverged."""
+        pair = (np.asarray(self.figure(results[arm]), float) for arm in (self.more, self.less))
+        return difference_interval(*pair, paired=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """paper: who says it, and where. says: their claim. arms: recipes by name, the method itself first.
+
+    note: what a reader must know to judge the outcome (a cut, an adjustment, a diagnosis)."""
+
+    method: str
+    paper: str
+    says: str
+    task: Callable[[], o2o.Task]
+    arms: Callable[[o2o.Task], Mapping[str, o2o.Recipe]]
+    contrasts: tuple[Contrast, ...]
+    note: str = ""
+
+
+def verdict(difference: Interval) -> Verdict:
+    """By where the interval lies: above zero, across it (or nowhere, after a divergence), below."""
+    if difference.low > 0:
+        return "holds"
+    return "fails" if difference.high < 0 else "not at this scale"
+
+
+def handover(name: str) -> Figure:
+    """One of `Result.handover`'s figures, a value per seed."""
+    return lambda result: result.handover[name]
+
+
+def metric_at_switch(name: str) -> Figure:
+    """A training metric in the last segment before the switch."""
+    return lambda result: result.metrics[name][..., result.switch]
+
+
+def only_offline(recipe: o2o.Recipe) -> o2o.Recipe:
+    """The recipe up to the switch."""
+    return dataclasses.replace(recipe, phases=tuple(phase for phase in recipe.phases if not phase.acts))
+
+
+def with_agent(recipe: o2o.Recipe, **changes: Any) -> o2o.Recipe:
+    """The recipe with some of its agent's settings changed, in every phase."""
+    return o2o.replace(recipe, {f"agent.{name}": value for name, value in changes.items()})
+
+
+def keys(seeds: range) -> Array:
+    """The keys of seed numbers: seed `i` is always the same run."""
+    return seed_keys(seeds.stop)[jax.numpy.asarray(seeds)]

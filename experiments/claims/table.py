@@ -1,0 +1,52 @@
+"""`claims.md`: one row per contrast, and a small plot per method."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from purejaxo2o.stats import Interval
+from purejaxo2o.tables import markdown_table
+
+COLUMNS = {"method": "method", "says": "claim", "figures": "means", "difference": "difference", "verdict": "verdict"}
+HEAD = """# What the papers claim, measured here
+
+Written by `python -m experiments.claims --table` from the JSON files in `claims/`. Each line is a contrast between
+two arms that share task, data, budget and seeds and differ in one thing; *difference* is the mean over {seeds} paired
+seeds that nobody tuned on, with its 95% bootstrap interval; *holds* and *fails* mean that the interval lies on one
+side of zero. The scale is small (64 x 64 networks, ten thousand steps): a claim that does not show here may well
+hold at the paper's.
+"""
+
+
+def lines(outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for a table, a contrast each."""
+    found = []
+    for outcome in outcomes:
+        for contrast in outcome["contrasts"]:
+            means = {arm: sum(values) / len(values) for arm, values in contrast["values"].items()}
+            difference = Interval(*(contrast[name] for name in ("difference", "low", "high")))
+            found.append(
+                {
+                    "method": outcome["method"],
+                    "says": contrast["says"],
+                    "figures": "; ".join(f"{arm} {Interval(mean)}" for arm, mean in means.items()),
+                    "difference": f"{difference} {contrast['unit']}",
+                    "verdict": contrast["verdict"],
+                }
+            )
+    return found
+
+
+def write(outcomes: Sequence[dict[str, Any]], path: Path) -> None:
+    """The page; pictures are looked for beside it, in `claims/`."""
+    seeds = max((len(next(iter(c["values"].values()))) for o in outcomes for c in o["contrasts"]), default=0)
+    parts = [HEAD.format(seeds=seeds), markdown_table(lines(outcomes), COLUMNS)]
+    for outcome in outcomes:
+        note = f"\n{outcome['note']}\n" if outcome["note"] else ""
+        parts.append(
+            f"\n## {outcome['method']}\n\n{outcome['says']} ({outcome['paper']})\n{note}\n"
+            f"![{outcome['method']}](claims/{outcome['method']}.png)\n\n"
+            f"{outcome['task']}, {outcome['seconds']} s on {outcome['cores']} cores ({outcome['device']}), "
+            f"commit {outcome['commit'][:10]}."
+        )
+    path.write_text("\n".join(parts) + "\n", encoding="utf-8")

@@ -1,0 +1,34 @@
+"""WSRL: a warm-up with the frozen policy is what makes dropping the offline data safe."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import purejaxo2o as o2o
+from experiments.claims.claim import Claim, Contrast, handover
+from purejaxo2o.recipes import budget
+
+
+def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
+    recipe = o2o.recipe("wsrl", task, scale="small")
+    offline, _, online = recipe.phases
+    # The same environment steps without the warm-up, and the same evaluations.
+    cold = replace(online, steps=budget.ONLINE, segments=budget.ONLINE // budget.SEGMENT)
+    return {
+        "wsrl": recipe,
+        "no warm-up": replace(recipe, phases=(offline, cold)),
+        "naive": o2o.recipe("naive", task, scale="small"),
+    }
+
+
+CLAIM = Claim(
+    method="wsrl",
+    paper="Zhou et al. 2024, arXiv 2412.07762, sections 4 to 6",
+    says="Online data from the frozen policy lets the critic recalibrate, so that no offline data need be kept.",
+    task=lambda: o2o.task("pointmaze-umaze"),
+    arms=arms,
+    contrasts=(
+        Contrast("dip smaller than without the warm-up", "no warm-up", "wsrl", handover("dip")),
+        Contrast("dip smaller than naive fine-tuning's", "naive", "wsrl", handover("dip")),
+        Contrast("area under the online curve above naive's", "wsrl", "naive", handover("online_auc")),
+    ),
+)

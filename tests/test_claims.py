@@ -1,0 +1,107 @@
+"""The claims: what a contrast says, that every arm can run, that a claim's command writes what the table reads."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from tiny import shrink, tiny
+
+import purejaxo2o as o2o
+from experiments import claims
+from experiments.claims import claim, measure, table
+from purejaxo2o.prepare import check
+from purejaxo2o.stats import Interval
+from purejaxo2o.sweep import seed_keys
+
+BASELINES = {"bc", "sac", "naive"}
+"""What others are measured against; they claim nothing themselves."""
+
+
+def test_every_method_has_a_claim():
+    assert set(claims.names()) == set(o2o.recipes()) - BASELINES
+    for name in claims.names():
+        assert claims.load(name).method == name
+
+
+@pytest.mark.parametrize("name", claims.names())
+def test_arms_differ_and_fit_their_task(name):
+    made = claims.load(name)
+    task = made.task()
+    arms = made.arms(task)
+    assert next(iter(arms)) == name
+    assert {arm for contrast in made.contrasts for arm in (contrast.more, contrast.less)} == set(arms)
+    assert len({str(recipe) for recipe in arms.values()}) == len(arms)
+    rows = _rows(task)
+    for recipe in arms.values():
+        check(recipe, task, rows)
+
+
+def _rows(task):
+    """A dataset's shapes."""
+    from purejaxo2o import store
+    from purejaxo2o.envs.base import spaces
+    from purejaxo2o.types import transition_example
+
+    return jax.eval_shape(lambda: store.empty(transition_example(spaces(task.env), ()), rows=8, envs=1))
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        (Interval(2.0, 1.0, 3.0), "holds"),
+        (Interval(0.5, -1.0, 2.0), "not at this scale"),
+        (Interval(-2.0, -3.0, -1.0), "fails"),
+        (Interval(np.nan, np.nan, np.nan), "not at this scale"),
+        (Interval(0.0, 0.0, 0.0), "not at this scale"),
+    ],
+)
+def test_the_verdict_is_where_the_interval_lies(interval, expected):
+    assert claim.verdict(interval) == expected
+
+
+def test_contrasts_are_paired_by_seed():
+    """Seeds spread widely, yet every one of them gains 1: the interval is exactly [1, 1]."""
+    low = np.random.default_rng(0).normal(0, 100, 8)
+    contrast = claim.Contrast("more", "a", "b", lambda values: values)
+    assert contrast.measure({"a": low + 1, "b": low}) == pytest.approx((1.0, 1.0, 1.0))
+
+
+def test_seeds_are_the_same_runs_wherever_they_are_asked_for():
+    assert not set(claim.TRIED) & set(claim.CONFIRMED)
+    some = claim.keys(range(3, 5))
+    np.testing.assert_array_equal(jax.random.key_data(some), jax.random.key_data(seed_keys(5)[3:]))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    recipe, task, data = tiny("bc")
+    monkeypatch.setattr(o2o, "dataset", lambda task: data)
+    arms = {"bc": recipe, "slow": claim.with_agent(recipe, learning_rate=0.0)}
+    contrast = claim.Contrast("learns", "bc", "slow", claim.handover("final"))
+    return claim.Claim(
+        "bc", "nobody", "Learning helps.", lambda: task, lambda task: arms, (contrast,), note="A note."
+    )
+
+
+def test_a_claim_is_measured_and_written(small, tmp_path):
+    found = measure.reproduce(small, range(2), tmp_path / "claims")
+    written = json.loads((tmp_path / "claims" / "bc.json").read_text())
+    assert written == json.loads(json.dumps(found))
+    contrast = written["contrasts"][0]
+    assert contrast["verdict"] in ("holds", "not at this scale", "fails")
+    assert contrast["difference"] == pytest.approx(
+        np.mean(contrast["values"]["bc"]) - np.mean(contrast["values"]["slow"]), abs=1e-4
+    )
+    assert len(contrast["values"]["bc"]) == 2
+    assert (tmp_path / "claims" / "bc.png").stat().st_size > 1000
+    table.write(measure.load(tmp_path / "claims"), tmp_path / "claims.md")
+    page = (tmp_path / "claims.md").read_text()
+    assert "| bc | learns |" in page
+    assert "![bc](claims/bc.png)" in page
+    assert "A note." in page
+
+
+def test_only_offline_ends_at_the_switch():
+    recipe = claim.only_offline(shrink(o2o.recipe("cql", tiny("cql")[1])))
+    assert [phase.name for phase in recipe.phases] == ["offline"]
