@@ -53,12 +53,18 @@ def main(argv: list[str] | None = None) -> int:
     for name in arguments.sections or SECTIONS:
         options = {"only": arguments.only, "seeds": tuple(arguments.seeds)} if name == "updates" else {}
         new = SECTIONS[name](quick=arguments.quick, **options)
-        report["sections"][name] = rows.head(arguments.precision) | {"quick": arguments.quick, "rows": new}
+        kept = _others(report["sections"].get(name), arguments.only)
+        report["sections"][name] = rows.head(arguments.precision) | {"quick": arguments.quick, "rows": kept + new}
         rows.write(path, report)  # after every section: a long run that is cut off keeps what it has
         found += new
     print(table([_shown(row) for row in found], COLUMNS))
     print(path)
     return 0
+
+
+def _others(section: dict | None, only: str) -> list[rows.Row]:
+    """Rows of an earlier run that are not measured anew."""
+    return [row for row in section["rows"] if not row["name"].startswith(only)] if section and only else []
 
 
 def configure(precision: str) -> None:
