@@ -23,8 +23,8 @@ from purejaxo2o.prepare import prepare
 from purejaxo2o.train import Run, enter, init, sample, segment
 from purejaxo2o.types import Array
 
-RECIPES = ("iql", "rlpd")
-STEPS = 1_000
+RECIPES = {"iql": 1_000, "rlpd": 100}
+"""Steps of the segment: a second or a few of either."""
 WIDE = {"agent.hidden": (256, 256), "agent.actor_hidden": (256, 256)}
 STEPPED = ("toy/reach", "maze/PointMaze_UMaze-v3", "gymnax/Pendulum-v1", "brax/hopper")
 SIDE_BY_SIDE = 64
@@ -34,18 +34,18 @@ LOOPED = ("reach", "pointmaze-umaze", "pendulum")
 def rows(*, quick: bool = False) -> list[Row]:
     """Shares of a segment, then environment steps a second."""
     found = []
-    for name in RECIPES[:1] if quick else RECIPES:
+    for name in list(RECIPES)[:1] if quick else RECIPES:
         print(f"parts: {name}", file=sys.stderr, flush=True)
         found += _segment(name, quick)
     return found + _environments(quick)
 
 
 def settled(name: str, quick: bool) -> tuple[o2o.Recipe, o2o.Task, Any]:
-    """The recipe with one online segment of `STEPS` steps on `toy/reach`, and data for it."""
+    """The recipe with one online segment on `toy/reach`, and data for it."""
     task = o2o.task("reach")
     recipe = o2o.recipe(name, task)
     changes: dict[str, Any] = dict(WIDE) if not quick else {"agent.hidden": (8,), "agent.actor_hidden": (8,)}
-    steps = 20 if quick else STEPS
+    steps = 20 if quick else RECIPES[name]
     changes |= {"eval_episodes": 20}
     for phase in recipe.phases:
         changes |= {f"{phase.name}.segments": 1, f"{phase.name}.steps": steps}
