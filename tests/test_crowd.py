@@ -1,5 +1,6 @@
 """Many devices, many processes, little memory: the lanes of a sweep are dealt out, and nothing else changes."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -86,16 +87,22 @@ class Notes:
     start = expect = compiling = compiled = segment = close = _nothing
 
 
-def need(seeds, **settings):
-    """The estimate for so many lanes of tiny IQL."""
+def brief():
+    """Tiny IQL from its online phase on: half the programs to compile."""
     recipe, task, data = tiny("iql")
+    return dataclasses.replace(recipe, phases=recipe.phases[1:]), task, data
+
+
+def need(seeds, **settings):
+    """The estimate for so many lanes of it."""
+    recipe, task, data = brief()
     programs = Programs(seed_keys(seeds), recipe, task, data, Lanes(seeds, seeds))
     programs.compile_after(0, Watch())
     return memory.estimate(programs, **{"saving": False, **settings})
 
 
 def test_the_estimate_counts_what_there_is():
-    recipe, _, data = tiny("iql")
+    recipe, _, data = brief()
     two, four = need(2), need(4)
     assert two.dataset == four.dataset == sum(x.nbytes for x in (*data.data[:6], data.size, data.head))
     row = sum(np.prod(x.shape[1:]) * x.dtype.itemsize for x in data.data[:6])
@@ -108,16 +115,16 @@ def test_the_estimate_counts_what_there_is():
 def test_a_sweep_too_large_is_cut_into_parts(tmp_path):
     notes = Notes()
     limit = need(3, saving=True).total + 100
-    cut = o2o.sweep(*tiny("iql"), seeds=8, memory_limit=limit, out=tmp_path / "run", progress=notes)
+    cut = o2o.sweep(*brief(), seeds=8, memory_limit=limit, out=tmp_path / "run", progress=notes)
     parts = len(list((tmp_path / "run").glob("part-*")))
     assert 3 <= parts <= 4  # of at most three lanes
     assert any(note.startswith(f"8 lanes in {parts} parts") for note in notes.notes)
-    whole = o2o.sweep(*tiny("iql"), seeds=8, progress=False)
+    whole = o2o.sweep(*brief(), seeds=8, progress=False)
     np.testing.assert_allclose(cut.scores, whole.scores, atol=1e-2)
 
 
 def test_what_cannot_fit_is_refused_with_what_would():
-    recipe, task, data = tiny("iql")
+    recipe, task, data = brief()
     limit = need(5).total
     with pytest.raises(
         O2OError, match=r"for 8 lanes: .*; there are .*: the largest number of lanes that fits is about 5"
@@ -132,7 +139,7 @@ def test_what_cannot_fit_is_refused_with_what_would():
 
 MEASURE = """
 import sys; sys.path.insert(0, {here!r})
-import json, jax, conftest
+import dataclasses, json, jax, conftest
 import jax.numpy as jnp
 from pathlib import Path
 import purejaxo2o as o2o
@@ -178,6 +185,7 @@ recipe, task, data = tiny("iql")
 task = make("wide", Wide(), domain="toy")
 data = collect(task.env, random_policy(task.env.action_space), jax.random.key(1), steps=80, num_envs=10)
 recipe = o2o.replace(recipe, {{"online.steps": {steps}, "online.segments": 4, "online.updates": 0}})
+recipe = dataclasses.replace(recipe, phases=recipe.phases[1:])
 meter = Meter()
 result = o2o.sweep(recipe, task, data, seeds=8, progress=meter, out={out!r}, width={width})
 jax.block_until_ready(result.run.store)
