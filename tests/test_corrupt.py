@@ -9,7 +9,7 @@ from purejaxo2o import store as stores
 from purejaxo2o.data import corrupt
 from purejaxo2o.types import O2OError, Transition
 
-N = 20_000
+N = 10_000
 RATE, SCALE = 0.3, 0.5
 FIELDS = ("obs", "action", "reward", "next_obs")
 KEY = jax.random.key(7)
@@ -27,8 +27,8 @@ def rows():
 
 
 def q(obs, action):
-    """Smooth and not monotonous in anything."""
-    return jnp.sin(obs @ WEIGHTS) - jnp.square(action - 0.1).sum(-1) * obs[..., 1]
+    """Of other slopes everywhere, monotonous in observations only."""
+    return jax.nn.softplus(obs @ WEIGHTS / 10) - jnp.square(action - 0.1).sum(-1) * obs[..., 1]
 
 
 def policy(obs):
@@ -90,7 +90,7 @@ def test_an_adversary_stays_within_bounds_and_lowers_the_value(rows, field):
     clean, attacked, noisy = value(rows.data), value(after.data), value(noise.data)
     assert attacked.mean() < clean.mean() - 0.005
     assert attacked.mean() < noisy.mean() - 0.005  # worse than noise of the same size
-    assert (attacked <= clean + 1e-4).mean() > 0.9
+    assert (attacked <= clean + 1e-4).mean() > 0.95
 
 
 def test_a_linear_value_is_lowered_as_far_as_the_steps_reach(rows):
@@ -103,8 +103,10 @@ def test_a_linear_value_is_lowered_as_far_as_the_steps_reach(rows):
     std = old.std(axis=0)
     start = (np.asarray(still.data.obs)[:, 0] - old) / std  # as drawn: already times std, as the authors have it
     assert (np.abs(start) <= SCALE * std * (1 + 1e-4) + 1e-4).all()
-    expected = np.clip(start, -SCALE, SCALE) - 30 * 0.02 * SCALE * np.sign(WEIGHTS)
-    expected = old + np.clip(expected, -SCALE, SCALE) * std
+    p = start
+    for _ in range(30):
+        p = np.clip(p - 0.02 * SCALE * np.sign(WEIGHTS), -SCALE, SCALE)
+    expected = old + p * std
     np.testing.assert_allclose(new[touched], expected[touched], atol=1e-3)
 
 
