@@ -233,7 +233,7 @@ def test_datasets_are_made_once_and_say_where_they_come_from(tmp_path, monkeypat
     monkeypatch.setattr(embedded, "generate", lambda *_, **__: umaze_waypoint)
     path = embedded.make_dataset(name, steps=8_000)
     first = {p.name: p.read_bytes() for p in (path / "data").iterdir()}
-    for a, b in zip(jax.tree.leaves(embedded.load(name)), jax.tree.leaves(umaze_waypoint), strict=True):
+    for a, b in zip(jax.tree.leaves(embedded.read(name).store()), jax.tree.leaves(umaze_waypoint), strict=True):
         np.testing.assert_array_equal(a, b)
     described = minari.info(name)
     assert described.env_id == "PointMaze_UMaze-v3"

@@ -21,6 +21,7 @@ from purejaxo2o import store as stores
 from purejaxo2o.data import minari
 from purejaxo2o.data.collect import Behaviour, Clock, Memoryless, collect_with, held, mixture, noisy, random_policy
 from purejaxo2o.data.folder import local_ids, root
+from purejaxo2o.data.reading import Reading
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.data.waypoint import waypoint_policy
 from purejaxo2o.envs.base import spaces
@@ -127,11 +128,11 @@ def make_dataset(name: str, seed: int = 0, *, steps: int | None = None, overwrit
     )
 
 
-def load(name: str) -> Store:
+def read(name: str, *, clip: bool = False) -> Reading:
     """An embedded dataset, made first if it is not in the Minari folder (whatever its seed and size are there)."""
     if name not in local_ids():
         make_dataset(name)
-    return minari.load(name)
+    return minari.read(name, clip=clip)
 
 
 def statistics(rows: Store) -> dict[str, float]:
