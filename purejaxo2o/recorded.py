@@ -70,7 +70,7 @@ def task_from_minari(
             f"{have.obs} and {have.action}; pass the environment that recorded it: env="
         )
     low, high = reference or info.reference or _known(dataset_id, train_env)
-    domain = _domain(train_env)
+    domain = domain_of(train_env)
     sparse = domain == "maze" and "Dense" not in train_env.name
     return Task(
         name=dataset_id,
@@ -161,7 +161,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(part) for part in value) if isinstance(value, list | tuple) else value
 
 
-def _domain(env: Env) -> str:
+def domain_of(env: Env) -> str:
     """Which of a recipe's defaults apply."""
     short = env.name.rpartition("/")[2]
     known = (domain for start, domain in DOMAINS.items() if short.startswith(start))

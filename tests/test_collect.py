@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from purejaxo2o import store as stores
-from purejaxo2o.data import checks, collect, embedded, minari, waypoint
+from purejaxo2o.data import checks, collect, embedded, minari, specs, waypoint
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.envs.maze import PointMaze, PointMazeState
@@ -254,7 +254,7 @@ def test_the_stored_spec_makes_the_original_environment():
     gym = pytest.importorskip("gymnasium")
     pytest.importorskip("gymnasium_robotics")
     env = embedded.EMBEDDED["purejaxo2o/pointmaze-medium/mixed-v0"].env()
-    original = gym.make(embedded._spec(env))
+    original = gym.make(specs.maze_spec(env))
     assert original.spec.max_episode_steps == env.horizon == 600
     np.testing.assert_array_equal(np.array(original.unwrapped.maze.maze_map), env.walls)
     assert not original.unwrapped.continuing_task
