@@ -64,7 +64,7 @@ def _header(figure: Figure, facts: dict[str, Any]) -> None:
 
 def _returns(axes: Axes, found: Trajectories, reference: tuple[float, float] | None) -> None:
     values = found.total[np.isfinite(found.total)]
-    _begin(axes, "Returns", "return", "episodes")
+    _begin(axes, "Returns", "return", "episodes", note="of whole episodes, undiscounted")
     if not len(values):
         return
     axes.hist(values, bins=BINS, color=BLUE, alpha=0.85)
@@ -91,12 +91,8 @@ def _lengths(axes: Axes, found: Trajectories, limit: int | None) -> None:
     top = max(int(found.length.max()), limit or 0)
     edges = np.linspace(0, top, BINS + 1) if top > BINS else np.arange(top + 2) - 0.5
     axes.hist(parts, bins=list(edges), stacked=True, color=[RED, BLUE], alpha=0.85)
-    for i, (name, part, color) in enumerate(zip(("terminated", "truncated"), parts, (RED, BLUE), strict=True)):
-        text = f"{len(part):,} {name}"
-        axes.annotate(
-            text, (0, 1), (8, -12 - 14 * i), xycoords="axes fraction", textcoords="offset points", color=color,
-            fontsize=10, fontweight="bold",
-        )  # fmt: skip
+    for x, name, part, color in ((0, "terminated", parts[0], RED), (130, "truncated", parts[1], BLUE)):
+        _above(axes, f"{len(part):,} {name}", color, x)
     if limit and limit <= top * 1.02:
         axes.axvline(limit, color=GREY, lw=1.2, ls=(0, (4, 3)))
 
@@ -109,10 +105,7 @@ def _order(axes: Axes, found: Trajectories) -> None:
     if width > 1 and np.isfinite(found.total).all():
         smooth = np.convolve(found.total, np.ones(width) / width, mode="valid")
         axes.plot(index[: len(smooth)] + (width - 1) / 2, smooth, color="black", lw=1.6)
-        axes.annotate(
-            f"mean of {width}", (1, 0), (-4, 5), xycoords="axes fraction", textcoords="offset points", ha="right",
-            fontsize=9,
-        )  # fmt: skip
+        _above(axes, f"the line is the mean of {width} episodes", GREY)
 
 
 def _actions(axes: Axes, action: np.ndarray, facts: dict[str, Any]) -> None:
@@ -127,11 +120,12 @@ def _actions(axes: Axes, action: np.ndarray, facts: dict[str, Any]) -> None:
     density = counts / np.maximum(counts.max(axis=1, keepdims=True), 1)
     axes.imshow(density, aspect="auto", cmap=DENSITY, extent=(-1, 1, size - 0.5, -0.5), interpolation="nearest")
     axes.set_yticks(range(size) if size <= 16 else range(0, size, 5))
+    axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0])
     axes.grid(False)
     if size <= 16:
         for i, share in enumerate(facts["action_saturation"]):
             axes.annotate(
-                f"{share:.0%}", (1, i), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=GREY
+                f"{share:.1%}", (1, i), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=GREY
             )
 
 
@@ -148,7 +142,7 @@ def _states(axes: Axes, obs: np.ndarray, space: Space) -> None:
         _begin(axes, "States", "observation 0", "observation 1" if flat.shape[1] == 2 else "")
         points = np.concatenate([flat, np.zeros((len(flat), 2 - flat.shape[1]))], axis=1)
     else:
-        _begin(axes, "States", "first principal component", "second", note="the darker, the more steps")
+        _begin(axes, "States", "principal component 1", "principal component 2", note="the darker, the more steps")
         points = _principal(flat)
     if len(points):
         axes.hexbin(*points.T, gridsize=BINS, bins="log", cmap=DENSITY, mincnt=1, linewidths=0.1)
@@ -166,7 +160,7 @@ def _principal(flat: np.ndarray) -> np.ndarray:
 
 
 def _extremes(axes: Axes, rows: Any, found: Trajectories) -> None:
-    _begin(axes, "Best, median and worst", "step", "reward so far")
+    _begin(axes, "Best, median and worst", "step", "reward so far", note="cross: terminated, dot: cut off")
     order = by_return(found)
     if not len(order):
         return
@@ -180,10 +174,15 @@ def _extremes(axes: Axes, rows: Any, found: Trajectories) -> None:
 
 
 def _begin(axes: Axes, title: str, xlabel: str, ylabel: str, note: str = "") -> None:
-    axes.set_title(title, loc="left", fontweight="bold", pad=19 if note else 6)
-    axes.annotate(note, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color=GREY, fontsize=9)
+    axes.set_title(title, loc="left", fontweight="bold", pad=19)
+    _above(axes, note, GREY)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#D5D9DF", lw=0.7)
     axes.set_axisbelow(True)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
+
+
+def _above(axes: Axes, text: str, color: str, x: float = 0) -> None:
+    """A line between title and axes, `x` points from the left."""
+    axes.annotate(text, (0, 1), (x, 6), xycoords="axes fraction", textcoords="offset points", color=color, fontsize=9)

@@ -134,7 +134,11 @@ def changed(name, row, value):
         (changed("rewards", 5, np.nan), [], "row 5: reward is not finite"),
         (changed("actions", 3, 1.5), [], r"row 3: action \[1.5\].* leaves \[-1, 1\]"),
         (changed("timeouts", 3, False), [], r"row 3: the next row is not its successor.*\(1 such rows\)"),
-        (stream() | {"timeouts": np.roll(stream()["timeouts"], 1)}, [], "row 3: .* flags are shifted or missing; drop"),
+        (
+            stream() | {"timeouts": np.roll(stream()["timeouts"], 1)},
+            [],
+            "row 3: .* flags are shifted or missing; drop",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(write, arrays, drop, message):
@@ -157,7 +161,7 @@ def test_missing_and_damaged_files_are_explained(write, tmp_path):
         o2o.dataset(str(tmp_path / "other.hdf5"))
     whole = (tmp_path / "toy-v2.hdf5").read_bytes()
     (tmp_path / "toy-v2.hdf5").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(O2OError, match="cannot be read .*download it again") as caught:
+    with pytest.raises(O2OError, match=r"cannot be read .*download it again") as caught:
         o2o.dataset(path)
     assert "\n" not in str(caught.value)
 

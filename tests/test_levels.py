@@ -28,7 +28,11 @@ def test_medium_is_the_first_a_third_of_the_way_up(returns, low, medium):
 
 @pytest.mark.parametrize(
     ("returns", "message"),
-    [([0, 5, 10], "no better than 20 of random"), ([0, 5, 100], "no policy lies between"), ([0, 9, np.nan], "no better")],
+    [
+        ([0, 5, 10], "no better than 20 of random"),
+        ([0, 5, 100], "no policy lies between"),
+        ([0, 9, np.nan], "no better"),
+    ],
 )
 def test_trainings_that_give_no_levels_are_refused(returns, message):
     with pytest.raises(O2OError, match=message):
@@ -134,7 +138,7 @@ def test_the_same_command_keeps_what_is_there_and_makes_the_rest_again_bit_for_b
 
 
 def test_levels_are_refused_in_one_line(made, capsys):
-    command, folder, _ = made
+    _, folder, _ = made
     root = _bytes(folder / "root")
     for arguments, message in [
         ("--id me/reach/medium-v0 --policy medium", "exists in"),

@@ -150,9 +150,7 @@ def test_inspect_describes_what_training_would_refuse(inspect):
     assert "attention" in inspect("vector", change=spoil)
 
 
-@pytest.mark.parametrize(
-    ("limit", "remark"), [(5, "4 episodes terminate exactly"), (4, "truncation may be missing")]
-)
+@pytest.mark.parametrize(("limit", "remark"), [(5, "4 episodes terminate exactly"), (4, "truncation may be missing")])
 def test_inspect_looks_at_the_time_limit(inspect, limit, remark):
     from gymnasium.envs.registration import EnvSpec
 

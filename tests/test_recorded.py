@@ -141,7 +141,9 @@ class Named:
 
 
 def test_what_has_no_twin_is_run_by_gymnasium(minari_root, more):
-    name = write("D4RL/pen/human-v2", "AdroitHandPen-v1", 45, 24, max_episode_steps=100, kwargs={"odd": [[1, 2], [3]]})
+    name = write(
+        "D4RL/pen/human-v2", "AdroitHandPen-v1", 45, 24, max_episode_steps=100, kwargs={"odd": [[1, 2], [3]]}
+    )
     task = o2o.task_from_minari(name)
     assert more == [("host/AdroitHandPen-v1", {"odd": ((1, 2), (3,)), "max_episode_steps": 100})]
     assert (task.domain, task.score_low, task.score_high) == ("adroit", 96.262799, 3076.8331017826877)
@@ -149,7 +151,9 @@ def test_what_has_no_twin_is_run_by_gymnasium(minari_root, more):
         o2o.task_from_minari(name, physics=OLD)
 
 
-@pytest.mark.parametrize(("env_id", "dense"), [("AntMaze_Medium_Diverse_GR-v4", False), ("AntMaze_MediumDense-v4", True)])
+@pytest.mark.parametrize(
+    ("env_id", "dense"), [("AntMaze_Medium_Diverse_GR-v4", False), ("AntMaze_MediumDense-v4", True)]
+)
 def test_an_antmaze_is_found_by_its_walls_whatever_the_version(minari_root, more, env_id, dense):
     plan = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
     settings = {"maze_map": plan, "continuing_task": False}
@@ -159,7 +163,9 @@ def test_an_antmaze_is_found_by_its_walls_whatever_the_version(minari_root, more
         assert more[0][0] == "host/AntMaze_MediumDense-v4"
         assert (task.domain, task.fail_reward) == ("maze", None)
     else:
-        assert more == [("maze/AntMaze_Medium-v5", {"continuing_task": False, "max_episode_steps": 1000, "physics": OLD})]
+        assert more == [
+            ("maze/AntMaze_Medium-v5", {"continuing_task": False, "max_episode_steps": 1000, "physics": OLD})
+        ]
         assert (task.domain, task.score_high, task.fail_reward) == ("maze", 1.0, 0.0)
 
 
@@ -191,9 +197,19 @@ def _maze(name, plan):
     ("env_id", "size", "spec", "message"),
     [
         (None, 11, {}, r"declares no environment; pass it: env=envs.make"),
-        ("Nowhere-v5", 348, {}, r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* install the"),
+        (
+            "Nowhere-v5",
+            348,
+            {},
+            r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* install the",
+        ),
         ("AntMaze_Nowhere-v4", 27, {}, "recorded in AntMaze_Nowhere-v4, which has no twin"),
-        ("Hopper-v5", 11, {"additional_wrappers": (STACKED,)}, "recorded through FrameStackObservation, which no twin"),
+        (
+            "Hopper-v5",
+            11,
+            {"additional_wrappers": (STACKED,)},
+            "recorded through FrameStackObservation, which no twin",
+        ),
         ("Hopper-v5", 11, {"kwargs": {"gravity": -5.0}}, "mjx/Hopper-v5: unknown setting 'gravity'"),
         ("Hopper-v5", 12, {}, r"observations Box\(12,\) .* mjx/Hopper-v5 has Box\(11,\)"),
         ("Swimmer-v5", 8, {}, "no reference scores, and none are known for mjx/Swimmer-v5"),

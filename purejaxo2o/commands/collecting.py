@@ -34,9 +34,9 @@ class Collect(Command):
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
     """A task, an environment, or the id of a dataset of our own."""
     id: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
-    """Name of the new dataset, like namespace/name-v0; with --policy all the namespace, for namespace/LEVEL-v0."""
+    """Name of the new dataset, like namespace/name-v0; with --policy all the namespace (namespace/LEVEL-v0)."""
     policy: Annotated[str | None, arg(metavar="POLICY", help_behavior_hint="")] = None
-    """random (the default), waypoint (mazes: along the shortest path), the folder of a finished run, a level, or all."""
+    """random (the default), waypoint (mazes: the shortest path), the folder of a finished run, a level, or all."""
     lane: int = 0
     """Which policy of the run folder: the first seed is 0."""
     noise: float = 0.0
@@ -74,7 +74,9 @@ class Collect(Command):
 
             return write(self, self.id, self.policy)
         if (self.scale, self.train_steps, self.set, self.train_dir) != ("paper", None, (), None):
-            raise O2OError(f"--scale, --train-steps, --set and --train-dir are for levels ({', '.join(TRAINED)}, all)")
+            raise O2OError(
+                f"--scale, --train-steps, --set and --train-dir are for levels ({', '.join(TRAINED)}, all)"
+            )
         return written(self.id, self._record(self.id))
 
     def _record(self, name: str) -> Path:

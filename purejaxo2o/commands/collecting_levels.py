@@ -17,7 +17,9 @@ def write(command: Any, name: str, policy: str) -> Answer:
 
     task, scored = command.task()
     if command.noise:
-        raise O2OError(f"--noise {command.noise} and --policy {policy} exclude each other; levels have their own noise")
+        raise O2OError(
+            f"--noise {command.noise} and --policy {policy} exclude each other; levels have their own noise"
+        )
     chosen = levels.levels_of(task.env) if policy == "all" else (policy,)
     if policy not in ("all", *levels.levels_of(task.env)):
         raise O2OError(f"{task.env.name} has no level {policy!r}; it has {', '.join(levels.levels_of(task.env))}")

@@ -58,13 +58,14 @@ class Inspect(Command):
 
 def _facts(info: Any) -> dict[str, Any]:
     """What the dataset says about itself."""
-    spec = info.env_spec
+    spec, provenance = info.env_spec, info.metadata.get("provenance")
+    noted = provenance if isinstance(provenance, dict) else {}
     return {
         "dataset": info.id,
         "path": str(info.path),
         "steps": info.steps,
         "episodes": info.episodes,
-        "environment": info.env_id or (info.metadata.get("provenance") or {}).get("environment"),
+        "environment": info.env_id or noted.get("environment"),
         "time_limit": None if spec is None else spec.max_episode_steps,
         "obs": str(info.spaces.obs),
         "obs_parts": dict(info.spaces.obs.parts),
@@ -72,7 +73,7 @@ def _facts(info: Any) -> dict[str, Any]:
         "reference": None if info.reference is None else list(info.reference),
         "algorithm": info.metadata.get("algorithm_name"),
         "description": info.metadata.get("description"),
-        "provenance": info.metadata.get("provenance"),
+        "provenance": provenance,
     }
 
 
@@ -174,7 +175,7 @@ def _description(data: dict[str, Any]) -> str:
 def _about(data: dict[str, Any]) -> dict[str, str]:
     parts = " = " + " + ".join(f"{name} {size}" for name, size in data["obs_parts"].items())
     limit = f", at most {data['time_limit']:,} steps" if data["time_limit"] else ""
-    source = data["provenance"] or {}
+    source = data["provenance"] if isinstance(data["provenance"], dict) else {}
     facts = {
         "dataset": data["dataset"],
         "folder": data["path"],

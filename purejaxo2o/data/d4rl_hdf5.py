@@ -106,10 +106,14 @@ def _checked(path: Path, stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     for name, array in stream.items():
         vectors = name in ("observations", "actions", "next_observations")
         if array.shape[:1] != (count,):
-            raise O2OError(f"file {path}: {name} is {list(array.shape)}, there are {count} rewards; download it again")
+            raise O2OError(
+                f"file {path}: {name} is {list(array.shape)}, there are {count} rewards; download it again"
+            )
         if array.ndim != 2 if vectors else array.size != count:
             needed = "one vector" if vectors else "one number"
-            raise O2OError(f"file {path}: {name} is {list(array.shape)}; only {needed} a row can be loaded, convert it")
+            raise O2OError(
+                f"file {path}: {name} is {list(array.shape)}; only {needed} a row can be loaded, convert it"
+            )
         if not vectors:
             stream[name] = array.reshape(count)  # some files have [N, 1]
     if "next_observations" in stream and stream["next_observations"].shape != stream["observations"].shape:

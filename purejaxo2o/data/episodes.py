@@ -16,14 +16,14 @@ from purejaxo2o.types import O2OError, Space, Spaces, Transition
 AGAIN = "it was not downloaded or written completely: delete it, then download or make it again"
 
 
-def rows_of(dataset: MinariDataset, spaces: Spaces, clip: bool) -> tuple[Transition, np.ndarray]:
-    """All episodes one after another as rows `[N, ...]`, and where each ends, `[K]`. Every array is made once.
+def rows_of(name: str, dataset: MinariDataset, spaces: Spaces, clip: bool) -> tuple[Transition, np.ndarray]:
+    """All episodes of the dataset `name` one after another as rows `[N, ...]`, every array made once, and where each ends, `[K]`.
 
     Raises `O2OError` for an episode of another form than `spaces`, or more or fewer steps than declared."""
-    where, steps = f"dataset {dataset.id!r}", int(dataset.total_steps)
+    where, steps = f"dataset {name!r}", int(dataset.total_steps)
     rows, ends, at = allocate(steps, spaces), [], 0
     for episode in dataset.iterate_episodes():
-        observation, action, reward, terminated, truncated = _columns(episode, dataset, spaces)
+        observation, action, reward, terminated, truncated = _columns(where, episode, dataset, spaces)
         start, at = at, at + len(reward)
         if at > steps:
             raise O2OError(f"{where} has more than the {steps} steps that its metadata tells of; re-record it")
@@ -41,12 +41,14 @@ def rows_of(dataset: MinariDataset, spaces: Spaces, clip: bool) -> tuple[Transit
     return rows, np.array(ends)
 
 
-def _columns(episode: EpisodeData, dataset: MinariDataset, spaces: Spaces) -> tuple[np.ndarray, ...]:
+def _columns(
+    where: str, episode: EpisodeData, dataset: MinariDataset, spaces: Spaces
+) -> tuple[np.ndarray, ...]:
     """`(observations [T+1], actions [T], rewards, terminations, truncations)` of one episode, checked for form."""
-    where, steps = f"dataset {dataset.id!r}, episode {episode.id}", len(episode.rewards)
+    where, steps = f"{where}, episode {episode.id}", len(episode.rewards)
     if steps == 0:
         raise O2OError(f"{where} has no steps; drop it from the dataset")
-    observation, action = episode.observations, np.asarray(episode.actions)
+    observation, action, reward = episode.observations, np.asarray(episode.actions), np.asarray(episode.rewards)
     if isinstance(dataset.observation_space, gym.spaces.Dict):
         names = sorted(dataset.observation_space.spaces)
         missing = [name for name in names if name not in observation]
@@ -68,12 +70,15 @@ def _columns(episode: EpisodeData, dataset: MinariDataset, spaces: Spaces) -> tu
                 f"{where}: {name} are of shape {list(array.shape[1:])}, the dataset declares {list(space.shape)}; "
                 "they are of another environment or version of it: drop the episode, or correct what is declared"
             )
+    for name, array in (("observations", observation), ("actions", action), ("rewards", reward)):
+        if array.dtype.kind not in "biuf":
+            raise O2OError(f"{where}: {name} are {array.dtype}, no real numbers; re-record it")
     early = np.flatnonzero((terminated | truncated)[:-1])
     if early.size:
         rest = steps - 1 - int(early[0])
         raise O2OError(f"{where}, step {early[0]}: it ends here, yet goes on for {rest} steps; split the episode")
     truncated[-1] |= not terminated[-1]  # without any flag, the recording stopped here
-    return observation, action, np.asarray(episode.rewards), terminated, truncated
+    return observation, action, reward, terminated, truncated
 
 
 def buffers_of(data: Any, space: Space) -> Iterator[EpisodeBuffer]:

@@ -73,7 +73,11 @@ def readable(dataset_id: str) -> Iterator[None]:
         TypeError,
         OSError,
         AssertionError,
+        AttributeError,
+        IndexError,
+        MemoryError,
         NotImplementedError,
+        RuntimeError,
         gym.error.Error,
     ) as error:
         line = " ".join(str(error).split())

@@ -1,9 +1,9 @@
 """D4RL's levels of data, out of the training of one of our own agents: how `purejaxo2o collect` makes them.
 
-`random`: uniform actions. `medium`: the policy as soon as it has come a third of the way from a random policy's return
-to the expert's; `expert`: the policy at the end of the training; both sampled, not greedy. `medium-replay`: every row
-of the training up to the medium policy, `full-replay`: all of it. `medium-expert`: half and half. `noisy-scripted`, in
-PointMazes: the waypoint driver with N(0, 0.5) on its actions.
+`random`: uniform actions. `medium`: the policy as soon as it has come a third of the way from a random policy's
+return to the expert's; `expert`: the policy at the end of the training; both sampled, not greedy. `medium-replay`:
+every row of the training up to the medium policy, `full-replay`: all of it. `medium-expert`: half and half.
+`noisy-scripted`, in PointMazes: the waypoint driver with N(0, 0.5) on its actions.
 
 One training serves all levels. It is an ordinary run folder (`fit`), so it goes on where it was stopped, with the
 policies after each segment beside it.
@@ -95,9 +95,7 @@ def train(task: Task, learner: Recipe, seed: int, folder: Path, *, progress: boo
     return Training(agent, policies, run.store, returns, np.asarray(result.env_steps), low, medium)
 
 
-def record(
-    task: Task, level: str, training: Training | None, key: Array, *, steps: int, num_envs: int
-) -> Store:
+def record(task: Task, level: str, training: Training | None, key: Array, *, steps: int, num_envs: int) -> Store:
     """The rows of a level: `steps` of them, except for replays, which have what the training had.
 
     training: not needed for `UNTRAINED` levels. Raises `O2OError` for a level that `task` does not have."""
@@ -143,8 +141,8 @@ def _medium(returns: np.ndarray, low: float) -> int:
     high = float(returns[-1])
     if not high > low:
         raise O2OError(
-            f"the training ends at a mean return of {high:.4g}, no better than {low:.4g} of random actions; train longer "
-            "(--train-steps) or with other settings (--set)"
+            f"the training ends at a mean return of {high:.4g}, no better than {low:.4g} of random actions; train "
+            "longer (--train-steps) or with other settings (--set)"
         )
     medium = 1 + int(np.argmax(returns[1:] >= low + SHARE * (high - low)))
     if medium == len(returns) - 1:
@@ -180,7 +178,9 @@ def _policy(training: Training, task: Task, segment: int) -> Policy:
         arrays = read_arrays(path)
         state = jax.tree_util.tree_map_with_path(lambda path, x: jnp.asarray(arrays[_name(path)], x.dtype), like)
     except (OSError, ValueError, KeyError) as error:
-        raise O2OError(f"policy {path} cannot be read ({error}); delete its training folder and train again") from None
+        raise O2OError(
+            f"policy {path} cannot be read ({error}); delete its training folder and train again"
+        ) from None
     return lambda obs, key: training.agent.act(state, obs, key, explore=True)
 
 

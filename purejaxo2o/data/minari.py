@@ -32,7 +32,9 @@ from purejaxo2o.types import O2OError, Spaces, Transition
 
 def info(dataset_id: str) -> DatasetInfo:
     """Description of a local dataset. Raises `O2OError` if it is missing, unreadable or of unknown spaces."""
-    return _info(open_dataset(dataset_id))
+    dataset = open_dataset(dataset_id)
+    with readable(dataset_id):
+        return _info(dataset_id, dataset)
 
 
 def spaces_of(dataset_id: str) -> Spaces:
@@ -54,9 +56,9 @@ def load(dataset_id: str, *, clip: bool = False) -> Store:
 def read(dataset_id: str, *, clip: bool = False) -> Reading:
     """What `load` loads, before its values are checked."""
     dataset = open_dataset(dataset_id)
-    described = _info(dataset)
     with readable(dataset_id):
-        data, ends = rows_of(dataset, described.spaces, clip)
+        described = _info(dataset_id, dataset)
+        data, ends = rows_of(dataset_id, dataset, described.spaces, clip)
 
     def where(row: int) -> str:
         episode = int(np.searchsorted(ends, row, side="right"))
@@ -162,17 +164,17 @@ def _publish(staging: Path, target: Path, overwrite: bool) -> None:
         raise
 
 
-def _info(dataset: MinariDataset) -> DatasetInfo:
+def _info(dataset_id: str, dataset: MinariDataset) -> DatasetInfo:
     metadata = dataset.storage.metadata
     low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
     return DatasetInfo(
-        id=dataset.id,
+        id=dataset_id,
         path=Path(dataset.storage.data_path).parent,
         spaces=Spaces(obs_space(dataset.observation_space), action_space(dataset.action_space)),
         episodes=int(dataset.total_episodes),
         steps=int(dataset.total_steps),
         env_id=dataset.env_spec.id if dataset.env_spec else None,
         env_spec=dataset.env_spec,
-        reference=scores.reference(dataset.id) if low is None or high is None else (float(low), float(high)),
+        reference=scores.reference(dataset_id) if low is None or high is None else (float(low), float(high)),
         metadata=metadata,
     )

@@ -77,11 +77,12 @@ def allocate(rows: int, spaces: Spaces) -> Any:
         return memory[start : start + size].view(dtype).reshape(rows, *shape)
 
     obs, action = spaces
-    return Transition(
-        obs=array(obs.shape, obs.dtype),  # pyright: ignore[reportArgumentType]
-        action=array(action.shape, "int32" if action.discrete else action.dtype),  # pyright: ignore[reportArgumentType]
-        reward=array((), "float32"),  # pyright: ignore[reportArgumentType]
-        next_obs=array(obs.shape, obs.dtype),  # pyright: ignore[reportArgumentType]
-        terminated=array((), "bool"),  # pyright: ignore[reportArgumentType]
-        truncated=array((), "bool"),  # pyright: ignore[reportArgumentType]
-    )
+    columns: dict[str, Any] = {
+        "obs": array(obs.shape, obs.dtype),
+        "action": array(action.shape, "int32" if action.discrete else action.dtype),
+        "reward": array((), "float32"),
+        "next_obs": array(obs.shape, obs.dtype),
+        "terminated": array((), "bool"),
+        "truncated": array((), "bool"),
+    }
+    return Transition(**columns)

@@ -7,9 +7,7 @@ from gymnasium.envs.registration import EnvSpec, WrapperSpec, registry
 from purejaxo2o.envs.maze import PointMaze
 from purejaxo2o.envs.twin import Twin
 
-SCALED = WrapperSpec(
-    "RescaleAction", "gymnasium.wrappers:RescaleAction", {"min_action": -1.0, "max_action": 1.0}
-)
+SCALED = WrapperSpec("RescaleAction", "gymnasium.wrappers:RescaleAction", {"min_action": -1.0, "max_action": 1.0})
 """Our actions lie in [-1, 1]; the identity where the original's do, too."""
 
 
