@@ -163,7 +163,9 @@ def _tuples(value: Any) -> Any:
 
 def domain_of(env: Env) -> str:
     """Which of a recipe's defaults apply."""
-    short = env.name.rpartition("/")[2]
+    family, _, short = env.name.rpartition("/")
+    if family == "toy":
+        return family
     known = (domain for start, domain in DOMAINS.items() if short.startswith(start))
     return next(known, "locomotion" if isinstance(env, Runner) else "classic")
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,17 +27,16 @@ def make() -> None:
 
     rng = np.random.default_rng(0)
     obs = rng.normal(size=(STEPS // EPISODE, EPISODE + 1, OBS)).astype(np.float32)
-    last = np.arange(STEPS) % EPISODE == EPISODE - 1
-    rows = Transition(
-        obs[:, :-1].reshape(STEPS, OBS),
-        rng.uniform(-1, 1, (STEPS, ACTION)).astype(np.float32),
-        rng.normal(size=STEPS).astype(np.float32),
-        obs[:, 1:].reshape(STEPS, OBS),
-        np.zeros(STEPS, bool),
-        last,
-    )
-    about = {"algorithm_name": "noise", "description": "for a benchmark", "provenance": {}}
-    minari.export(rows, NAME, spaces=Spaces(Space((OBS,)), Space((ACTION,))), **about)
+    columns: dict[str, Any] = {
+        "obs": obs[:, :-1].reshape(STEPS, OBS),
+        "action": rng.uniform(-1, 1, (STEPS, ACTION)).astype(np.float32),
+        "reward": rng.normal(size=STEPS).astype(np.float32),
+        "next_obs": obs[:, 1:].reshape(STEPS, OBS),
+        "terminated": np.zeros(STEPS, bool),
+        "truncated": np.arange(STEPS) % EPISODE == EPISODE - 1,
+    }
+    about: dict[str, Any] = {"algorithm_name": "noise", "description": "for a benchmark", "provenance": {}}
+    minari.export(Transition(**columns), NAME, spaces=Spaces(Space((OBS,)), Space((ACTION,))), **about)
 
 
 def load() -> dict[str, float]:

@@ -80,10 +80,11 @@ def _record(command: Any, task: Any, scored: bool, level: str, name: str, traini
         "versions": versions(),
         **_statistics(rows, reference),
     }
-    trained = training is not None and level not in levels.UNTRAINED
-    if trained:
+    maker = level
+    if training is not None and level not in levels.UNTRAINED:
+        maker = type(training.agent).__name__
         provenance["training"] = {
-            "agent": type(training.agent).__name__,
+            "agent": maker,
             "settings": _settings(training.agent),
             "scale": command.scale,
             **levels.policy_scores(training, level),
@@ -93,7 +94,7 @@ def _record(command: Any, task: Any, scored: bool, level: str, name: str, traini
         rows,
         name,
         spaces=spaces(task.env),
-        algorithm_name=type(training.agent).__name__ if trained else level,
+        algorithm_name=maker,
         description=f"{task.env.name}: {level} data, recorded by purejaxo2o collect",
         provenance=provenance,
         env_spec=env_spec,

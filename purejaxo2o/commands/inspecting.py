@@ -24,7 +24,7 @@ class Inspect(Command):
     purejaxo2o inspect purejaxo2o/pointmaze-umaze/mixed-v0 --out runs/inspect"""
 
     dataset: Annotated[Positional[str], arg(metavar="DATASET_ID")]
-    """A local Minari id, or that of a dataset of our own, which is then made."""
+    """A local Minari id, that of a dataset of our own, which is then made, or a D4RL .hdf5 file."""
     coverage_of: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
     """A second dataset, best the replay data of an online agent: SACo is the share of its state-action pairs."""
     clip: bool = False
@@ -34,8 +34,10 @@ class Inspect(Command):
 
     def run(self) -> Answer:
         from purejaxo2o import datasets
+        from purejaxo2o.data import embedded, folder
 
-        say(f"reading {self.dataset}")
+        if self.dataset in embedded.EMBEDDED and self.dataset not in folder.local_ids():
+            say(f"making {self.dataset}")
         reading = datasets.read(self.dataset, clip=self.clip)
         reference = None if self.coverage_of is None else datasets.read(self.coverage_of)
         data = _facts(reading.info) | _figures(reading) | _coverage(reading, reference)

@@ -131,7 +131,7 @@ def policy_scores(training: Training, level: str) -> dict[str, Any]:
         **{
             f"{name}_policy": {"env_steps": int(training.env_steps[at]), "return": float(training.returns[at])}
             for name, at in segments.items()
-            if name in level or level == "full-replay"
+            if name in level or (level, name) == ("full-replay", "expert")
         },
     }
 
