@@ -135,17 +135,17 @@ def _named(where: str, env_id: str, arguments: dict[str, Any]) -> tuple[str, dic
 
 
 def _maze(where: str, short: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Of `PointMaze_UMazeDense-v3`, `AntMaze_Medium_Diverse_GR-v4`: the walls decide, whatever the version."""
-    robot, _, rest = short.partition("_")
+    """Of `PointMaze_UMazeDense-v3` or `AntMaze_Medium-v4`, whose versions differ in what is observed."""
+    body, _, maze = short.rpartition("-")[0].partition("_")
+    maze, version = maze.removesuffix("Dense"), "v3" if body == "PointMaze" else short.rpartition("-")[2]
     dense = settings.pop("reward_type", "dense" if "Dense" in short else "sparse") == "dense"
-    size = re.split("[_-]", rest)[0].removesuffix("Dense")
-    found = [n for n in envs.names() if re.fullmatch(rf"maze/{robot}_{size}{'Dense' if dense else ''}-v\d+", n)]
-    if not found:
+    name = f"maze/{body}_{maze}{'Dense' if dense else ''}-{version}"
+    if name not in envs.names():
         return None
     plan = settings.pop("maze_map", None)
-    if plan is not None and size in MAZES and not _same_walls(plan, size):
-        raise O2OError(f"{where} was recorded in a {robot} of its own map, which no twin has; pass env=")
-    return found[-1], settings
+    if plan is not None and maze in MAZES and not _same_walls(plan, maze):
+        raise O2OError(f"{where} was recorded in a {body} of its own map, which no twin has; pass env=")
+    return name, settings
 
 
 def _same_walls(plan: list[list[Any]], maze: str) -> bool:
