@@ -196,8 +196,9 @@ def _spec(text: Any) -> "EnvSpec":
 
 def _known(dataset_id: str, env: Env) -> tuple[float, float]:
     """Our own reference of an environment; a continuing maze pays more than once."""
-    if env.name in scores.ENVIRONMENTS and not getattr(env, "continuing_task", False):
-        return scores.ENVIRONMENTS[env.name]
+    known = scores.of_environment(env.name)
+    if known and not getattr(env, "continuing_task", False):
+        return known
     raise O2OError(
         f"dataset {dataset_id!r} has no reference scores, and none are known for {env.name}; pass the returns of a "
         "random policy and of an expert: reference=(low, high)"

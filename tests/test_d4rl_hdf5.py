@@ -128,6 +128,7 @@ def changed(name, row, value):
         (stream() | {"actions": np.zeros((9, 1))}, [], r"actions is \[9, 1\], there are 14 rewards"),
         (stream() | {"rewards": np.zeros(0)}, [], "holds no rows"),
         (stream() | {"rewards": 1.0}, [], "holds no rows"),
+        (stream() | {"actions": np.full((14, 1), b"up")}, [], r"actions is \|S2, no real numbers"),
         (stream() | {"actions": np.zeros((14, 1, 2))}, [], "only one vector a row"),
         (stream() | {"rewards": np.zeros((14, 2))}, [], "only one number a row"),
         (stream() | {"next_observations": np.zeros((14, 3))}, [], "of another shape than observations"),

@@ -129,7 +129,7 @@ class Collect(Command):
         if self.source in tasks():
             return task(self.source), True
         if self.source in envs.names():
-            env, known = envs.make(self.source), scores.ENVIRONMENTS.get(self.source)
+            env, known = envs.make(self.source), scores.of_environment(self.source)
             low, high = known or (0.0, 100.0)  # so that a score is a return
             return make(self.source, env, score_low=low, score_high=high, domain=domain_of(env)), known is not None
         known = (*tasks(), *envs.names(), *EMBEDDED)

@@ -86,8 +86,8 @@ def _stream(path: Path) -> dict[str, np.ndarray]:
     try:
         with h5py.File(path, "r") as file:
             there = {name: file.get(name) for name in wanted}
-            stream: dict[str, Any] = {name: x[()] for name, x in there.items() if isinstance(x, h5py.Dataset)}
-    except OSError as error:
+            stream = {name: np.asarray(x[()]) for name, x in there.items() if isinstance(x, h5py.Dataset)}
+    except (OSError, RuntimeError) as error:
         line = " ".join(str(error).split())
         raise O2OError(
             f"file {path} cannot be read ({line}); it is damaged or not complete: download it again"
@@ -105,6 +105,8 @@ def _checked(path: Path, stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]
         raise O2OError(f"file {path} holds no rows; download it again")
     for name, array in stream.items():
         vectors = name in ("observations", "actions", "next_observations")
+        if array.dtype.kind not in "biuf":
+            raise O2OError(f"file {path}: {name} is {array.dtype}, no real numbers; convert it")
         if array.shape[:1] != (count,):
             raise O2OError(
                 f"file {path}: {name} is {list(array.shape)}, there are {count} rewards; download it again"
