@@ -172,7 +172,7 @@ def _replay(buffer: Store, rows: int) -> Store:
 
 def _policy(training: Training, task: Task, segment: int) -> Policy:
     """The policy after a segment, sampling its actions."""
-    like = jax.eval_shape(training.agent.init, jax.random.key(0), spaces(task.env))
+    like = jax.eval_shape(lambda key: training.agent.init(key, spaces(task.env)), jax.random.key(0))
     path = training.policies / f"{segment}.npz"
     try:
         arrays = read_arrays(path)
