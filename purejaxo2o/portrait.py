@@ -76,13 +76,10 @@ def _returns(axes: Axes, found: Trajectories, reference: tuple[float, float] | N
         if low <= value <= high:
             axes.axvline(value, color=RED, lw=1.3, ls=(0, (4, 3)))
             marks.append((value, name, RED))
-    for x, text, color in marks:
-        left = x > (low + high) / 2
-        offset, align = (-4, "right") if left else (4, "left")
-        axes.annotate(
-            text, (x, 1), (offset, -9 - 13 * marks.index((x, text, color))), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha=align, color=color, fontsize=9.5,
-        )  # fmt: skip
+    for i, (x, text, color) in enumerate(marks):
+        offset, align = (-4, "right") if x > (low + high) / 2 else (4, "left")
+        place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": align}
+        axes.annotate(text, (x, 1), (offset, -9 - 13 * i), color=color, fontsize=9.5, **place)
 
 
 def _lengths(axes: Axes, found: Trajectories, limit: int | None) -> None:
@@ -93,7 +90,7 @@ def _lengths(axes: Axes, found: Trajectories, limit: int | None) -> None:
     axes.hist(parts, bins=list(edges), stacked=True, color=[RED, BLUE], alpha=0.85)
     for x, name, part, color in ((0, "terminated", parts[0], RED), (130, "truncated", parts[1], BLUE)):
         _above(axes, f"{len(part):,} {name}", color, x)
-    if limit and limit <= top * 1.02:
+    if limit:
         axes.axvline(limit, color=GREY, lw=1.2, ls=(0, (4, 3)))
 
 
