@@ -17,7 +17,7 @@ AGAIN = "it was not downloaded or written completely: delete it, then download o
 
 
 def rows_of(name: str, dataset: MinariDataset, spaces: Spaces, clip: bool) -> tuple[Transition, np.ndarray]:
-    """All episodes of the dataset `name` one after another as rows `[N, ...]`, every array made once, and where each ends, `[K]`.
+    """All episodes of the dataset `name` one after another as rows `[N, ...]`, and where each ends, `[K]`.
 
     Raises `O2OError` for an episode of another form than `spaces`, or more or fewer steps than declared."""
     where, steps = f"dataset {name!r}", int(dataset.total_steps)
