@@ -9,8 +9,8 @@ XLA's rounding (another program).
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from purejaxo2o.train import Run
 from purejaxo2o.types import Array
 
 PathLike = str | os.PathLike[str]
+Each = Callable[[int, Run], None]
 NOTHING = "nothing to resume from; starting at the beginning"
 
 
@@ -50,6 +51,7 @@ def fit(
     memory_limit: float | None = None,
     sinks: Sequence[Sink] = (),
     progress: bool | Meter = True,
+    each: Each | None = None,
 ) -> Result:
     """One run, watched: a progress line per segment, rows to `sinks`, checkpoints in `out`.
 
@@ -58,6 +60,8 @@ def fit(
     save_every: segments from one checkpoint to the next; None: as often as it costs less than 5% of the wall time.
         The last segment is always saved.
     memory_limit: bytes that the run may take; None: what the device has.
+    each: called after every segment with its number (from 1) and the run, before that is saved; the arrays are reused
+        afterwards, so copy what you keep.
     Raises `O2OError` for bad input before anything is compiled or written, for a run that needs more memory than
     there is before anything is computed, and for a disk that is full.
     """
@@ -77,6 +81,7 @@ def fit(
             need = memory.estimate(programs, saving=folder is not None)
             watch.note(str(need))
             memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
+        watch = replace(watch, each=each)
         return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch)
 
 
@@ -106,6 +111,7 @@ class Watch:
     save_every: int | None = None
     timing: Timing = field(default_factory=Timing)
     before: int = 0  # segments of earlier parts
+    each: Each | None = None
 
     def note(self, text: str) -> None:
         if self.meter:
@@ -226,6 +232,8 @@ class _Driver:
                 steps = phase.steps // phase.segments * score.size
                 done = self.watch.before + len(self.records) - 1
                 self.watch.meter.segment(phase=phase.name, done=done, steps=steps, seconds=seconds, score=score)
+            if self.watch.each:
+                self.watch.each(len(self.records) - 1, state)
             self._save(state)
         return state
 

@@ -101,10 +101,10 @@ def names() -> tuple[str, ...]:
 
 
 def task(name: str) -> Task:
-    """The task called `name`, or that of a local Minari dataset, by its id (`recorded.task_from_minari`).
+    """The task called `name`, or that of a local Minari dataset or D4RL file (`recorded.task_from_minari`).
 
     Raises `O2OError` with the nearest known name."""
-    if "/" in name:
+    if "/" in name or name.endswith(".hdf5"):
         from purejaxo2o.recorded import task_from_minari
 
         return task_from_minari(name)

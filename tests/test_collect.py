@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from purejaxo2o import store as stores
-from purejaxo2o.data import checks, collect, embedded, minari, waypoint
+from purejaxo2o.data import checks, collect, embedded, minari, specs, waypoint
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.envs.maze import PointMaze, PointMazeState
@@ -233,7 +233,7 @@ def test_datasets_are_made_once_and_say_where_they_come_from(tmp_path, monkeypat
     monkeypatch.setattr(embedded, "generate", lambda *_, **__: umaze_waypoint)
     path = embedded.make_dataset(name, steps=8_000)
     first = {p.name: p.read_bytes() for p in (path / "data").iterdir()}
-    for a, b in zip(jax.tree.leaves(embedded.load(name)), jax.tree.leaves(umaze_waypoint), strict=True):
+    for a, b in zip(jax.tree.leaves(embedded.read(name).store()), jax.tree.leaves(umaze_waypoint), strict=True):
         np.testing.assert_array_equal(a, b)
     described = minari.info(name)
     assert described.env_id == "PointMaze_UMaze-v3"
@@ -254,7 +254,7 @@ def test_the_stored_spec_makes_the_original_environment():
     gym = pytest.importorskip("gymnasium")
     pytest.importorskip("gymnasium_robotics")
     env = embedded.EMBEDDED["purejaxo2o/pointmaze-medium/mixed-v0"].env()
-    original = gym.make(embedded._spec(env))
+    original = gym.make(specs.maze_spec(env))
     assert original.spec.max_episode_steps == env.horizon == 600
     np.testing.assert_array_equal(np.array(original.unwrapped.maze.maze_map), env.walls)
     assert not original.unwrapped.continuing_task

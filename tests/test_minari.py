@@ -191,7 +191,11 @@ def nan_at(row, field):
         ),
         ({"observations": np.zeros((3, 2), np.float32)}, "episode 1: observations has length 3, 3 rewards ask for 4"),
         ({"actions": np.zeros((4, 1), np.float32)}, "episode 1: actions has length 4, 3 rewards ask for 3"),
-        ({"observations": np.zeros((4, 5), np.float32)}, "cannot be read .* delete it"),
+        (
+            {"observations": np.zeros((4, 5), np.float32)},
+            r"episode 1: observations are of shape \[5\], the dataset declares \[2\].* another environment",
+        ),
+        ({"observations": np.zeros((4, 1), np.float32)}, r"episode 1: observations are of shape \[1\]"),
     ],
 )
 def test_bad_episodes_are_named(root, changes, message):

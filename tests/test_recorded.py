@@ -13,11 +13,12 @@ from experiments.recording import original
 from purejaxo2o import envs
 from purejaxo2o import store as stores
 from purejaxo2o.data import minari
-from purejaxo2o.types import O2OError, Space, Spaces, Transition
+from purejaxo2o.types import O2OError, Space, Spaces, Transition, pytree, static
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "minari"
 OLD, NEW = "mujoco<=3.4", "mujoco>=3.5"
 SCORES = {"reference": (0.0, 1.0)}
+STACKED = gym.envs.registration.WrapperSpec("FrameStackObservation", "none:None", None)
 
 
 def two_rows(size, actions):
@@ -97,6 +98,86 @@ def test_mazes_are_found_by_their_map(minari_root):
         o2o.task_from_minari("D4RL/pointmaze/medium-v2", **SCORES)
 
 
+@pytest.mark.parametrize("mark", ["r", "g", "c"])
+def test_marked_starts_and_goals_are_another_map(minari_root, mark):
+    walls = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
+    row, column = np.argwhere(np.array(walls) == 0)[0]
+    walls[row][column] = mark
+    with pytest.raises(O2OError, match="of its own map"):
+        o2o.task_from_minari(_maze("D4RL/pointmaze/medium-v2", walls), **SCORES)
+
+
+@pytest.fixture
+def more(monkeypatch):
+    """What other builds have: an AntMaze twin and Gymnasium's own environments on the host. Records what is made."""
+    made, make = [], envs.make
+
+    def fake(name, **settings):
+        if not name.startswith(("host/", "maze/Ant")):
+            return make(name, **settings)
+        made.append((name, settings))
+        return Named(name=name, sizes=(45, 24) if "Pen" in name else (8, 2))
+
+    monkeypatch.setattr(envs, "make", fake)
+    monkeypatch.setattr(envs, "names", lambda known=envs.names(): (*known, "maze/AntMaze_Medium-v4"))
+    return made
+
+
+@pytree
+class Named:
+    """An environment of which only the form matters."""
+
+    name: str = static()
+    sizes: tuple = static()
+    horizon: int = static(default=100)
+
+    @property
+    def obs_space(self):
+        return Space((self.sizes[0],))
+
+    @property
+    def action_space(self):
+        return Space((self.sizes[1],))
+
+
+def test_what_has_no_twin_is_run_by_gymnasium(minari_root, more):
+    name = write(
+        "D4RL/pen/human-v2", "AdroitHandPen-v1", 45, 24, max_episode_steps=100, kwargs={"odd": [[1, 2], [3]]}
+    )
+    task = o2o.task_from_minari(name)
+    assert more == [("host/AdroitHandPen-v1", {"odd": ((1, 2), (3,)), "max_episode_steps": 100})]
+    assert (task.domain, task.score_low, task.score_high) == ("adroit", 96.262799, 3076.8331017826877)
+    with pytest.raises(O2OError, match="AdroitHandPen-v1, which has no twin, so physics= cannot be chosen"):
+        o2o.task_from_minari(name, physics=OLD)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "made", "fail_reward"),
+    [
+        ("AntMaze_Medium-v4", "maze/AntMaze_Medium-v4", 0.0),
+        ("AntMaze_Medium-v5", "host/AntMaze_Medium-v5", 0.0),  # observes more than v4
+        ("AntMaze_MediumDense-v4", "host/AntMaze_MediumDense-v4", None),
+    ],
+)
+def test_an_antmaze_is_found_by_name_and_walls(minari_root, more, env_id, made, fail_reward):
+    plan = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
+    settings = {"maze_map": plan, "continuing_task": False}
+    name = write("D4RL/antmaze/medium-v1", env_id, 8, 2, max_episode_steps=1000, kwargs=settings)
+    task = o2o.task_from_minari(name)
+    [(found, given)] = more
+    assert (found, given["continuing_task"], given["max_episode_steps"]) == (made, False, 1000)
+    assert ("maze_map" in given, given.get("physics")) == ((True, None) if made.startswith("host") else (False, OLD))
+    assert (task.domain, task.score_high, task.fail_reward) == ("maze", 1.0, fail_reward)
+
+
+def test_a_recording_of_ours_finds_its_environment(minari_root):
+    about = {"provenance": {"source": "pendulum", "environment": "gymnax/Pendulum-v1"}}
+    task = o2o.task(write("me/pendulum/odd-v0", None, 3, 1, **about))
+    assert (task.env.name, task.score_low, task.score_high) == ("gymnax/Pendulum-v1", -1200.0, -150.0)
+    about["provenance"]["source"] = "gymnax/Pendulum-v1"
+    assert o2o.task(write("me/pendulum/odd-v0", None, 3, 1, **about)).env == task.env
+
+
 def _maze(name, plan):
     parts = (("achieved_goal", 2), ("desired_goal", 2), ("observation", 4))
     arguments = {"maze_map": plan, "reward_type": "sparse", "continuing_task": True, "reset_target": True}
@@ -117,8 +198,19 @@ def _maze(name, plan):
     ("env_id", "size", "spec", "message"),
     [
         (None, 11, {}, r"declares no environment; pass it: env=envs.make"),
-        ("Humanoid-v5", 348, {}, r"recorded in Humanoid-v5, which has no twin \(there are .*mjx/Hopper-v5"),
-        ("AntMaze_UMaze-v4", 27, {}, "recorded in AntMaze_UMaze-v4, which has no twin"),
+        (
+            "Nowhere-v5",
+            348,
+            {},
+            r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* install the",
+        ),
+        ("AntMaze_Nowhere-v4", 27, {}, "recorded in AntMaze_Nowhere-v4, which has no twin"),
+        (
+            "Hopper-v5",
+            11,
+            {"additional_wrappers": (STACKED,)},
+            "recorded through FrameStackObservation, which no twin",
+        ),
         ("Hopper-v5", 11, {"kwargs": {"gravity": -5.0}}, "mjx/Hopper-v5: unknown setting 'gravity'"),
         ("Hopper-v5", 12, {}, r"observations Box\(12,\) .* mjx/Hopper-v5 has Box\(11,\)"),
         ("Swimmer-v5", 8, {}, "no reference scores, and none are known for mjx/Swimmer-v5"),

@@ -122,6 +122,10 @@ def test_every_d4rl_domain_is_found_by_id():
     assert scores.reference("hopper") == scores.DOMAINS["hopper"]
     for unknown in ("D4RL/pointmaze/umaze-v2", "maze2d-umaze-v9", "my/set-v0", "hopper2-medium-v2"):
         assert scores.reference(unknown) is None
+    assert scores.of_environment("mjx/Hopper-v4") == scores.DOMAINS["hopper"]
+    assert scores.of_environment("gymnax/CartPole-v1") == (20, 500)
+    assert scores.of_environment("mjx/Swimmer-v5") is None
+    assert scores.of_environment("brax/hopper") is None  # another body
 
 
 def test_normalise_refuses_reversed_references():

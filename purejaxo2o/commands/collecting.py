@@ -3,9 +3,9 @@
 import dataclasses
 import importlib.metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from purejaxo2o.commands.base import Answer, Command, say
 from purejaxo2o.types import O2OError, nearest
@@ -13,24 +13,30 @@ from purejaxo2o.types import O2OError, nearest
 STEPS = 100_000
 NUM_ENVS = 50
 PACKAGES = ("purejaxo2o", "jax", "jaxlib", "minari")
+TRAINED = ("medium", "medium-replay", "medium-expert", "expert", "full-replay", "noisy-scripted")
+"""Policies that are levels of data (`data/levels.py`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Collect(Command):
     """Record a Minari dataset: a scripted or a trained policy drives many environments at once on the device.
 
+    D4RL's levels (medium, medium-replay, medium-expert, expert, full-replay, or all of them) come out of the training
+    of an agent, which is made first, once for all levels, and goes on where it was stopped.
     The id of a dataset that purejaxo2o makes itself (purejaxo2o list datasets) makes that one.
 
     purejaxo2o collect pointmaze-umaze --id me/umaze/waypoint-v0 --policy waypoint --noise 0.5
 
-    purejaxo2o collect pointmaze-umaze --id me/umaze/wsrl-v0 --policy runs/wsrl-pointmaze-umaze-small"""
+    purejaxo2o collect pointmaze-umaze --id me/umaze/wsrl-v0 --policy runs/wsrl-pointmaze-umaze-small
+
+    purejaxo2o collect gymnax/Pendulum-v1 --id me/pendulum --policy all --scale small"""
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
     """A task, an environment, or the id of a dataset of our own."""
     id: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
-    """Name of the new dataset, like namespace/name-v0."""
+    """Name of the new dataset, like namespace/name-v0; with --policy all the namespace (namespace/LEVEL-v0)."""
     policy: Annotated[str | None, arg(metavar="POLICY", help_behavior_hint="")] = None
-    """random (the default), waypoint (mazes: along the shortest path), or the folder of a finished run."""
+    """random (the default), waypoint (mazes: the shortest path), the folder of a finished run, a level, or all."""
     lane: int = 0
     """Which policy of the run folder: the first seed is 0."""
     noise: float = 0.0
@@ -43,6 +49,14 @@ class Collect(Command):
     """The same seed records the same data."""
     overwrite: bool = False
     """Replace a dataset of that name."""
+    scale: Literal["small", "paper"] = "paper"
+    """Levels: size of the agent's networks and of its training."""
+    train_steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Levels: environment steps of the training after its random warm-up, by default those of the scale."""
+    set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=VALUE ...")] = ()
+    """Levels: settings of the training to change, e.g. agent.learning_rate=1e-3 online.segments=40."""
+    train_dir: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Levels: folder of the training, by default runs/collect-SOURCE-SCALE-SEED."""
 
     def run(self) -> Answer:
         from purejaxo2o.data.embedded import EMBEDDED, make_dataset
@@ -52,26 +66,36 @@ class Collect(Command):
                 raise O2OError(f"{self.source} is made in its own way; give only --steps, --seed, --overwrite")
             say(f"making {self.source}")
             path = make_dataset(self.source, self.seed, steps=self.steps, overwrite=self.overwrite)
-            return _written(self.source, path)
+            return written(self.source, path)
         if self.id is None:
             raise O2OError(f"a recording of {self.source} needs a name; give --id namespace/name-v0")
-        return _written(self.id, self._record(self.id))
+        if self.policy in (*TRAINED, "all"):
+            from purejaxo2o.commands.collecting_levels import write
+
+            return write(self, self.id, self.policy)
+        if (self.scale, self.train_steps, self.set, self.train_dir) != ("paper", None, (), None):
+            raise O2OError(
+                f"--scale, --train-steps, --set and --train-dir are for levels ({', '.join(TRAINED)}, all)"
+            )
+        return written(self.id, self._record(self.id))
 
     def _record(self, name: str) -> Path:
         import jax
 
-        from purejaxo2o.data import collect, folder, minari
+        from purejaxo2o.data import collect, folder, minari, specs
         from purejaxo2o.envs.base import spaces
 
         folder.namespace_of(name)
         if name in folder.local_ids() and not self.overwrite:
             raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
-        env, reference = self._environment()
+        task, scored = self.task()
+        env = task.env
         act, origin = self._policy(env)
         steps = STEPS if self.steps is None else self.steps
         num_envs = NUM_ENVS if self.num_envs is None else self.num_envs
         say(f"recording {steps:,} steps of {env.name} with {num_envs} environments")
         rows = collect.collect(env, act, jax.random.key(self.seed), steps=steps, num_envs=num_envs)
+        env_spec, requirements = specs.original(env)
         return minari.export(
             rows,
             name,
@@ -86,23 +110,28 @@ class Collect(Command):
                 "num_envs": num_envs,
                 "noise": self.noise,
                 **origin,
-                "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+                "versions": versions(),
             },
-            reference=reference,
+            env_spec=env_spec,
+            requirements=requirements,
+            reference=(float(task.score_low), float(task.score_high)) if scored else None,
             overwrite=self.overwrite,
         )
 
-    def _environment(self) -> tuple[Any, tuple[float, float] | None]:
-        """What is recorded, and the returns that score 0 and 100 if `source` is a task."""
+    def task(self) -> tuple[Any, bool]:
+        """What is recorded, and whether it has reference scores."""
         from purejaxo2o import envs, tasks
+        from purejaxo2o.data import scores
         from purejaxo2o.data.embedded import EMBEDDED
-        from purejaxo2o.tasks import task
+        from purejaxo2o.recorded import domain_of
+        from purejaxo2o.tasks import make, task
 
         if self.source in tasks():
-            chosen = task(self.source)
-            return chosen.env, (float(chosen.score_low), float(chosen.score_high))
+            return task(self.source), True
         if self.source in envs.names():
-            return envs.make(self.source), None
+            env, known = envs.make(self.source), scores.of_environment(self.source)
+            low, high = known or (0.0, 100.0)  # so that a score is a return
+            return make(self.source, env, score_low=low, score_high=high, domain=domain_of(env)), known is not None
         known = (*tasks(), *envs.names(), *EMBEDDED)
         raise O2OError(f"{self.source!r} is no task, environment or dataset of ours; {nearest(self.source, known)}")
 
@@ -118,7 +147,10 @@ class Collect(Command):
         elif Path(name).is_dir():
             act, origin = _trained(name, self.lane, env)
         else:
-            raise O2OError(f"--policy {name} is neither random nor waypoint nor a run folder; give one of them")
+            raise O2OError(
+                f"--policy {name} is neither random nor waypoint nor a run folder nor a level ({', '.join(TRAINED)}, "
+                "all); give one of them"
+            )
         if self.noise < 0.0 or (self.noise and env.action_space.discrete):
             raise O2OError(f"--noise {self.noise}: give at least 0, and only where actions are continuous")
         return (collect.noisy(act, sigma=self.noise) if self.noise else act), origin
@@ -147,7 +179,12 @@ def _trained(folder: str, lane: int, env: Any) -> tuple[Any, dict[str, Any]]:
     return trained.policy(lane), {"policy": config["recipe"], "lane": lane, "segment": trained.segment, "run": origin}
 
 
-def _written(name: str, path: Path) -> Answer:
+def versions() -> dict[str, str]:
+    """Of what a recording depends on."""
+    return {package: importlib.metadata.version(package) for package in PACKAGES}
+
+
+def written(name: str, path: Path) -> Answer:
     from purejaxo2o.data import minari
 
     info = minari.info(name)

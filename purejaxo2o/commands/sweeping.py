@@ -55,7 +55,7 @@ class Sweep(Command):
     seed0: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 0; not with a file)")] = None
     """The first seed: seeds are seed0, seed0 + 1, ...; those of two runs differ if their ranges do."""
     dataset: Annotated[str | None, arg(metavar="ID", help_behavior_hint="(not with a file)")] = None
-    """Minari id of the offline data, by default the task's own."""
+    """Minari id or D4RL .hdf5 file of the offline data, by default the task's own."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Output folder, by default runs/RECIPE-TASK-SCALE, or the file's, or runs/FILE."""
     resume: bool = False

@@ -32,7 +32,7 @@ class Train(Command):
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=VALUE ...")] = ()
     """Settings to change, e.g. agent.learning_rate=1e-4 online.steps=20000."""
     dataset: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
-    """Minari id of the offline data, by default the task's own."""
+    """Minari id or D4RL .hdf5 file of the offline data, by default the task's own."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Output folder, by default runs/RECIPE-TASK-SCALE."""
     resume: bool = False

@@ -1,1 +1,2 @@
-"""Datasets: reading and writing (`minari`), making (`collect`, `embedded`), preparing (`transforms`, `scores`)."""
+"""Datasets: reading and writing (`minari`, `d4rl_hdf5`), making (`collect`, `levels`, `embedded`), preparing
+(`transforms`, `scores`, `corrupt`), judging (`measures`, `checks`)."""

@@ -15,12 +15,13 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from gymnasium.envs.registration import EnvSpec
 
 from purejaxo2o import store as stores
 from purejaxo2o.data import minari
 from purejaxo2o.data.collect import Behaviour, Clock, Memoryless, collect_with, held, mixture, noisy, random_policy
 from purejaxo2o.data.folder import local_ids, root
+from purejaxo2o.data.reading import Reading
+from purejaxo2o.data.specs import maze_spec
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.data.waypoint import waypoint_policy
 from purejaxo2o.envs.base import spaces
@@ -120,18 +121,18 @@ def make_dataset(name: str, seed: int = 0, *, steps: int | None = None, overwrit
             "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "h5py", "minari")},
             "statistics": statistics(rows),
         },
-        env_spec=_spec(env),
+        env_spec=maze_spec(env),
         requirements=("gymnasium-robotics>=1.4", "mujoco>=3.5"),
         reference=(0.0, 1.0),
         overwrite=overwrite,
     )
 
 
-def load(name: str) -> Store:
+def read(name: str, *, clip: bool = False) -> Reading:
     """An embedded dataset, made first if it is not in the Minari folder (whatever its seed and size are there)."""
     if name not in local_ids():
         make_dataset(name)
-    return minari.load(name)
+    return minari.read(name, clip=clip)
 
 
 def statistics(rows: Store) -> dict[str, float]:
@@ -153,18 +154,3 @@ def _plan(name: str, steps: int | None) -> Generation:
     if steps is not None and steps < 1:
         raise O2OError(f"{name}: steps={steps}; give at least 1, or None for {plan.steps}")
     return plan if steps is None else dataclasses.replace(plan, steps=steps)
-
-
-def _spec(env: PointMaze) -> EnvSpec:
-    """What gymnasium-robotics would register, written by hand; with the registered time limit, for evaluation."""
-    return EnvSpec(
-        id=env.name.removeprefix("maze/"),
-        entry_point="gymnasium_robotics.envs.maze.point_maze:PointMazeEnv",
-        max_episode_steps=PointMaze(maze=env.maze).horizon,
-        kwargs={
-            "maze_map": env.walls.astype(int).tolist(),
-            "reward_type": env.reward_type,
-            "continuing_task": env.continuing_task,
-            "reset_target": env.reset_target,
-        },
-    )

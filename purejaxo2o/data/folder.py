@@ -7,7 +7,9 @@ from pathlib import Path
 
 import gymnasium as gym
 import minari
+from minari.dataset._storages import get_storage_keys
 from minari.dataset.minari_dataset import MinariDataset, parse_dataset_id
+from minari.dataset.minari_storage import MinariStorage
 
 from purejaxo2o.types import O2OError, nearest
 
@@ -35,7 +37,8 @@ def namespace_of(dataset_id: str) -> str | None:
 def open_dataset(dataset_id: str) -> MinariDataset:
     """Open a local dataset, never the network. Raises `O2OError` if it is missing or unreadable."""
     namespace_of(dataset_id)
-    if not (root() / dataset_id / "data").is_dir():
+    folder = root() / dataset_id / "data"
+    if not folder.is_dir():
         known = local_ids()
         hint = nearest(dataset_id, known) if known else "the folder holds no dataset"
         raise O2OError(
@@ -43,7 +46,18 @@ def open_dataset(dataset_id: str) -> MinariDataset:
             "record one with `purejaxo2o collect`"
         )
     with readable(dataset_id):
-        return minari.load_dataset(dataset_id)
+        stored_as, known = MinariStorage.read_raw_metadata(folder)["data_format"], get_storage_keys()
+        if stored_as not in known:
+            raise O2OError(
+                f"dataset {dataset_id!r} is stored as {stored_as!r}, this Minari reads {', '.join(known)}; update "
+                "Minari, or convert the dataset with the one that wrote it"
+            )
+        try:
+            return minari.load_dataset(dataset_id)
+        except ImportError as error:
+            raise O2OError(
+                f"dataset {dataset_id!r} is stored as {stored_as!r}, which needs pyarrow; pip install 'minari[arrow]'"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -59,10 +73,15 @@ def readable(dataset_id: str) -> Iterator[None]:
         TypeError,
         OSError,
         AssertionError,
+        AttributeError,
+        IndexError,
+        MemoryError,
         NotImplementedError,
+        RuntimeError,
         gym.error.Error,
     ) as error:
+        line = " ".join(str(error).split())
         raise O2OError(
-            f"dataset {dataset_id!r} in {root()} cannot be read ({type(error).__name__}: {error}); delete it and "
+            f"dataset {dataset_id!r} in {root()} cannot be read ({type(error).__name__}: {line}); delete it and "
             "download or make it again"
         ) from error

@@ -84,6 +84,12 @@ def reference(name: str) -> tuple[float, float] | None:
     return DOMAINS.get(leaf) or DOMAINS.get(RECORDINGS.sub("", leaf, count=1))
 
 
+def of_environment(name: str) -> tuple[float, float] | None:
+    """Random and expert return of an environment of ours by its id, a twin's those of its D4RL domain."""
+    family, _, robot = name.partition("/")
+    return ENVIRONMENTS.get(name) or (DOMAINS.get(robot.partition("-")[0].lower()) if family == "mjx" else None)
+
+
 def normalise(returns: Returns, low: float, high: float) -> Returns:
     """`100 * (returns - low) / (high - low)`: 0 for a random policy, 100 for an expert (D4RL's score).
 

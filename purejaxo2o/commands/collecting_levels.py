@@ -1,0 +1,120 @@
+"""`purejaxo2o collect --policy medium|...|all`: D4RL's levels of data, from a training made for them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from purejaxo2o.commands.base import Answer, literal, pairs, say
+from purejaxo2o.types import O2OError
+
+
+def write(command: Any, name: str, policy: str) -> Answer:
+    """The dataset `name` of one level, or with `policy="all"` those of every level, `name/LEVEL-v0`.
+
+    Levels of `all` that exist already are left as they are, so that the same command goes on where it was stopped."""
+    from purejaxo2o.commands.collecting import written
+    from purejaxo2o.data import folder, levels
+
+    task, scored = command.task()
+    if command.noise:
+        raise O2OError(
+            f"--noise {command.noise} and --policy {policy} exclude each other; levels have their own noise"
+        )
+    chosen = levels.levels_of(task.env) if policy == "all" else (policy,)
+    if policy not in ("all", *levels.levels_of(task.env)):
+        raise O2OError(f"{task.env.name} has no level {policy!r}; it has {', '.join(levels.levels_of(task.env))}")
+    names = {level: f"{name}/{level}-v0" if policy == "all" else name for level in chosen}
+    for dataset in names.values():
+        folder.namespace_of(dataset)
+    there = set() if command.overwrite else {level for level in chosen if names[level] in folder.local_ids()}
+    if there and policy != "all":
+        raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
+    missing = [level for level in chosen if level not in there]
+    training = None
+    if any(level not in levels.UNTRAINED for level in missing):
+        training = _train(command, task)
+    paths = [_record(command, task, scored, level, names[level], training) for level in missing]
+    answers = [written(names[level], path) for level, path in zip(missing, paths, strict=True)]
+    if policy != "all":
+        return answers[0]
+    lines = [f"kept {names[level]}" for level in sorted(there)] + [answer.text for answer in answers]
+    return Answer("\n".join(lines), {"datasets": names, "written": [answer.data for answer in answers]})
+
+
+def _train(command: Any, task: Any) -> Any:
+    from purejaxo2o.data import levels
+    from purejaxo2o.phases import check_phases
+    from purejaxo2o.settings import replace
+
+    changes: dict[str, Any] = {} if command.train_steps is None else {"online.steps": command.train_steps}
+    changes |= {name: literal(value) for name, value in pairs(command.set).items()}
+    learner = replace(levels.learner(task, command.scale), changes)
+    check_phases(learner)
+    place = f"runs/collect-{command.source.replace('/', '-')}-{command.scale}-{command.seed}"
+    out = Path(command.train_dir or place)
+    say(f"training {learner.name} in {task.env.name}, in {out} (continued if it is there)")
+    return levels.train(task, learner, command.seed, out)
+
+
+def _record(command: Any, task: Any, scored: bool, level: str, name: str, training: Any) -> Path:
+    import jax
+
+    from purejaxo2o.commands.collecting import NUM_ENVS, STEPS, versions
+    from purejaxo2o.data import levels, minari, specs
+    from purejaxo2o.envs.base import spaces
+
+    say(f"recording {level} data of {task.env.name}")
+    key = jax.random.fold_in(jax.random.key(command.seed), levels.LEVELS.index(level))
+    steps, num_envs = command.steps or STEPS, command.num_envs or NUM_ENVS
+    rows = levels.record(task, level, training, key, steps=steps, num_envs=num_envs)
+    reference = (float(task.score_low), float(task.score_high)) if scored else None
+    if reference is None and training is not None:
+        reference = (training.random_return, float(training.returns[-1]))
+    provenance = {
+        "environment": task.env.name,
+        "source": command.source,
+        "level": level,
+        "seed": command.seed,
+        "steps": int(rows.size),
+        "num_envs": num_envs,
+        "versions": versions(),
+        **_statistics(rows, reference),
+    }
+    maker = level
+    if training is not None and level not in levels.UNTRAINED:
+        maker = type(training.agent).__name__
+        provenance["training"] = {
+            "agent": maker,
+            "settings": _settings(training.agent),
+            "scale": command.scale,
+            **levels.policy_scores(training, level),
+        }
+    env_spec, requirements = specs.original(task.env)
+    return minari.export(
+        rows,
+        name,
+        spaces=spaces(task.env),
+        algorithm_name=maker,
+        description=f"{task.env.name}: {level} data, recorded by purejaxo2o collect",
+        provenance=provenance,
+        env_spec=env_spec,
+        requirements=requirements,
+        reference=reference,
+        overwrite=command.overwrite,
+    )
+
+
+def _statistics(rows: Any, reference: tuple[float, float] | None) -> dict[str, Any]:
+    """Of whole episodes: how many, how long, how good."""
+    from purejaxo2o.data.scores import normalise
+    from purejaxo2o.data.transforms import trajectory_returns
+
+    returns, lengths = trajectory_returns(rows.data.reward[:, 0], rows.data.last[:, 0])
+    found = {"episodes": len(returns), "mean_return": float(returns.mean()), "mean_length": float(lengths.mean())}
+    return found if reference is None else found | {"mean_score": normalise(found["mean_return"], *reference)}
+
+
+def _settings(agent: Any) -> dict[str, Any]:
+    from purejaxo2o.sinks import plain
+
+    return plain({field.name: getattr(agent, field.name) for field in dataclasses.fields(agent)})

@@ -1,0 +1,189 @@
+"""D4RL's own files: one `.hdf5` with a stream of rows, from before Minari (`Farama-Foundation/D4RL`).
+
+`observations`, `actions`, `rewards`, `terminals`, mostly `timeouts`, sometimes `next_observations`. The successor of
+a row is the next row only inside a trajectory; D4RL's own loader looks no closer. Here:
+
+- With `next_observations` every successor is the true one. Otherwise the row of a time-out has none: it is dropped,
+  the row before it ends the trajectory (truncated), and its successor is true. So is the last row of the file.
+- Without `next_observations` a terminal row's successor is unknown, and is not the next trajectory's start, which
+  D4RL gives: the row's own observation stands in. No value depends on it; a learned model must leave such rows out.
+- Files without `timeouts` (of v0) are cut where `next_observations` shows a jump, else at the environment's time
+  limit, counted from each trajectory's own start: 1000 steps in HalfCheetah, which never terminates. Where it is
+  truncated is in the rows from then on; nobody has to count to 1000 again (a trajectory may well have 999 rows).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from purejaxo2o.data import scores
+from purejaxo2o.data.reading import DatasetInfo, Reading, allocate
+from purejaxo2o.store import Store
+from purejaxo2o.types import O2OError, Space, Spaces, Transition
+
+REQUIRED = ("observations", "actions", "rewards", "terminals")
+JUMP = 1e-6
+"""Two observations farther apart are not the same (the distance that IQL's loader takes)."""
+LIMITS = {
+    **dict.fromkeys(("halfcheetah", "hopper", "walker2d", "ant"), 1000),
+    **{"hammer": 200, "door": 200, "relocate": 200, "pen": 100, "kitchen": 280},
+}
+"""D4RL's time limits of the domains whose files may lack `timeouts`."""
+RECORDED_IN = {"halfcheetah": "HalfCheetah-v2", "hopper": "Hopper-v2", "walker2d": "Walker2d-v2", "ant": "Ant-v2"}
+"""Gym's environment of the domains that have a twin; the files themselves do not say."""
+
+
+def check_exists(path: str) -> None:
+    """Raise `O2OError` unless there is such a file."""
+    if not Path(path).is_file():
+        raise O2OError(f"there is no file {path}; download one of D4RL's first (d4rl/infos.py lists them)")
+
+
+def load(path: str, *, limit: int | None = None, clip: bool = False) -> Store:
+    """A file as a full store, in time order, checked. Arguments and errors as `read`."""
+    return read(path, limit=limit, clip=clip).store()
+
+
+def read(path: str, *, limit: int | None = None, clip: bool = False) -> Reading:
+    """The rows of a file, before their values are checked.
+
+    limit: time limit in steps, for a file without `timeouts` and `next_observations`; by default the domain's.
+    clip: accept actions outside of [-1, 1], where D4RL's environments clip them.
+    Raises `O2OError` for a file that is missing, damaged or of another layout, for arrays that do not fit together,
+    for a jump that is no end of a trajectory, and where ends are not marked and no limit is known."""
+    stream = _stream(Path(path))
+    count, domain = len(stream["rewards"]), _domain(path)
+    terminal, timeout = _ends(path, stream, limit or LIMITS.get(domain))
+    terminal_or_timeout = terminal | timeout
+    has_next = "next_observations" in stream
+    open_end = not terminal_or_timeout[-1]
+    keep = np.ones(count, bool)
+    truncated = timeout & ~terminal
+    if has_next:
+        truncated[-1] |= open_end
+    else:
+        keep = ~truncated
+        keep[-1] &= not open_end
+        # What came before a row that is dropped is the end now, unless it is one already.
+        truncated = np.append(~keep[1:], False) & ~terminal_or_timeout
+    kept = np.flatnonzero(keep)
+    if not len(kept):
+        raise O2OError(f"file {path} has no row with a successor; it needs trajectories of two rows at least")
+    info = _info(path, stream, len(kept), int((terminal | truncated)[kept].sum()), domain)
+    data = _rows(stream, kept, terminal, truncated, info.spaces)
+    if clip:
+        np.clip(data.action, -1.0, 1.0, out=data.action)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return Reading(info, data, lambda row: f"file {path}, row {kept[row]}")
+
+
+def _stream(path: Path) -> dict[str, np.ndarray]:
+    """The file's arrays by name, checked for presence and length."""
+    check_exists(str(path))
+    wanted = (*REQUIRED, "timeouts", "next_observations")
+    try:
+        with h5py.File(path, "r") as file:
+            there = {name: file.get(name) for name in wanted}
+            stream = {name: np.asarray(x[()]) for name, x in there.items() if isinstance(x, h5py.Dataset)}
+    except (OSError, RuntimeError) as error:
+        line = " ".join(str(error).split())
+        raise O2OError(
+            f"file {path} cannot be read ({line}); it is damaged or not complete: download it again"
+        ) from None
+    missing = [name for name in REQUIRED if name not in stream]
+    if missing:
+        raise O2OError(f"file {path} has no {', '.join(missing)}; it is not in D4RL's layout ({', '.join(REQUIRED)})")
+    return _checked(path, stream)
+
+
+def _checked(path: Path, stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of one length, flags and rewards `[N]`, observations and actions `[N, ...]`."""
+    count = stream["rewards"].shape[0] if stream["rewards"].ndim else 0
+    if not count:
+        raise O2OError(f"file {path} holds no rows; download it again")
+    for name, array in stream.items():
+        vectors = name in ("observations", "actions", "next_observations")
+        if array.dtype.kind not in "biuf":
+            raise O2OError(f"file {path}: {name} is {array.dtype}, no real numbers; convert it")
+        if array.shape[:1] != (count,):
+            raise O2OError(
+                f"file {path}: {name} is {list(array.shape)}, there are {count} rewards; download it again"
+            )
+        if array.ndim != 2 if vectors else array.size != count:
+            needed = "one vector" if vectors else "one number"
+            raise O2OError(
+                f"file {path}: {name} is {list(array.shape)}; only {needed} a row can be loaded, convert it"
+            )
+        if not vectors:
+            stream[name] = array.reshape(count)  # some files have [N, 1]
+    if "next_observations" in stream and stream["next_observations"].shape != stream["observations"].shape:
+        raise O2OError(f"file {path}: next_observations is of another shape than observations; drop it from the file")
+    return stream
+
+
+def _ends(path: str, stream: dict[str, np.ndarray], limit: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows are terminal, and at which time ran out, `[N]` bool each."""
+    terminal, count = stream["terminals"].astype(bool), len(stream["rewards"])
+    jump = None
+    if "next_observations" in stream:
+        difference = np.abs(stream["next_observations"][:-1] - stream["observations"][1:])
+        jump = np.append(difference.max(axis=1, initial=0.0) > JUMP, False)
+    if "timeouts" in stream:
+        timeout = stream["timeouts"].astype(bool)
+        unmarked = np.flatnonzero(jump & ~terminal & ~timeout) if jump is not None else []
+        if len(unmarked):
+            raise O2OError(
+                f"file {path}, row {unmarked[0]}: the next row is not its successor, yet neither terminals nor "
+                f"timeouts end the trajectory here ({len(unmarked)} such rows): flags are shifted or missing; drop "
+                "timeouts from the file, then ends are taken from next_observations"
+            )
+        return terminal, timeout
+    if jump is not None:
+        return terminal, jump & ~terminal
+    if limit is None:
+        raise O2OError(f"file {path} has no timeouts, and no time limit is known for it; pass limit= or add timeouts")
+    # Steps since the last terminal row, a trajectory's first being 0.
+    starts = np.where(np.append(True, terminal[:-1]), np.arange(count), 0)
+    step = np.arange(count) - np.maximum.accumulate(starts)
+    return terminal, (step % limit == limit - 1) & ~terminal
+
+
+def _rows(
+    stream: dict[str, np.ndarray], kept: np.ndarray, terminal: np.ndarray, truncated: np.ndarray, spaces: Spaces
+) -> Transition:
+    data: Any = allocate(len(kept), spaces)
+    observation = stream["observations"]
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is reported with its place
+        data.obs[:] = observation[kept]
+        data.action[:] = stream["actions"][kept]
+        data.reward[:] = stream["rewards"][kept]
+        if "next_observations" in stream:
+            data.next_obs[:] = stream["next_observations"][kept]
+        else:
+            data.next_obs[:] = observation[np.where(terminal[kept], kept, kept + 1)]
+    data.terminated[:], data.truncated[:] = terminal[kept], truncated[kept]
+    return data
+
+
+def _domain(path: str) -> str:
+    """`halfcheetah` of `.../halfcheetah_medium-v2.hdf5`."""
+    return scores.RECORDINGS.sub("", Path(path).stem.replace("_", "-").lower(), count=1)
+
+
+def _info(path: str, stream: dict[str, np.ndarray], steps: int, episodes: int, domain: str) -> DatasetInfo:
+    env_id = RECORDED_IN.get(domain)
+    stem = Path(path).stem.replace("_", "-").lower()
+    spaces = Spaces(Space(stream["observations"].shape[1:]), Space(stream["actions"].shape[1:]))
+    return DatasetInfo(
+        id=path,
+        path=Path(path),
+        spaces=spaces,
+        episodes=episodes,
+        steps=steps,
+        env_id=env_id,
+        env_spec=EnvSpec(env_id, max_episode_steps=LIMITS[domain]) if env_id else None,
+        reference=scores.reference(stem),
+        metadata={"description": "a file in D4RL's layout", "requirements": ["mujoco-py"]},
+    )
