@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import store
-from purejaxo2o.data.transforms import return_to_go
+from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.phases import Recipe, check_phases
 from purejaxo2o.store import Store
@@ -41,6 +41,12 @@ def prepare(recipe: Recipe, task: Task, dataset: Store | None) -> Store | None:
 
         data = dataset.data
         extras["return_to_go"] = jax.vmap(one, in_axes=1, out_axes=1)(data.reward, data.terminated, data.last)
+    if "next_action" in needs:  # of the same trajectory; the last row of one has none, which `last` tells
+
+        def following(action: Array, last: Array) -> Array:
+            return next_action(action, last)[0]
+
+        extras["next_action"] = jax.vmap(following, in_axes=1, out_axes=1)(dataset.data.action, dataset.data.last)
     return store.with_extras(dataset, extras)
 
 
@@ -52,8 +58,7 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     if env != own:
         raise O2OError(f"task {task.name!r} trains with spaces {env} and evaluates with {own}; make them equal")
     jax.eval_shape(lambda: recipe.agent.init(jax.random.key(0), env))
-    known = {"return_to_go"}
-    missing = set(online_needs(recipe)) - known
+    missing = set(online_needs(recipe)) - {"return_to_go"}
     if missing:
         raise O2OError(
             f"recipe {recipe.name!r} needs {sorted(missing)} of online rows, which the rollout cannot make; "
@@ -70,7 +75,7 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
         raise O2OError(
             f"recipe {recipe.name!r} learns from offline data and got none; pass dataset=o2o.dataset(task)"
         )
-    missing = set(offline_needs(recipe)) - known - set(dataset.data.extras)
+    missing = set(offline_needs(recipe)) - {"return_to_go", "next_action"} - set(dataset.data.extras)
     if missing:
         raise O2OError(f"the dataset lacks the extras {sorted(missing)} that {recipe.name!r} needs; add them")
     _check_shapes(dataset, task)

@@ -13,13 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference as ref
+import reference_td3
 from jax.flatten_util import ravel_pytree
 
 from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
+from purejaxo2o.agents.td3 import TD3
+from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.types import Space, Spaces, Transition
 
 B, OBS, ACT, CHOICES = 8, 5, 2, 3
@@ -28,6 +32,7 @@ DISCRETE = Spaces(Space(shape=(OBS,)), Space(n=CHOICES, dtype="int32"))
 NETS: dict[str, Any] = {"hidden": (16, 16), "actor_hidden": (16, 16)}
 RATES: dict[str, Any] = {"learning_rate": 1e-2, "discount": 0.97}
 SOFT: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "temperature_learning_rate": 2e-2}
+TWIN: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "smoothing_noise": 0.4}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
 
 
@@ -102,10 +107,17 @@ CASES = {
     ),
     "cal_ql": Case(CalQL(**SOFT, **FEW), ref.cal_ql_update),
     "cal_ql_lagrange": Case(CalQL(lagrange=True, **SOFT, **FEW), ref.cal_ql_update, 2),
+    "td3": Case(TD3(**TWIN), reference_td3.td3_update, 2),
+    "td3_bc": Case(TD3BC(alpha=1.5, bc_weight=0.8, bc_weight_end=0.3, **TWIN), reference_td3.td3_bc_update, 2),
+    "td3_lagging": Case(TD3(lagging_target=True, delay=1, critics=3, **TWIN), reference_td3.td3_update, 2),
+    "rebrac": Case(
+        ReBRAC(actor_penalty=0.4, critic_penalty=0.7, actor_penalty_end=0.5, **TWIN), reference_td3.rebrac_update, 2
+    ),
+    "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
 
-FLOAT32 = ("bc_nll", "iql", "sac_rlpd", "cal_ql")
+FLOAT32 = ("bc_nll", "iql", "sac_rlpd", "cal_ql", "rebrac")
 PRECISIONS = [(name, 64, 1e-8) for name in CASES] + [(name, 32, 1e-4) for name in FLOAT32]
 
 
@@ -129,7 +141,8 @@ def batches_for(case: Case, seed: int = 0) -> Transition:
     truncated[:, [1, 2, 3]] = True
     obs, next_obs = rng.normal(size=(2, *shape, OBS))
     reward, return_to_go = rng.normal(size=(2, *shape))
-    rows: Any = (obs, action, reward, next_obs, terminated, truncated, {"return_to_go": return_to_go})
+    extras = {"return_to_go": return_to_go, "next_action": rng.uniform(-0.95, 0.95, (*shape, ACT))}
+    rows: Any = (obs, action, reward, next_obs, terminated, truncated, extras)
     return Transition(*rows)
 
 
@@ -186,8 +199,21 @@ def penalty_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
     }
 
 
-def noise_of(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
-    """All that SAC and its descendants draw in one update with `key`."""
+def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
+    """All that `agent` draws in one update with `key`; None for those that draw nothing."""
+    for kind, draws in ((SAC, soft_noise), (TD3, twin_noise)):
+        if isinstance(agent, kind):
+            return draws(agent, minibatches, key)
+    return None
+
+
+def twin_noise(agent: Any, minibatches: int, key: jax.Array) -> list[dict[str, Any]]:
+    keys = [jax.random.split(k) for k in jax.random.split(key, minibatches)]
+    return [{"target": np.asarray(jax.random.normal(k[0], (B, ACT)))} for k in keys]
+
+
+def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
+    """Of SAC and its descendants."""
     key_critic, key_actor, key_temperature = jax.random.split(key, 3)
     steps = []
     for k in jax.random.split(key_critic, minibatches):
@@ -221,9 +247,8 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     with jax.enable_x64(bits == 64):
         dtype = jnp.float64 if bits == 64 else jnp.float32
         batches, state, key = batches_for(case), random_state(case, dtype), jax.random.key(7)
-        soft = isinstance(case.agent, SAC)
-        noise = (noise_of(case.agent, case.minibatches, key),) if soft else ()
-        expected, losses = case.update(case.agent, to_reference(state), batches, *noise)
+        noise = noise_of(case.agent, case.minibatches, key)
+        expected, losses = case.update(case.agent, to_reference(state), batches, *(() if noise is None else (noise,)))
         got, metrics = run_update(case.agent, state, cast(batches, dtype), key)
         assert all(x.dtype != jnp.float32 for x in jax.tree.leaves(got)) or bits == 32
     assert_states_match(got, expected, tolerance)
@@ -232,11 +257,12 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     assert {"actor_loss", "critic_loss", "value_loss"} & losses.keys() <= metrics.keys()
 
 
-@pytest.mark.parametrize("name", ["iql", "sac", "cql", "cal_ql"])
+@pytest.mark.parametrize("name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac"])
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]
-    # The penalty's next-policy source looks at `next_obs` of every row; weight 0 leaves the TD error alone.
-    agent = dataclasses.replace(case.agent, cql_weight=0.0) if isinstance(case.agent, CQL) else case.agent
+    # Penalties look at `next_obs` and at ends of every row; weight 0 leaves the TD error alone.
+    weights = [name for name in ("cql_weight", "critic_penalty") if hasattr(case.agent, name)]
+    agent = dataclasses.replace(case.agent, **dict.fromkeys(weights, 0.0))
     batches, key = batches_for(case), jax.random.key(7)
     none = np.zeros_like(batches.terminated)
     batches = batches._replace(terminated=none, truncated=none)

@@ -5,6 +5,9 @@ from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
+from purejaxo2o.agents.td3 import TD3
+from purejaxo2o.agents.td3_bc import TD3BC
 
-__all__ = ["BC", "CQL", "IQL", "SAC", "Agent", "CalQL"]
+__all__ = ["BC", "CQL", "IQL", "SAC", "TD3", "TD3BC", "Agent", "CalQL", "ReBRAC"]
