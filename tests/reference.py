@@ -438,8 +438,12 @@ def cql_difference(agent: Any, p: Any, actor: Any, b: Any, noise: dict[str, Any]
     return conservative_gap(q, log_prob, critic(p, b.obs, b.action)[members], agent, bound)
 
 
-def critic_step(agent: Any, state: State, b: Any, noise: dict[str, Any], penalised: bool, calibrated: bool) -> Logs:
-    """One critic (and Lagrange) step and its targets, in place; logs the TD part and the penalty apart."""
+def critic_step(
+    agent: Any, state: State, b: Any, noise: dict[str, Any], penalised: bool, calibrated: bool, extra: Any = None
+) -> Logs:
+    """One critic (and Lagrange) step and its targets, in place; logs the TD part and the penalty apart.
+
+    `extra(p, b)` is what another method adds to the loss."""
     y = sac_target(agent, state, b, noise["target"], noise["subset"])
     bound = b.extras["return_to_go"] if calibrated else None
     lagrange = penalised and agent.lagrange
@@ -451,6 +455,8 @@ def critic_step(agent: Any, state: State, b: Any, noise: dict[str, Any], penalis
         error = critic(p, b.obs, b.action) - y
         total = (error * error).mean()
         logs["critic_loss"] = float(total.value)
+        if extra is not None:
+            return total + extra(p, b)
         if not penalised:
             return total
         diff = cql_difference(agent, p, state["actor"], b, noise["penalty"], bound).mean()
@@ -476,6 +482,7 @@ def sac_update(
     noise: Any,
     penalised: bool = False,
     calibrated: bool = False,
+    extra: Any = None,
 ) -> tuple[State, Logs]:
     """U critic steps, then one actor and one temperature step.
 
@@ -485,7 +492,8 @@ def sac_update(
     state = dict(state)
     count = len(batches.reward)
     steps = [
-        critic_step(agent, state, row(batches, u), noise["critic"][u], penalised, calibrated) for u in range(count)
+        critic_step(agent, state, row(batches, u), noise["critic"][u], penalised, calibrated, extra)
+        for u in range(count)
     ]
     logs = average(steps)
     every = agent.actor_batch == "all"
