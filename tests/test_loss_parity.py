@@ -14,14 +14,19 @@ import numpy as np
 import pytest
 import reference as ref
 import reference_td3
+import reference_weighted
 from jax.flatten_util import ravel_pytree
 
+from purejaxo2o.agents.awac import AWAC
 from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
+from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
+from purejaxo2o.agents.spot import SPOT
 from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.types import Space, Spaces, Transition
@@ -113,6 +118,37 @@ CASES = {
     "rebrac": Case(
         ReBRAC(actor_penalty=0.4, critic_penalty=0.7, actor_penalty_end=0.5, **TWIN), reference_td3.rebrac_update, 2
     ),
+    "spot": Case(
+        SPOT(support_weight=0.6, support_weight_end=0.3, density_samples=2, vae_hidden=(12, 12), **TWIN),
+        reference_td3.spot_update,
+        2,
+    ),
+    "spot_density": Case(
+        SPOT(stage="density", vae_learning_rate=1e-2, vae_hidden=(12, 12), **TWIN),
+        reference_td3.spot_density_update,
+        2,
+    ),
+    "awac": Case(
+        AWAC(temperature=0.4, max_weight=2.0, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
+        reference_weighted.awac_update,
+        2,
+    ),
+    "awac_softmax": Case(
+        AWAC(temperature=0.4, weighting="softmax", log_std_range=(-0.1, 0.2), polyak=0.1, **NETS, **RATES),
+        reference_weighted.awac_update,
+    ),
+    "awac_discrete": Case(AWAC(polyak=0.1, **NETS, **RATES), reference_weighted.awac_update, 2, DISCRETE),
+    "pex": Case(
+        PEX(expanded=True, expectile=0.8, temperature=2.0, selection_temperature=3.0, polyak=0.1, **NETS, **RATES),
+        reference_weighted.pex_update,
+        2,
+    ),
+    "pex_offline": Case(PEX(polyak=0.1, **NETS, **RATES), ref.iql_update),
+    "edac": Case(
+        EDAC(critics=4, target_critics=4, diversity_weight=3.0, temperature_form="linear", **SOFT),
+        reference_weighted.edac_update,
+        2,
+    ),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
@@ -161,8 +197,8 @@ def random_state(case: Case, dtype: Any, seed: int = 1) -> Any:
 
     def leaf(path: Any, x: Any) -> Any:
         name = jax.tree_util.keystr(path)
-        if jnp.issubdtype(x.dtype, jnp.integer):
-            return np.int32(3)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            return x.dtype.type(3)
         if ".nu" in name:
             return rng.uniform(0.01, 0.1, x.shape)
         return rng.normal(size=x.shape) * (0.1 if ".mu" in name else 0.3)
@@ -201,15 +237,38 @@ def penalty_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
 
 def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
     """All that `agent` draws in one update with `key`; None for those that draw nothing."""
-    for kind, draws in ((SAC, soft_noise), (TD3, twin_noise)):
+    if isinstance(agent, SAC):
+        return soft_noise(agent, minibatches, key)
+    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise}
+    for kind, draw in draws.items():
         if isinstance(agent, kind):
-            return draws(agent, minibatches, key)
+            return [draw(agent, k) for k in jax.random.split(key, minibatches)]
     return None
 
 
-def twin_noise(agent: Any, minibatches: int, key: jax.Array) -> list[dict[str, Any]]:
-    keys = [jax.random.split(k) for k in jax.random.split(key, minibatches)]
-    return [{"target": np.asarray(jax.random.normal(k[0], (B, ACT)))} for k in keys]
+def normal(key: jax.Array, *shape: int) -> Any:
+    return np.asarray(jax.random.normal(key, shape))
+
+
+def twin_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    """Of TD3 and its descendants."""
+    latent = (getattr(agent, "density_samples", 1), B, 2 * ACT)
+    if getattr(agent, "stage", "policy") == "density":
+        return {"latent": normal(key, *latent)}
+    key_target, key_actor = jax.random.split(key)
+    return {"target": normal(key_target, B, ACT), "latent": normal(key_actor, *latent)}
+
+
+def awac_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    keys = dict(zip(("next", "own"), jax.random.split(key), strict=True))
+    if agent is CASES["awac_discrete"].agent:
+        return {name: np.asarray(jax.random.gumbel(k, (B, CHOICES))) for name, k in keys.items()}
+    return {name: normal(k, B, ACT) for name, k in keys.items()}
+
+
+def pex_noise(agent: Any, key: jax.Array) -> Any:
+    key_sample, key_choice, _ = jax.random.split(key, 3)
+    return {"sample": normal(key_sample, B, ACT), "choice": np.asarray(jax.random.gumbel(key_choice, (B, 2)))}
 
 
 def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
@@ -247,7 +306,7 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     with jax.enable_x64(bits == 64):
         dtype = jnp.float64 if bits == 64 else jnp.float32
         batches, state, key = batches_for(case), random_state(case, dtype), jax.random.key(7)
-        noise = noise_of(case.agent, case.minibatches, key)
+        noise = None if name == "pex_offline" else noise_of(case.agent, case.minibatches, key)
         expected, losses = case.update(case.agent, to_reference(state), batches, *(() if noise is None else (noise,)))
         got, metrics = run_update(case.agent, state, cast(batches, dtype), key)
         assert all(x.dtype != jnp.float32 for x in jax.tree.leaves(got)) or bits == 32
@@ -257,7 +316,7 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     assert {"actor_loss", "critic_loss", "value_loss"} & losses.keys() <= metrics.keys()
 
 
-@pytest.mark.parametrize("name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac"])
+@pytest.mark.parametrize("name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac"])
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]
     # Penalties look at `next_obs` and at ends of every row; weight 0 leaves the TD error alone.

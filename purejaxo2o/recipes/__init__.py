@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from purejaxo2o.phases import Recipe
-from purejaxo2o.recipes import bc, cal_ql, cql, iql, naive, rebrac, rlpd, sac, td3_bc, wsrl
+from purejaxo2o.recipes import awac, bc, cal_ql, cql, edac, iql, naive, pex, rebrac, rlpd, sac, spot, td3_bc, wsrl
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import O2OError, nearest
 
@@ -25,6 +25,10 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "naive": naive.build,
     "td3_bc": td3_bc.build,
     "rebrac": rebrac.build,
+    "awac": awac.build,
+    "edac": edac.build,
+    "spot": spot.build,
+    "pex": pex.build,
 }
 
 
