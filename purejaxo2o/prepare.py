@@ -47,6 +47,8 @@ def prepare(recipe: Recipe, task: Task, dataset: Store | None) -> Store | None:
             return next_action(action, last)[0]
 
         extras["next_action"] = jax.vmap(following, in_axes=1, out_axes=1)(dataset.data.action, dataset.data.last)
+    if "row" in needs:  # which row of the dataset this is
+        extras["row"] = jnp.arange(dataset.rows * dataset.envs).reshape(dataset.rows, dataset.envs)
     return store.with_extras(dataset, extras)
 
 
@@ -75,7 +77,7 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
         raise O2OError(
             f"recipe {recipe.name!r} learns from offline data and got none; pass dataset=o2o.dataset(task)"
         )
-    missing = set(offline_needs(recipe)) - {"return_to_go", "next_action"} - set(dataset.data.extras)
+    missing = set(offline_needs(recipe)) - {"return_to_go", "next_action", "row"} - set(dataset.data.extras)
     if missing:
         raise O2OError(f"the dataset lacks the extras {sorted(missing)} that {recipe.name!r} needs; add them")
     _check_shapes(dataset, task)
@@ -89,12 +91,13 @@ def check_settings(recipe: Recipe) -> None:
     for where, owner in owners:
         check_choices(f"{where}: ", owner)
         for field in dataclasses.fields(owner):
-            _check_setting(f"{where}: {field.name}", field.name, getattr(owner, field.name))
+            value, fixed = getattr(owner, field.name), bool(field.metadata.get("static"))
+            _check_setting(f"{where}: {field.name}", field.name, value, fixed)
 
 
-def _check_setting(where: str, name: str, value: Any) -> None:
+def _check_setting(where: str, name: str, value: Any, fixed: bool) -> None:
     sizes = value if isinstance(value, tuple) else (value,)
-    if any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes) and not _is_number(name):
+    if fixed and any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes) and not _is_number(name):
         raise O2OError(f"{where} is {value}; sizes must be at least 1")
     if isinstance(value, float) and not math.isfinite(value):
         raise O2OError(f"{where} is {value}; it must be a finite number")

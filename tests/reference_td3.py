@@ -75,6 +75,8 @@ def step(agent: Any, state: State, b: Any, noise: dict[str, Any], actor_loss: An
         return (error * error).mean(1).sum()
 
     logs = {"critic_loss": ref.descend(state, "critic", critic_loss, agent.learning_rate), "actor_loss": 0.0}
+    if agent.prompt_targets:
+        state["target"] = ref.polyak(state["target"], state["critic"], agent.polyak)
     if (state["steps"] + 1) % agent.delay == 0:
         old = state["actor"]
         loss = ref.descend(
@@ -83,7 +85,8 @@ def step(agent: Any, state: State, b: Any, noise: dict[str, Any], actor_loss: An
         logs["actor_loss"] = loss * agent.delay
         followed = old if agent.lagging_target else state["actor"]
         state["actor_target"] = ref.polyak(state["actor_target"], followed, agent.polyak)
-        state["target"] = ref.polyak(state["target"], state["critic"], agent.polyak)
+        if not agent.prompt_targets:
+            state["target"] = ref.polyak(state["target"], state["critic"], agent.polyak)
     state["steps"] = state["steps"] + 1
     return logs
 

@@ -1,6 +1,6 @@
-"""Independent float64 NumPy reference of AWAC, PEX and EDAC (see `reference.py` for the conventions).
+"""Independent float64 NumPy reference of AWAC, PEX, EDAC and SO2 (see `reference.py` for the conventions).
 
-Written from the papers (Nair et al. 2020; Zhang, Xu & Yu 2023; An et al. 2021).
+Written from the papers (Nair et al. 2020; Zhang, Xu & Yu 2023; An et al. 2021; Zhang et al. 2024).
 """
 
 from typing import Any
@@ -156,3 +156,16 @@ def edac_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[Sta
         return alignment(action_slope(p, b.obs, b.action)) * (agent.diversity_weight / agent.critics)
 
     return ref.sac_update(agent, state, batches, noise, extra=extra)
+
+
+def so2_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[State, Logs]:
+    """The perturbed rule: every critic has its own target at a noisy next action."""
+
+    def target(state: State, b: Any, noise: dict[str, Any]) -> Any:
+        action, log_prob = (x.value for x in ref.draw(state["actor"], b.next_obs, noise["sample"]))
+        eps = np.clip(agent.target_noise * noise["perturbation"], -agent.noise_clip, agent.noise_clip)
+        q = ref.critic(state["target"], b.next_obs, np.clip(action + eps, -1.0, 1.0)).value
+        alpha = ref.temperature_of(agent, state["log_temperature"]).value
+        return ref.td_target(b, q - alpha * log_prob, agent.discount)
+
+    return ref.sac_update(agent, state, batches, noise, target=target)

@@ -40,7 +40,7 @@ def test_without_the_term_it_is_sac_with_the_minimum_over_all() -> None:
 
 def test_the_term_reaches_critics_only_and_turns_them_apart() -> None:
     rows = batches()
-    strong = EDAC(diversity_weight=1e3, learning_rate=1e-3, actor_learning_rate=1e-2, **FEW)
+    strong = EDAC(diversity_weight=1e3, learning_rate=1e-2, actor_learning_rate=1e-2, **FEW)
     weak = dataclasses.replace(strong, diversity_weight=0.0)
     still = {"learning_rate": 0.0}
     one, other = (after_update(dataclasses.replace(a, **still), rows) for a in (strong, weak))

@@ -26,6 +26,7 @@ from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
+from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.spot import SPOT
 from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
@@ -114,6 +115,7 @@ CASES = {
     "cal_ql_lagrange": Case(CalQL(lagrange=True, **SOFT, **FEW), ref.cal_ql_update, 2),
     "td3": Case(TD3(**TWIN), reference_td3.td3_update, 2),
     "td3_bc": Case(TD3BC(alpha=1.5, bc_weight=0.8, bc_weight_end=0.3, **TWIN), reference_td3.td3_bc_update, 2),
+    "td3_prompt": Case(TD3(prompt_targets=True, **TWIN), reference_td3.td3_update, 2),
     "td3_lagging": Case(TD3(lagging_target=True, delay=1, critics=3, **TWIN), reference_td3.td3_update, 2),
     "rebrac": Case(
         ReBRAC(actor_penalty=0.4, critic_penalty=0.7, actor_penalty_end=0.5, **TWIN), reference_td3.rebrac_update, 2
@@ -147,6 +149,11 @@ CASES = {
     "edac": Case(
         EDAC(critics=4, target_critics=4, diversity_weight=3.0, temperature_form="linear", **SOFT),
         reference_weighted.edac_update,
+        2,
+    ),
+    "so2": Case(
+        SO2(perturbed=True, critics=4, target_critics=4, target_noise=0.5, temperature_form="linear", **SOFT),
+        reference_weighted.so2_update,
         2,
     ),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
@@ -279,6 +286,9 @@ def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
         key_target, key_subset, key_penalty = jax.random.split(k, 3)
         target = np.asarray(jax.random.normal(key_target, (agent.target_samples, B, ACT)))
         steps.append({"target": target, "subset": subset_of(agent, key_subset)})
+        if isinstance(agent, SO2):
+            key_sample, key_noise = jax.random.split(key_target)
+            steps[-1] |= {"sample": normal(key_sample, B, ACT), "perturbation": normal(key_noise, B, ACT)}
         if isinstance(agent, CQL):
             steps[-1]["penalty"] = penalty_noise(agent, key_penalty)
     rows = B * minibatches if agent.actor_batch == "all" else B
@@ -316,7 +326,9 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     assert {"actor_loss", "critic_loss", "value_loss"} & losses.keys() <= metrics.keys()
 
 
-@pytest.mark.parametrize("name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac"])
+@pytest.mark.parametrize(
+    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"]
+)
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]
     # Penalties look at `next_obs` and at ends of every row; weight 0 leaves the TD error alone.

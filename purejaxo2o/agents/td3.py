@@ -51,6 +51,7 @@ class TD3:
     """smoothing_noise, noise_clip: sigma and c above. exploration_noise: standard deviation when acting.
 
     lagging_target: the actor's target follows the actor before its step (ReBRAC's code), not after it.
+    prompt_targets: the critics' targets move at every critic step (BOORL's code), not only with the actor.
 
     Metrics of the actor are zero at the critic steps between two of its own and `delay` times as large at those, so
     that averages are right.
@@ -66,6 +67,7 @@ class TD3:
     delay: int = static(default=2)
     critics: int = static(default=2)
     lagging_target: bool = static(default=False)
+    prompt_targets: bool = static(default=False)
     layer_norm: bool = static(default=False)
     norm_place: NormPlace = static(default="before")
     hidden: Hidden = static(default=(256, 256))
@@ -147,24 +149,26 @@ class TD3:
             return value, {"critic_loss": value, "q": q.mean()}
 
         critic, opt, metrics = descend(loss, state.critic, state.critic_opt, self.learning_rate)
-        return replace(state, critic=critic, critic_opt=opt), metrics
+        target = polyak_average(state.target, critic, self.polyak) if self.prompt_targets else state.target
+        return replace(state, critic=critic, target=target, critic_opt=opt), metrics
 
     def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
         loss = -self.first_q(state.critic, batch.obs, self.action(actor, batch.obs)).mean()
         return loss, {"actor_loss": loss}
 
     def actor_step(self, state: TD3State, batch: Transition, key: Array) -> tuple[TD3State, Metrics]:
-        """One actor step, then one of every target."""
+        """One actor step, then one of every target (that has not moved yet)."""
         rate = rate_or(self.actor_learning_rate, self.learning_rate)
         actor, opt, metrics = descend(
             lambda actor: self.actor_loss(actor, state, batch, key), state.actor, state.actor_opt, rate
         )
         followed = state.actor if self.lagging_target else actor
+        target = state.target if self.prompt_targets else polyak_average(state.target, state.critic, self.polyak)
         state = replace(
             state,
             actor=actor,
             actor_target=polyak_average(state.actor_target, followed, self.polyak),
-            target=polyak_average(state.target, state.critic, self.polyak),
+            target=target,
             actor_opt=opt,
         )
         return state, metrics

@@ -8,7 +8,24 @@ from collections.abc import Callable
 from typing import Literal
 
 from purejaxo2o.phases import Recipe
-from purejaxo2o.recipes import awac, bc, cal_ql, cql, edac, iql, naive, pex, rebrac, rlpd, sac, spot, td3_bc, wsrl
+from purejaxo2o.recipes import (
+    awac,
+    bc,
+    boorl,
+    cal_ql,
+    cql,
+    edac,
+    iql,
+    naive,
+    pex,
+    rebrac,
+    rlpd,
+    sac,
+    so2,
+    spot,
+    td3_bc,
+    wsrl,
+)
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import O2OError, nearest
 
@@ -29,6 +46,8 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "edac": edac.build,
     "spot": spot.build,
     "pex": pex.build,
+    "so2": so2.build,
+    "boorl": boorl.build,
 }
 
 
