@@ -165,7 +165,7 @@ def test_rebrac_without_its_additions_is_td3_bc() -> None:
             states.append(run_update(agent, cast(state, np.float64), cast(rows(), np.float64), KEY)[0])
     assert_same(*states, names)
     for a, b in zip(*(jax.tree.leaves(s.actor_opt.mu) for s in states), strict=True):
-        np.testing.assert_allclose(a, 2.5 * b, rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(np.asarray(a), 2.5 * np.asarray(b), rtol=1e-10, atol=1e-14)
 
 
 def test_losses_reach_their_own_networks_only() -> None:
