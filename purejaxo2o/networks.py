@@ -1,9 +1,10 @@
 """Every network of the library, behind flax.linen: policies, critic ensembles, value functions.
 
 Modules are static (hashable settings) and made on the spot; parameters are plain nested dictionaries that the
-agents own. Hidden blocks are Dense -> LayerNorm (optional) -> ReLU. Weights start Xavier-uniform, as in RLPD;
-IQL's and WSRL's code starts orthogonal, which needs a QR decomposition per layer: batched over an ensemble it
-deadlocks XLA's CPU runtime on two cores (jax 0.10.2), and it is slow to compile on accelerators.
+agents own. Hidden blocks are Dense -> LayerNorm (optional) -> ReLU, or with `norm_place="after"` Dense -> ReLU ->
+LayerNorm (ReBRAC). Weights start Xavier-uniform, as in RLPD; IQL's and WSRL's code starts orthogonal, which needs a
+QR decomposition per layer: batched over an ensemble it deadlocks XLA's CPU runtime on two cores (jax 0.10.2), and it
+is slow to compile on accelerators.
 """
 
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from purejaxo2o.types import Array, Space
 
 Hidden = tuple[int, ...]
 Distribution = TanhNormal | ClippedNormal | Categorical
+NormPlace = Literal["before", "after"]
+"""Where LayerNorm stands, if there is one: before or after the ReLU."""
 
 XAVIER = nn.initializers.xavier_uniform()
 SMALL = nn.initializers.variance_scaling(1e-4, "fan_avg", "uniform")  # policy heads start near zero (gain 0.01)
@@ -27,14 +30,17 @@ class MLP(nn.Module):
     hidden: Hidden
     out: int | None = None
     layer_norm: bool = False
+    norm_place: NormPlace = "before"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=XAVIER)(x)
-            if self.layer_norm:
+            if self.layer_norm and self.norm_place == "before":
                 x = nn.LayerNorm()(x)
             x = nn.relu(x)
+            if self.layer_norm and self.norm_place == "after":
+                x = nn.LayerNorm()(x)
         if self.out is not None:
             x = nn.Dense(self.out, kernel_init=XAVIER)(x)
         return x
@@ -43,14 +49,15 @@ class MLP(nn.Module):
 class Actor(nn.Module):
     """A policy head over an MLP: `obs [..., O] -> distribution`.
 
-    kind: "tanh" a squashed Gaussian; "clipped" a Gaussian around `tanh(mean)` with an uncorrected density.
+    kind: "tanh" a squashed Gaussian; "clipped" a Gaussian around `tanh(mean)` with an uncorrected density;
+        "unbounded" the same around the mean itself.
     std: "state" a function of the observation, "global" one free vector. `log_std` is clipped to
     `log_std_range`. Discrete action spaces give a categorical, whatever `kind`.
     """
 
     action_space: Space
     hidden: Hidden
-    kind: Literal["tanh", "clipped"] = "tanh"
+    kind: Literal["tanh", "clipped", "unbounded"] = "tanh"
     std: Literal["state", "global"] = "state"
     log_std_range: tuple[float, float] = (-20.0, 2.0)
     layer_norm: bool = False
@@ -69,7 +76,18 @@ class Actor(nn.Module):
         log_std = jnp.clip(log_std, *self.log_std_range)
         if self.kind == "tanh":
             return TanhNormal(mean, log_std)
-        return ClippedNormal(jnp.tanh(mean), log_std)
+        return ClippedNormal(jnp.tanh(mean) if self.kind == "clipped" else mean, log_std)
+
+
+class DeterministicActor(nn.Module):
+    """`obs [..., O] -> action [..., A]` in the box: `tanh` of an MLP (TD3)."""
+
+    size: int
+    hidden: Hidden
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Array:
+        return jnp.tanh(nn.Dense(self.size, kernel_init=SMALL, name="mean")(MLP(self.hidden)(obs)))
 
 
 class Critic(nn.Module):
@@ -78,16 +96,20 @@ class Critic(nn.Module):
     action_space: Space
     hidden: Hidden
     layer_norm: bool = False
+    norm_place: NormPlace = "before"
 
     @nn.compact
     def __call__(self, obs: Array, action: Array) -> Array:
         if self.action_space.n is not None:
-            q = MLP(self.hidden, self.action_space.n, self.layer_norm)(obs)
+            q = MLP(self.hidden, self.action_space.n, self.layer_norm, self.norm_place)(obs)
             return jnp.take_along_axis(q, action[..., None], axis=-1)[..., 0]
-        return MLP(self.hidden, 1, self.layer_norm)(jnp.concatenate([obs, action], axis=-1))[..., 0]
+        mlp = MLP(self.hidden, 1, self.layer_norm, self.norm_place)
+        return mlp(jnp.concatenate([obs, action], axis=-1))[..., 0]
 
 
-def ensemble(action_space: Space, hidden: Hidden, members: int, layer_norm: bool = False) -> nn.Module:
+def ensemble(
+    action_space: Space, hidden: Hidden, members: int, layer_norm: bool = False, norm_place: NormPlace = "before"
+) -> nn.Module:
     """`members` independent critics, mapped over their parameters: `(obs, action) -> [members, ...]`.
 
     The leading axis of every parameter leaf is the member; evaluating a subset of members is calling
@@ -96,7 +118,7 @@ def ensemble(action_space: Space, hidden: Hidden, members: int, layer_norm: bool
     mapped = nn.vmap(
         Critic, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=shared, axis_size=members
     )
-    return mapped(action_space, hidden, layer_norm)
+    return mapped(action_space, hidden, layer_norm, norm_place)
 
 
 class Value(nn.Module):

@@ -113,9 +113,9 @@ def offline(steps: int, **settings: Any) -> Phase:
     return Phase(name="offline", steps=steps, mix="offline", **settings)
 
 
-def warmup(steps: int, *, act: Literal["policy", "random"] = "policy") -> Phase:
+def warmup(steps: int, *, act: Literal["policy", "random"] = "policy", **settings: Any) -> Phase:
     """Fill the replay store without a single update."""
-    return Phase(name="warmup", steps=steps, act=act, updates=0, mix="online", segments=1)
+    return Phase(name="warmup", steps=steps, act=act, updates=0, mix="online", segments=1, **settings)
 
 
 def online(steps: int, **settings: Any) -> Phase:

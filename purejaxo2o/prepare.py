@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import store
-from purejaxo2o.data.transforms import return_to_go
+from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.phases import Recipe, check_phases
 from purejaxo2o.store import Store
@@ -41,6 +41,14 @@ def prepare(recipe: Recipe, task: Task, dataset: Store | None) -> Store | None:
 
         data = dataset.data
         extras["return_to_go"] = jax.vmap(one, in_axes=1, out_axes=1)(data.reward, data.terminated, data.last)
+    if "next_action" in needs:  # of the same trajectory; the last row of one has none, which `last` tells
+
+        def following(action: Array, last: Array) -> Array:
+            return next_action(action, last)[0]
+
+        extras["next_action"] = jax.vmap(following, in_axes=1, out_axes=1)(dataset.data.action, dataset.data.last)
+    if "row" in needs:  # which row of the dataset this is
+        extras["row"] = jnp.arange(dataset.rows * dataset.envs).reshape(dataset.rows, dataset.envs)
     return store.with_extras(dataset, extras)
 
 
@@ -52,8 +60,7 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     if env != own:
         raise O2OError(f"task {task.name!r} trains with spaces {env} and evaluates with {own}; make them equal")
     jax.eval_shape(lambda: recipe.agent.init(jax.random.key(0), env))
-    known = {"return_to_go"}
-    missing = set(online_needs(recipe)) - known
+    missing = set(online_needs(recipe)) - {"return_to_go"}
     if missing:
         raise O2OError(
             f"recipe {recipe.name!r} needs {sorted(missing)} of online rows, which the rollout cannot make; "
@@ -70,7 +77,7 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
         raise O2OError(
             f"recipe {recipe.name!r} learns from offline data and got none; pass dataset=o2o.dataset(task)"
         )
-    missing = set(offline_needs(recipe)) - known - set(dataset.data.extras)
+    missing = set(offline_needs(recipe)) - {"return_to_go", "next_action", "row"} - set(dataset.data.extras)
     if missing:
         raise O2OError(f"the dataset lacks the extras {sorted(missing)} that {recipe.name!r} needs; add them")
     _check_shapes(dataset, task)
@@ -84,12 +91,13 @@ def check_settings(recipe: Recipe) -> None:
     for where, owner in owners:
         check_choices(f"{where}: ", owner)
         for field in dataclasses.fields(owner):
-            _check_setting(f"{where}: {field.name}", field.name, getattr(owner, field.name))
+            value, fixed = getattr(owner, field.name), bool(field.metadata.get("static"))
+            _check_setting(f"{where}: {field.name}", field.name, value, fixed)
 
 
-def _check_setting(where: str, name: str, value: Any) -> None:
+def _check_setting(where: str, name: str, value: Any, fixed: bool) -> None:
     sizes = value if isinstance(value, tuple) else (value,)
-    if any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes) and not _is_number(name):
+    if fixed and any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes) and not _is_number(name):
         raise O2OError(f"{where} is {value}; sizes must be at least 1")
     if isinstance(value, float) and not math.isfinite(value):
         raise O2OError(f"{where} is {value}; it must be a finite number")

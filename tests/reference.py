@@ -438,9 +438,20 @@ def cql_difference(agent: Any, p: Any, actor: Any, b: Any, noise: dict[str, Any]
     return conservative_gap(q, log_prob, critic(p, b.obs, b.action)[members], agent, bound)
 
 
-def critic_step(agent: Any, state: State, b: Any, noise: dict[str, Any], penalised: bool, calibrated: bool) -> Logs:
-    """One critic (and Lagrange) step and its targets, in place; logs the TD part and the penalty apart."""
-    y = sac_target(agent, state, b, noise["target"], noise["subset"])
+def critic_step(
+    agent: Any,
+    state: State,
+    b: Any,
+    noise: dict[str, Any],
+    penalised: bool,
+    calibrated: bool,
+    extra: Any = None,
+    target: Any = None,
+) -> Logs:
+    """One critic (and Lagrange) step and its targets, in place; logs the TD part and the penalty apart.
+
+    Another method's own: `extra(p, b)` is added to the loss, `target(state, b, noise)` replaces the target."""
+    y = target(state, b, noise) if target else sac_target(agent, state, b, noise["target"], noise["subset"])
     bound = b.extras["return_to_go"] if calibrated else None
     lagrange = penalised and agent.lagrange
     multiplier = np.clip(np.exp(state["log_lagrange"]), 0, 1e6) if lagrange else 1.0
@@ -451,6 +462,8 @@ def critic_step(agent: Any, state: State, b: Any, noise: dict[str, Any], penalis
         error = critic(p, b.obs, b.action) - y
         total = (error * error).mean()
         logs["critic_loss"] = float(total.value)
+        if extra is not None:
+            return total + extra(p, b)
         if not penalised:
             return total
         diff = cql_difference(agent, p, state["actor"], b, noise["penalty"], bound).mean()
@@ -476,6 +489,8 @@ def sac_update(
     noise: Any,
     penalised: bool = False,
     calibrated: bool = False,
+    extra: Any = None,
+    target: Any = None,
 ) -> tuple[State, Logs]:
     """U critic steps, then one actor and one temperature step.
 
@@ -485,7 +500,8 @@ def sac_update(
     state = dict(state)
     count = len(batches.reward)
     steps = [
-        critic_step(agent, state, row(batches, u), noise["critic"][u], penalised, calibrated) for u in range(count)
+        critic_step(agent, state, row(batches, u), noise["critic"][u], penalised, calibrated, extra, target)
+        for u in range(count)
     ]
     logs = average(steps)
     every = agent.actor_batch == "all"
@@ -502,10 +518,10 @@ def sac_update(
     logs["entropy"] = entropy = -float(draw(old, obs, noise["actor"])[1].value.mean())
     if agent.temperature_on == "next_obs":
         entropy = -float(draw(old, next_obs, noise["temperature"])[1].value.mean())
-    target = -agent.target_entropy_scale * batches.action.shape[-1]
+    wanted = -agent.target_entropy_scale * batches.action.shape[-1]
 
     def dual_loss(raw: Any) -> Var:
-        return temperature_loss(agent, raw, entropy, target)
+        return temperature_loss(agent, raw, entropy, wanted)
 
     rate = rate_of(agent, "temperature")
     logs["temperature_loss"] = descend(state, "log_temperature", dual_loss, rate, "temperature_opt")

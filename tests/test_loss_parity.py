@@ -13,13 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference as ref
+import reference_td3
+import reference_weighted
 from jax.flatten_util import ravel_pytree
 
+from purejaxo2o.agents.awac import AWAC
 from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
+from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
+from purejaxo2o.agents.so2 import SO2
+from purejaxo2o.agents.spot import SPOT
+from purejaxo2o.agents.td3 import TD3
+from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.types import Space, Spaces, Transition
 
 B, OBS, ACT, CHOICES = 8, 5, 2, 3
@@ -28,6 +38,7 @@ DISCRETE = Spaces(Space(shape=(OBS,)), Space(n=CHOICES, dtype="int32"))
 NETS: dict[str, Any] = {"hidden": (16, 16), "actor_hidden": (16, 16)}
 RATES: dict[str, Any] = {"learning_rate": 1e-2, "discount": 0.97}
 SOFT: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "temperature_learning_rate": 2e-2}
+TWIN: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "smoothing_noise": 0.4}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
 
 
@@ -102,10 +113,54 @@ CASES = {
     ),
     "cal_ql": Case(CalQL(**SOFT, **FEW), ref.cal_ql_update),
     "cal_ql_lagrange": Case(CalQL(lagrange=True, **SOFT, **FEW), ref.cal_ql_update, 2),
+    "td3": Case(TD3(**TWIN), reference_td3.td3_update, 2),
+    "td3_bc": Case(TD3BC(alpha=1.5, bc_weight=0.8, bc_weight_end=0.3, **TWIN), reference_td3.td3_bc_update, 2),
+    "td3_prompt": Case(TD3(prompt_targets=True, **TWIN), reference_td3.td3_update, 2),
+    "td3_lagging": Case(TD3(lagging_target=True, delay=1, critics=3, **TWIN), reference_td3.td3_update, 2),
+    "rebrac": Case(
+        ReBRAC(actor_penalty=0.4, critic_penalty=0.7, actor_penalty_end=0.5, **TWIN), reference_td3.rebrac_update, 2
+    ),
+    "spot": Case(
+        SPOT(support_weight=0.6, support_weight_end=0.3, density_samples=2, vae_hidden=(12, 12), **TWIN),
+        reference_td3.spot_update,
+        2,
+    ),
+    "spot_density": Case(
+        SPOT(stage="density", vae_learning_rate=1e-2, vae_hidden=(12, 12), **TWIN),
+        reference_td3.spot_density_update,
+        2,
+    ),
+    "awac": Case(
+        AWAC(temperature=0.4, max_weight=2.0, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
+        reference_weighted.awac_update,
+        2,
+    ),
+    "awac_softmax": Case(
+        AWAC(temperature=0.4, weighting="softmax", log_std_range=(-0.1, 0.2), polyak=0.1, **NETS, **RATES),
+        reference_weighted.awac_update,
+    ),
+    "awac_discrete": Case(AWAC(polyak=0.1, **NETS, **RATES), reference_weighted.awac_update, 2, DISCRETE),
+    "pex": Case(
+        PEX(expanded=True, expectile=0.8, temperature=2.0, selection_temperature=3.0, polyak=0.1, **NETS, **RATES),
+        reference_weighted.pex_update,
+        2,
+    ),
+    "pex_offline": Case(PEX(polyak=0.1, **NETS, **RATES), ref.iql_update),
+    "edac": Case(
+        EDAC(critics=4, target_critics=4, diversity_weight=3.0, temperature_form="linear", **SOFT),
+        reference_weighted.edac_update,
+        2,
+    ),
+    "so2": Case(
+        SO2(perturbed=True, critics=4, target_critics=4, target_noise=0.5, temperature_form="linear", **SOFT),
+        reference_weighted.so2_update,
+        2,
+    ),
+    "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
 
-FLOAT32 = ("bc_nll", "iql", "sac_rlpd", "cal_ql")
+FLOAT32 = ("bc_nll", "iql", "sac_rlpd", "cal_ql", "rebrac")
 PRECISIONS = [(name, 64, 1e-8) for name in CASES] + [(name, 32, 1e-4) for name in FLOAT32]
 
 
@@ -129,7 +184,8 @@ def batches_for(case: Case, seed: int = 0) -> Transition:
     truncated[:, [1, 2, 3]] = True
     obs, next_obs = rng.normal(size=(2, *shape, OBS))
     reward, return_to_go = rng.normal(size=(2, *shape))
-    rows: Any = (obs, action, reward, next_obs, terminated, truncated, {"return_to_go": return_to_go})
+    extras = {"return_to_go": return_to_go, "next_action": rng.uniform(-0.95, 0.95, (*shape, ACT))}
+    rows: Any = (obs, action, reward, next_obs, terminated, truncated, extras)
     return Transition(*rows)
 
 
@@ -148,8 +204,8 @@ def random_state(case: Case, dtype: Any, seed: int = 1) -> Any:
 
     def leaf(path: Any, x: Any) -> Any:
         name = jax.tree_util.keystr(path)
-        if jnp.issubdtype(x.dtype, jnp.integer):
-            return np.int32(3)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            return x.dtype.type(3)
         if ".nu" in name:
             return rng.uniform(0.01, 0.1, x.shape)
         return rng.normal(size=x.shape) * (0.1 if ".mu" in name else 0.3)
@@ -186,14 +242,53 @@ def penalty_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
     }
 
 
-def noise_of(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
-    """All that SAC and its descendants draw in one update with `key`."""
+def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
+    """All that `agent` draws in one update with `key`; None for those that draw nothing."""
+    if isinstance(agent, SAC):
+        return soft_noise(agent, minibatches, key)
+    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise}
+    for kind, draw in draws.items():
+        if isinstance(agent, kind):
+            return [draw(agent, k) for k in jax.random.split(key, minibatches)]
+    return None
+
+
+def normal(key: jax.Array, *shape: int) -> Any:
+    return np.asarray(jax.random.normal(key, shape))
+
+
+def twin_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    """Of TD3 and its descendants."""
+    latent = (getattr(agent, "density_samples", 1), B, 2 * ACT)
+    if getattr(agent, "stage", "policy") == "density":
+        return {"latent": normal(key, *latent)}
+    key_target, key_actor = jax.random.split(key)
+    return {"target": normal(key_target, B, ACT), "latent": normal(key_actor, *latent)}
+
+
+def awac_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    keys = dict(zip(("next", "own"), jax.random.split(key), strict=True))
+    if agent is CASES["awac_discrete"].agent:
+        return {name: np.asarray(jax.random.gumbel(k, (B, CHOICES))) for name, k in keys.items()}
+    return {name: normal(k, B, ACT) for name, k in keys.items()}
+
+
+def pex_noise(agent: Any, key: jax.Array) -> Any:
+    key_sample, key_choice, _ = jax.random.split(key, 3)
+    return {"sample": normal(key_sample, B, ACT), "choice": np.asarray(jax.random.gumbel(key_choice, (B, 2)))}
+
+
+def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
+    """Of SAC and its descendants."""
     key_critic, key_actor, key_temperature = jax.random.split(key, 3)
     steps = []
     for k in jax.random.split(key_critic, minibatches):
         key_target, key_subset, key_penalty = jax.random.split(k, 3)
         target = np.asarray(jax.random.normal(key_target, (agent.target_samples, B, ACT)))
         steps.append({"target": target, "subset": subset_of(agent, key_subset)})
+        if isinstance(agent, SO2):
+            key_sample, key_noise = jax.random.split(key_target)
+            steps[-1] |= {"sample": normal(key_sample, B, ACT), "perturbation": normal(key_noise, B, ACT)}
         if isinstance(agent, CQL):
             steps[-1]["penalty"] = penalty_noise(agent, key_penalty)
     rows = B * minibatches if agent.actor_batch == "all" else B
@@ -221,9 +316,8 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     with jax.enable_x64(bits == 64):
         dtype = jnp.float64 if bits == 64 else jnp.float32
         batches, state, key = batches_for(case), random_state(case, dtype), jax.random.key(7)
-        soft = isinstance(case.agent, SAC)
-        noise = (noise_of(case.agent, case.minibatches, key),) if soft else ()
-        expected, losses = case.update(case.agent, to_reference(state), batches, *noise)
+        noise = None if name == "pex_offline" else noise_of(case.agent, case.minibatches, key)
+        expected, losses = case.update(case.agent, to_reference(state), batches, *(() if noise is None else (noise,)))
         got, metrics = run_update(case.agent, state, cast(batches, dtype), key)
         assert all(x.dtype != jnp.float32 for x in jax.tree.leaves(got)) or bits == 32
     assert_states_match(got, expected, tolerance)
@@ -232,11 +326,14 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     assert {"actor_loss", "critic_loss", "value_loss"} & losses.keys() <= metrics.keys()
 
 
-@pytest.mark.parametrize("name", ["iql", "sac", "cql", "cal_ql"])
+@pytest.mark.parametrize(
+    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"]
+)
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]
-    # The penalty's next-policy source looks at `next_obs` of every row; weight 0 leaves the TD error alone.
-    agent = dataclasses.replace(case.agent, cql_weight=0.0) if isinstance(case.agent, CQL) else case.agent
+    # Penalties look at `next_obs` and at ends of every row; weight 0 leaves the TD error alone.
+    weights = [name for name in ("cql_weight", "critic_penalty") if hasattr(case.agent, name)]
+    agent = dataclasses.replace(case.agent, **dict.fromkeys(weights, 0.0))
     batches, key = batches_for(case), jax.random.key(7)
     none = np.zeros_like(batches.terminated)
     batches = batches._replace(terminated=none, truncated=none)

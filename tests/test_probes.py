@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from purejaxo2o import store as stores
-from purejaxo2o.agents import BC, CQL, IQL, SAC, CalQL
+from purejaxo2o.agents import AWAC, BC, CQL, EDAC, IQL, PEX, SAC, SO2, SPOT, TD3, TD3BC, CalQL, ReBRAC
 from purejaxo2o.data import collect
-from purejaxo2o.data.transforms import return_to_go
+from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs import make
 from purejaxo2o.envs.base import spaces
 
@@ -32,6 +32,14 @@ AGENTS = {
     "cql": CQL(**CONSERVATIVE),
     "cal_ql": CalQL(**CONSERVATIVE),
     "iql": IQL(**RATES, expectile=0.7, temperature=10.0),
+    "td3": TD3(**RATES),
+    "td3_bc": TD3BC(**RATES, bc_weight=0.1),
+    "awac": AWAC(**RATES, temperature=0.1),
+    "edac": EDAC(**SOFT, critics=4, target_critics=4, diversity_weight=0.01),
+    "so2": SO2(**SOFT, critics=4, target_critics=4, perturbed=True, target_noise=0.1),
+    "spot": SPOT(**RATES, actor_learning_rate=5e-3, support_weight=0.05, vae_hidden=(16, 16)),
+    "pex": PEX(**RATES, expectile=0.7, temperature=10.0, evaluation_noise=0.0, expanded=True),
+    "rebrac": ReBRAC(**RATES, actor_penalty=0.05, critic_penalty=0.005),
 }
 VALUE_TOLERANCE = 0.1
 """Of values between -1 and 1; ten times that where the value is 10."""
@@ -57,7 +65,8 @@ def solved(agent, probe, policy=None):
     data = collect.collect(env, policy, KEY, steps=ROWS, num_envs=ROWS // 2)
     rows = data.data
     known = return_to_go(rows.reward[:, 0], rows.terminated[:, 0], rows.last[:, 0], discount=DISCOUNT)
-    data = stores.with_extras(data, {"return_to_go": known[:, None]})
+    following = jax.vmap(lambda a, last: next_action(a, last)[0], in_axes=1, out_axes=1)(rows.action, rows.last)
+    data = stores.with_extras(data, {"return_to_go": known[:, None], "next_action": following})
     return trained(agent, spaces(env), data, KEY)
 
 

@@ -1,10 +1,35 @@
 """Update rules, one a file."""
 
+from purejaxo2o.agents.awac import AWAC
 from purejaxo2o.agents.base import Agent
 from purejaxo2o.agents.bc import BC
+from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
+from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
+from purejaxo2o.agents.so2 import SO2
+from purejaxo2o.agents.spot import SPOT
+from purejaxo2o.agents.td3 import TD3
+from purejaxo2o.agents.td3_bc import TD3BC
 
-__all__ = ["BC", "CQL", "IQL", "SAC", "Agent", "CalQL"]
+__all__ = [
+    "AWAC",
+    "BC",
+    "BOORL",
+    "CQL",
+    "EDAC",
+    "IQL",
+    "PEX",
+    "SAC",
+    "SO2",
+    "SPOT",
+    "TD3",
+    "TD3BC",
+    "Agent",
+    "CalQL",
+    "ReBRAC",
+]

@@ -91,6 +91,11 @@ def polyak_average(target: Any, online: Any, rate: Number) -> Any:
     return jax.tree.map(lambda t, o: (1.0 - rate) * t + rate * o, target, online)
 
 
+def relaxation(step: Array, span: Array, end: Number) -> Array:
+    """`max(end, 1 - step / span)`: the share of a constraint left at minibatch `step` of a phase of `span`."""
+    return jnp.maximum(end, 1.0 - step / jnp.maximum(span, 1))
+
+
 def scan_updates(
     step: Callable[[Any, Transition, Array], tuple[Any, Metrics]], state: Any, batches: Transition, key: Array
 ) -> tuple[Any, Metrics]:

@@ -12,6 +12,7 @@ policy is a Gaussian around a tanh mean with one free log-std vector, its densit
 use a categorical and Q heads of one output per action. At the switch nothing is reset.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -92,10 +93,18 @@ class IQL:
     def update(self, state: IQLState, batches: Transition, key: Array) -> tuple[IQLState, Metrics]:
         return scan_updates(self.step, state, batches, key)
 
+    def q(self, critic: Any, space: Space, obs: Array, action: Array) -> Array:
+        """`[2, ...]` values of actions of `space`."""
+        return apply(ensemble(space, self.hidden, CRITICS), critic, obs, action)
+
+    def imitated(self, state: IQLState, batch: Transition, q_target: Array, key: Array) -> tuple[Array, Array]:
+        """The actions whose likelihood the policy raises, and their target values `[B]`: here the recorded ones."""
+        return batch.action, q_target
+
     def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[IQLState, Metrics]:
-        """One minibatch `[B, ...]`: V, policy, Q, targets. Nothing is random."""
-        critic = ensemble(action_space_of(state.actor), self.hidden, CRITICS)
-        q_target = apply(critic, state.target, batch.obs, batch.action).min(axis=0)
+        """One minibatch `[B, ...]`: V, policy, Q, targets. Nothing is random in IQL itself."""
+        space = action_space_of(state.actor)
+        q_target = self.q(state.target, space, batch.obs, batch.action).min(axis=0)
 
         def value_loss(params: Any) -> tuple[Array, Metrics]:
             v = self.value(params, batch.obs)
@@ -103,11 +112,12 @@ class IQL:
             return loss, {"value_loss": loss, "value": v.mean()}
 
         value, value_opt, value_metrics = descend(value_loss, state.value, state.value_opt, self.learning_rate)
-        advantage = q_target - self.value(value, batch.obs)
+        action, q_action = self.imitated(state, batch, q_target, key)
+        advantage = q_action - self.value(value, batch.obs)
         weight = jnp.minimum(jnp.exp(self.temperature * advantage), self.max_weight)
 
         def actor_loss(params: Any) -> tuple[Array, Metrics]:
-            loss = -(weight * self.policy(params, batch.obs).log_prob(batch.action)).mean()
+            loss = -(weight * self.policy(params, batch.obs).log_prob(action)).mean()
             return loss, {"actor_loss": loss, "advantage": advantage.mean()}
 
         actor_rate = rate_or(self.actor_learning_rate, self.learning_rate)
@@ -115,17 +125,16 @@ class IQL:
         y = td_target(batch.reward, batch.terminated, self.value(value, batch.next_obs), self.discount)
 
         def critic_loss(params: Any) -> tuple[Array, Metrics]:
-            q = apply(critic, params, batch.obs, batch.action)  # [2, B]
+            q = self.q(params, space, batch.obs, batch.action)  # [2, B]
             loss = jnp.square(q - y).mean(axis=1).sum()
             return loss, {"critic_loss": loss, "q": q.mean()}
 
-        new_critic, critic_opt, critic_metrics = descend(
-            critic_loss, state.critic, state.critic_opt, self.learning_rate
-        )
-        state = IQLState(
+        critic, critic_opt, critic_metrics = descend(critic_loss, state.critic, state.critic_opt, self.learning_rate)
+        state = replace(
+            state,
             actor=actor,
-            critic=new_critic,
-            target=polyak_average(state.target, new_critic, self.polyak),
+            critic=critic,
+            target=polyak_average(state.target, critic, self.polyak),
             value=value,
             actor_opt=actor_opt,
             critic_opt=critic_opt,

@@ -8,7 +8,24 @@ from collections.abc import Callable
 from typing import Literal
 
 from purejaxo2o.phases import Recipe
-from purejaxo2o.recipes import bc, cal_ql, cql, iql, naive, rlpd, sac, wsrl
+from purejaxo2o.recipes import (
+    awac,
+    bc,
+    boorl,
+    cal_ql,
+    cql,
+    edac,
+    iql,
+    naive,
+    pex,
+    rebrac,
+    rlpd,
+    sac,
+    so2,
+    spot,
+    td3_bc,
+    wsrl,
+)
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import O2OError, nearest
 
@@ -23,6 +40,14 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "rlpd": rlpd.build,
     "wsrl": wsrl.build,
     "naive": naive.build,
+    "td3_bc": td3_bc.build,
+    "rebrac": rebrac.build,
+    "awac": awac.build,
+    "edac": edac.build,
+    "spot": spot.build,
+    "pex": pex.build,
+    "so2": so2.build,
+    "boorl": boorl.build,
 }
 
 

@@ -1,0 +1,109 @@
+"""BOORL (Hu et al. 2024, arXiv 2405.20984): a bootstrapped ensemble of TD3+BC, acting by sampling a member.
+
+M independent TD3+BC learners; each never sees a tenth of the dataset's rows (its own tenth, drawn once). Acting is a
+soft form of Thompson sampling: every member proposes pi_m(s), and one proposal is drawn from
+
+    softmax_m(kappa min_i Q_{m,i}(s, pi_m(s)))
+
+with exploration noise on top; the greedy policy is the mean of the proposals. `conservative=False` (online) is plain
+TD3 on all rows: no imitation, no masks.
+
+The members share minibatches: a row that a member must not see is replaced by another of the same minibatch.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o.agents.td3 import TD3, TD3State
+from purejaxo2o.agents.td3_bc import TD3BC
+from purejaxo2o.phases import Phase
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+
+CLOCK = ("steps", "span")
+AXES: Any = TD3State(**{f.name: None if f.name in CLOCK else 0 for f in fields(TD3State)})
+"""Every leaf has a leading member axis but the clock, on which the members' turns depend."""
+
+
+@pytree
+class BOORLState:
+    members: TD3State  # leaves [M, ...] but the clock
+    salt: Array  # [M] uint32: what decides the rows of a member
+
+
+def kept(row: Array, salt: Array, share: Number) -> Array:
+    """Which rows (by number, any shape) the member of `salt` sees: the same answer at every call."""
+    key = jax.random.key(salt)
+    flat = jax.vmap(lambda r: jax.random.uniform(jax.random.fold_in(key, r)))(row.reshape(-1))
+    return flat.reshape(row.shape) < share
+
+
+@pytree
+class BOORL(TD3BC):
+    """members M; row_share: of the dataset that a member sees; selection_temperature kappa, an inverse one."""
+
+    row_share: Number = 0.9
+    selection_temperature: Number = 1.0
+    members: int = static(default=5)
+    conservative: bool = static(default=True)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"row"}) if self.conservative else frozenset()
+
+    def init(self, key: Array, spaces: Spaces) -> BOORLState:  # type: ignore[override]
+        key_members, key_salt = jax.random.split(key)
+        members = jax.vmap(lambda key: TD3.init(self, key, spaces), out_axes=AXES)(
+            jax.random.split(key_members, self.members)
+        )
+        return BOORLState(members=members, salt=jax.random.bits(key_salt, (self.members,), jnp.uint32))
+
+    def proposals(self, state: BOORLState, obs: Array) -> tuple[Array, Array]:
+        """Actions `[M, ..., A]` and the members' own values of them `[M, ...]`."""
+
+        def one(member: TD3State) -> tuple[Array, Array]:
+            action = self.action(member.actor, obs)
+            return action, self.q(member.critic, obs, action).min(axis=0)
+
+        return jax.vmap(one, in_axes=(AXES,))(state.members)
+
+    def act(self, state: BOORLState, obs: Array, key: Array, *, explore: bool) -> Array:  # type: ignore[override]
+        actions, values = self.proposals(state, obs)
+        if not explore:
+            return actions.mean(axis=0)
+        key_member, key_noise = jax.random.split(key)
+        member = jax.random.categorical(key_member, self.selection_temperature * values, axis=0)
+        action = jnp.take_along_axis(actions, member[None, ..., None], axis=0)[0]
+        return jnp.clip(action + self.exploration_noise * jax.random.normal(key_noise, action.shape), -1.0, 1.0)
+
+    def own_rows(self, batches: Transition, salt: Array, key: Array) -> Transition:
+        """`batches [U, B, ...]` with a kept row of the same minibatch wherever one is not the member's."""
+        keep = kept(batches.extras["row"], salt, self.row_share)
+
+        def one(batch: Transition, keep: Array, key: Array) -> Transition:
+            count = keep.shape[0]
+            other = jax.random.choice(key, count, (count,), p=keep / jnp.maximum(keep.sum(), 1))
+            index = jnp.where(keep, jnp.arange(count), other)
+            return jax.tree.map(lambda x: x[index], batch)
+
+        return jax.vmap(one)(batches, keep, jax.random.split(key, keep.shape[0]))
+
+    def update(  # type: ignore[override]
+        self, state: BOORLState, batches: Transition, key: Array
+    ) -> tuple[BOORLState, Metrics]:
+        def one(member: TD3State, salt: Array, key: Array) -> tuple[TD3State, Metrics]:
+            key_rows, key_update = jax.random.split(key)
+            rows = self.own_rows(batches, salt, key_rows) if self.conservative else batches
+            return TD3.update(self, member, rows, key_update)
+
+        keys = jax.random.split(key, self.members)
+        members, metrics = jax.vmap(one, in_axes=(AXES, 0, 0), out_axes=(AXES, 0))(state.members, state.salt, keys)
+        return BOORLState(members=members, salt=state.salt), jax.tree.map(jnp.mean, metrics)
+
+    def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
+        return (super() if self.conservative else super(TD3BC, self)).actor_loss(actor, state, batch, key)
+
+    def enter(self, state: BOORLState, key: Array, phase: Phase) -> BOORLState:  # type: ignore[override]
+        return BOORLState(members=TD3.enter(self, state.members, key, phase), salt=state.salt)

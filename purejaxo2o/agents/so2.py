@@ -1,0 +1,44 @@
+"""SO2 (Zhang et al. 2024, arXiv 2312.07685): fix the values of a pessimistic ensemble while fine-tuning it.
+
+EDAC until `perturbed`; from then on SAC with another target, every critic regressing on its own:
+
+    a~  = clip(a' + clip(eps, -c, c), -1, 1),   a' ~ pi(.|s'),  eps ~ N(0, sigma^2)
+    y_i = r + gamma (1 - terminated) (Qt_i(s', a~) - alpha log pi(a'|s'))
+
+The noise makes values smooth around the policy's actions; without the minimum the values stop being pessimistic. The
+policy still maximises the minimum. The diversity term goes. Updates are frequent: the recipe makes 10 critic steps
+for each of the policy's.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.sac import SACState
+from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
+
+
+@pytree
+class SO2(EDAC):
+    """target_noise sigma, noise_clip c: of the next action. perturbed: the online rule."""
+
+    target_noise: Number = 0.3
+    noise_clip: Number = 0.6
+    perturbed: bool = static(default=False)
+
+    def next_value(self, state: SACState, batch: Transition, key: Array, key_subset: Array) -> Array:
+        """`[N, B]` when perturbed: one target for every critic."""
+        if not self.perturbed:
+            return super().next_value(state, batch, key, key_subset)
+        key_action, key_noise = jax.random.split(key)
+        action, log_prob = self.policy(state.actor, batch.next_obs).sample_and_log_prob(key_action)
+        noise = self.target_noise * jax.random.normal(key_noise, action.shape)
+        action = jnp.clip(action + jnp.clip(noise, -self.noise_clip, self.noise_clip), -1.0, 1.0)
+        return self.q(state.target, batch.next_obs, action) - self.temperature(state) * log_prob
+
+    def penalty(
+        self, critic: Any, state: SACState, batch: Transition, q: Array, key: Array
+    ) -> tuple[Number, Metrics]:
+        return (0.0, {}) if self.perturbed else super().penalty(critic, state, batch, q, key)

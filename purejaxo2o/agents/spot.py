@@ -1,0 +1,88 @@
+"""SPOT: supported policy optimisation (Wu et al. 2022, arXiv 2202.06239).
+
+TD3 whose policy must stay where the data have density, estimated by a conditional VAE that is trained first:
+
+    stage "density":  L_vae = mean_B L(s, a)                                               (`models/cvae.py`)
+    stage "policy":   L_pi  = -mean_B Q_1(s, pi(s)) / sg[mean_B |Q_1(s, pi(s))|] + w mean_B L(s, pi(s))
+
+with fresh noise in L, whose gradient flows through pi(s) alone: the VAE is frozen after its stage. `w` falls linearly
+over a phase, not below the share `support_weight_end`. Paper and code differ: the paper's objective does not scale
+the values, both codes do; so does this one.
+"""
+
+from dataclasses import fields, replace
+from typing import Any, Literal
+
+import jax
+
+from purejaxo2o.agents.base import descend, init_adam, relaxation, scan_updates
+from purejaxo2o.agents.td3 import TD3, TD3State, normalised
+from purejaxo2o.models import cvae
+from purejaxo2o.models.cvae import CVAE
+from purejaxo2o.networks import Hidden
+from purejaxo2o.phases import Phase
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+
+
+@pytree
+class SPOTState(TD3State):
+    vae: Any
+    vae_opt: Any
+
+
+@pytree
+class SPOT(TD3):
+    """support_weight w and the share of it left at the end of a phase; kl_weight of the VAE's loss; density_samples
+    of the latent per row in the policy's loss; reset_optimisers: policy's and critics' moments, on entering."""
+
+    actor_learning_rate: Number | None = 1e-4
+    vae_learning_rate: Number = 1e-3
+    support_weight: Number = 0.25
+    support_weight_end: Number = 1.0
+    kl_weight: Number = 0.5
+    density_samples: int = static(default=1)
+    stage: Literal["density", "policy"] = static(default="policy")
+    reset_optimisers: bool = static(default=False)
+    vae_hidden: Hidden = static(default=(750, 750))
+
+    def vae(self, size: int) -> CVAE:
+        return CVAE(size, 2 * size, self.vae_hidden)
+
+    def init(self, key: Array, spaces: Spaces) -> SPOTState:
+        key_twin, key_vae = jax.random.split(key)
+        state = super().init(key_twin, spaces)
+        vae = cvae.init(self.vae(spaces.action.size), key_vae, spaces.obs.zeros())
+        parts = {f.name: getattr(state, f.name) for f in fields(state)}
+        return SPOTState(**parts, vae=vae, vae_opt=init_adam(vae))
+
+    def update(self, state: TD3State, batches: Transition, key: Array) -> tuple[TD3State, Metrics]:
+        return scan_updates(self.density_step if self.stage == "density" else self.step, state, batches, key)
+
+    def support_loss(self, vae: Any, obs: Array, action: Array, key: Array, samples: int = 1) -> Array:
+        """`[B]`: small where the data have density."""
+        network = self.vae(action.shape[-1])
+        return cvae.elbo_loss(network, vae, obs, action, key, samples=samples, kl_weight=self.kl_weight)
+
+    def density_step(self, state: SPOTState, batch: Transition, key: Array) -> tuple[SPOTState, Metrics]:
+        """One minibatch of the VAE; everything else rests."""
+
+        def loss(vae: Any) -> tuple[Array, Metrics]:
+            value = self.support_loss(vae, batch.obs, batch.action, key).mean()
+            return value, {"vae_loss": value}
+
+        vae, opt, metrics = descend(loss, state.vae, state.vae_opt, self.vae_learning_rate)
+        return replace(state, vae=vae, vae_opt=opt), metrics
+
+    def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
+        assert isinstance(state, SPOTState)
+        action = self.action(actor, batch.obs)
+        support = self.support_loss(state.vae, batch.obs, action, key, self.density_samples).mean()
+        weight = self.support_weight * relaxation(state.steps, state.span, self.support_weight_end)
+        loss = weight * support - normalised(self.first_q(state.critic, batch.obs, action)).mean()
+        return loss, {"actor_loss": loss, "support_loss": support}
+
+    def enter(self, state: TD3State, key: Array, phase: Phase) -> TD3State:
+        state = super().enter(state, key, phase)
+        if not self.reset_optimisers:
+            return state
+        return replace(state, actor_opt=init_adam(state.actor), critic_opt=init_adam(state.critic))

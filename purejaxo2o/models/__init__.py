@@ -1,0 +1,1 @@
+"""Learned models that agents and data methods use: densities, generators, dynamics."""

@@ -1,0 +1,53 @@
+"""SO2: perturbed value updates, and many of them (Zhang et al. 2024, arXiv 2312.07685).
+
+Idea: values of a pessimistically trained ensemble are neither accurate nor in the right order; smooth them with
+noise on the next action and let each critic follow its own target, often (equations in `agents/so2.py`).
+
+Phases: offline EDAC; 5000 uniformly random steps without updates; online with 10 critic steps and one of the policy
+per environment step, nine tenths of the rows from the dataset (each drawn with probability 0.9; the authors
+concatenate 256 new and 2304 old ones). At the switch the rule changes (`perturbed=True`: no minimum in the target,
+no diversity term); parameters, targets, temperature and moments are carried.
+
+Defaults (authors' code branch): those of `recipes/edac.py` offline; target noise 0.3 clipped at 0.6, batch 2560.
+Deviation: their old rows include the new ones. Small: see `recipes/budget.py`; 4 critics, 4 critic steps, batch 128.
+
+Use it with dense rewards, after EDAC. Cost per update relative to IQL: as plain SAC with N critics per critic step.
+"""
+
+from typing import Any
+
+from purejaxo2o.agents import SO2
+from purejaxo2o.phases import Recipe, offline, online, warmup
+from purejaxo2o.recipes import budget, edac
+from purejaxo2o.recipes.rewards import SHIFTED
+from purejaxo2o.tasks import Task
+
+
+def build(task: Task, scale: str) -> Recipe:
+    reward_scale, reward_bias = SHIFTED.get(task.domain, (1.0, 0.0))
+    mixed: dict[str, Any] = {
+        "mix": "ratio",
+        "offline_ratio": 0.9,
+        "override_static": (("perturbed", True),),
+    }
+    if scale == "small":
+        steps = budget.online(budget.RANDOM_WARMUP)
+        phases = (
+            offline(**budget.offline()),
+            warmup(budget.RANDOM_WARMUP, act="random"),
+            online(updates=4, override=budget.PUBLISHED_RATES, **mixed, **steps),
+        )
+    else:
+        phases = (
+            offline(1_000_000, segments=20),
+            warmup(5_000, act="random"),
+            online(150_000, updates=10, batch_size=2560, segments=50, **mixed),
+        )
+    return Recipe(
+        name="so2",
+        agent=SO2(**edac.agent_settings(task.domain, scale)),
+        phases=phases,
+        reward_scale=reward_scale,
+        reward_bias=reward_bias,
+        eval_episodes=budget.EVAL_EPISODES if scale == "small" else 20,
+    )
