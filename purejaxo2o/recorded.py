@@ -8,11 +8,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from purejaxo2o import envs
 from purejaxo2o.data import scores
 from purejaxo2o.envs.base import Env, spaces
 from purejaxo2o.envs.locomotion import Runner
-from purejaxo2o.envs.maze import MAZES, PointMaze
+from purejaxo2o.envs.goal_maze import MAZES, GoalMaze, layout
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import O2OError
 
@@ -65,7 +67,7 @@ def task_from_minari(
             f"{have.obs} and {have.action}; pass the environment that recorded it: env="
         )
     low, high = reference or info.reference or _known(dataset_id, train_env)
-    maze = isinstance(train_env, PointMaze)
+    maze = isinstance(train_env, GoalMaze)
     return Task(
         name=dataset_id,
         env=train_env,
@@ -96,26 +98,33 @@ def _twin(info: "DatasetInfo", spec: "EnvSpec | None", physics: str | None) -> E
 def _named(where: str, env_id: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The twin's id, and the settings that are left for it."""
     short = env_id.rpartition("/")[2]
-    if short.startswith("PointMaze_"):
-        dense = arguments.pop("reward_type", "dense" if "Dense" in short else "sparse") == "dense"
-        maze = short.removeprefix("PointMaze_").partition("-")[0].removesuffix("Dense")
-        name = f"maze/PointMaze_{maze}{'Dense' if dense else ''}-v3"
+    if short.startswith(("PointMaze_", "AntMaze_")):
+        body, _, maze = short.rpartition("-")[0].partition("_")
+        dense = arguments.pop("reward_type", "dense" if maze.endswith("Dense") else "sparse") == "dense"
+        version = "v3" if body == "PointMaze" else short.rpartition("-")[2]
+        name = f"maze/{body}_{maze.removesuffix('Dense')}{'Dense' if dense else ''}-{version}"
         plan = arguments.pop("maze_map", None)
-        if plan is not None and maze in MAZES and not _same_walls(plan, maze):
-            raise O2OError(f"{where} was recorded in a PointMaze of its own map, which no twin has; pass env=")
+        if plan is not None and not _is_map_of(maze.removesuffix("Dense"), plan):
+            arguments["maze_map"] = tuple(map(tuple, plan))
     else:
         name = "mjx/" + re.sub("-v[23]$", "-v4", short)  # the same task, on an older binding
         if short in ("Ant-v2", "Ant-v3"):  # MuJoCo 2 left these forces at zero
             arguments |= {"use_contact_forces": True, "contact_force_range": (0.0, 0.0)}
     if name not in envs.names():
-        have = ", ".join(n for n in envs.names() if n.startswith(("mjx/", "maze/")))
-        raise O2OError(f"{where} was recorded in {env_id}, which has no twin (there are {have}); pass env=")
+        have = ", ".join(n for n in envs.names() if n.startswith("mjx/"))
+        raise O2OError(
+            f"{where} was recorded in {env_id}, which has no twin (there are {have} and the mazes); pass env=, for "
+            f"example envs.make('host/{env_id}')"
+        )
     return name, arguments
 
 
-def _same_walls(plan: list[list[Any]], maze: str) -> bool:
-    drawn = ["".join("#" if cell == 1 else "." for cell in row) for row in plan]
-    return drawn == MAZES[maze][0].split()
+def _is_map_of(maze: str, plan: list[list[Any]]) -> bool:
+    """Whether a recorded map is the one that its environment is registered with."""
+    if maze not in MAZES:
+        return False
+    pairs = zip(layout(maze), layout(maze, tuple(map(tuple, plan))), strict=True)
+    return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
 def recorded_physics(info: "DatasetInfo", env_id: str) -> str:
@@ -144,7 +153,7 @@ def _spec(text: Any) -> "EnvSpec":
 
 def _known(dataset_id: str, env: Env) -> tuple[float, float]:
     """Our own reference of an environment; a continuing maze pays more than once."""
-    if env.name in scores.ENVIRONMENTS and not (isinstance(env, PointMaze) and env.continuing_task):
+    if env.name in scores.ENVIRONMENTS and not (isinstance(env, GoalMaze) and env.continuing_task):
         return scores.ENVIRONMENTS[env.name]
     raise O2OError(
         f"dataset {dataset_id!r} has no reference scores, and none are known for {env.name}; pass the returns of a "

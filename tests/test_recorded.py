@@ -1,5 +1,6 @@
 """From a dataset to the task that recorded it."""
 
+import json
 from pathlib import Path
 
 import gymnasium as gym
@@ -85,16 +86,48 @@ def test_an_early_ant_saw_forces_of_zero(minari_root):
 
 def test_mazes_are_found_by_their_map(minari_root):
     walls = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
-    open_maze = [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
+    own = [[1, 1, 1, 1], [1, 0, "g", 1], [1, 1, 1, 1]]
     spaces = minari.spaces_of(_maze("D4RL/pointmaze/medium-v2", walls))
     task = o2o.task_from_minari("D4RL/pointmaze/medium-v2", reference=(0.0, 100.0))
     assert (task.env.name, task.env.physics, task.env.reset_target) == ("maze/PointMaze_Medium-v3", OLD, True)
     assert (task.domain, task.fail_reward, task.env.obs_space) == ("maze", 0.0, spaces.obs)
     with pytest.raises(O2OError, match=r"no reference scores.*reference=\(low, high\)"):
         o2o.task_from_minari("D4RL/pointmaze/medium-v2")
-    _maze("D4RL/pointmaze/medium-v2", open_maze)
-    with pytest.raises(O2OError, match="of its own map"):
-        o2o.task_from_minari("D4RL/pointmaze/medium-v2", **SCORES)
+    assert task.env.maze_map is None
+    _maze("D4RL/pointmaze/medium-v2", own)
+    task = o2o.task_from_minari("D4RL/pointmaze/medium-v2", **SCORES)
+    assert task.env.walls.shape == (3, 4)
+    assert task.env.layout.goal_cells.tolist() == [[1, 2]]
+
+
+def test_antmaze_is_found(minari_root):
+    """As D4RL's were recorded: another map for the evaluation, with marked cells."""
+    parts = (("achieved_goal", 2), ("desired_goal", 2), ("observation", 27))
+    plain, marked = ([[1, 1, 1, 1], [1, start, 0, 1], [1, goal, 1, 1], [1, 1, 1, 1]] for start, goal in ((0, 0), "rg"))
+    specs = [
+        gym.envs.registration.EnvSpec("AntMaze_UMaze-v4", entry_point="none:None", kwargs={"maze_map": plan, **more})
+        for plan, more in ((plain, {"reset_target": True}), (marked, {"continuing_task": False}))
+    ]
+    name = "D4RL/antmaze/umaze-v1"
+    path = minari.export(
+        two_rows(31, 8),
+        name,
+        spaces=Spaces(Space((31,), parts=parts), Space((8,))),
+        algorithm_name="none",
+        description="a test",
+        provenance={},
+        env_spec=specs[0],
+        overwrite=True,
+    )
+    metadata = path / "data" / "metadata.json"
+    stored = json.loads(metadata.read_text()) | {"eval_env_spec": specs[1].to_json()}
+    metadata.write_text(json.dumps(stored))
+    task = o2o.task_from_minari(name, **SCORES)
+    assert (task.env.name, task.env.physics, task.domain) == ("maze/AntMaze_UMaze-v4", OLD, "maze")
+    assert (task.env.reset_target, task.eval_env.continuing_task) == (True, False)
+    assert len(task.env.layout.start_cells) == 3
+    assert task.eval_env.layout.start_cells.tolist() == [[1, 1]]
+    assert task.eval_env.layout.goal_cells.tolist() == [[2, 1]]
 
 
 def _maze(name, plan):
@@ -118,7 +151,7 @@ def _maze(name, plan):
     [
         (None, 11, {}, r"declares no environment; pass it: env=envs.make"),
         ("Humanoid-v5", 348, {}, r"recorded in Humanoid-v5, which has no twin \(there are .*mjx/Hopper-v5"),
-        ("AntMaze_UMaze-v4", 27, {}, "recorded in AntMaze_UMaze-v4, which has no twin"),
+        ("AdroitHandPen-v1", 45, {}, r"which has no twin .*envs.make\('host/AdroitHandPen-v1'\)"),
         ("Hopper-v5", 11, {"kwargs": {"gravity": -5.0}}, "mjx/Hopper-v5: unknown setting 'gravity'"),
         ("Hopper-v5", 12, {}, r"observations Box\(12,\) .* mjx/Hopper-v5 has Box\(11,\)"),
         ("Swimmer-v5", 8, {}, "no reference scores, and none are known for mjx/Swimmer-v5"),
