@@ -182,22 +182,24 @@ def page(results: dict[str, Any]) -> str:
     versions = f"gymnasium {gymnasium.__version__}, mujoco {mujoco.__version__}, jax {jax.__version__}"
     return f"""# The twins against Gymnasium's C environments
 
-Made by `python -m experiments.parity` on a CPU ({versions}): eight trajectories of 100 random steps each, which go on
-after an episode's end, so that falls and lying robots are in them.
+Made by `python -m experiments.parity` on a CPU ({versions}).
+Eight trajectories of 100 random steps each, which go on after an episode's end, so that falls and lying robots are in
+them.
 
 `position` (m, rad), `velocity` (m/s, rad/s), `obs`, `reward`: largest error of one step, over every step, from the
-recorded state. `exact`: steps right to 1e-10. On some steps C's solver stops within the models' tolerance of 1e-8 where
-ours takes one more iteration: `exact, C patient` are the steps right to 1e-10 where C plays with a tolerance of
-{PATIENT:.0e}. `flags`: `terminated` that differ, of the recorded terminations. Last columns: open-loop error of positions and of velocities after so many steps, median/worst
-trajectory. Walking robots are chaotic: rounding the start to float32 makes C itself part from C within 100 steps.
+recorded state. `exact`: steps right to 1e-10. On some steps C's solver stops within the models' tolerance of 1e-8
+where ours takes one more iteration: `exact, C patient` are the steps right to 1e-10 where C plays with a tolerance of
+{PATIENT:.0e}. `flags`: `terminated` that differ, of the recorded terminations. Last columns: open-loop error of
+positions and of velocities after so many steps, median/worst trajectory. Walking robots are chaotic: rounding the
+start to float32 makes C itself part from C within 100 steps.
 A twin that is missing here was not run yet (`--envs` adds one).
 
 {markdown_table(rows, headings)}
 
 ## Whole episodes
 
-Mean return and length of random play, {episodes.LIMIT} steps at most, with 95% intervals; `apart`: the difference of the means in its
-standard errors.
+Mean return and length of random play, {episodes.LIMIT} steps at most, with 95% intervals;
+`apart`: the difference of the means in its standard errors.
 
 {markdown_table(whole, episodes.HEADINGS)}
 """

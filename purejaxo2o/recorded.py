@@ -13,8 +13,8 @@ import numpy as np
 from purejaxo2o import envs
 from purejaxo2o.data import scores
 from purejaxo2o.envs.base import Env, spaces
-from purejaxo2o.envs.locomotion import Runner
 from purejaxo2o.envs.goal_maze import MAZES, GoalMaze, layout
+from purejaxo2o.envs.locomotion import Runner
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import O2OError
 

@@ -35,12 +35,13 @@ def original(maze, physics="mujoco>=3.5", version="v5", **options):
 
 def at_walls(env, reference, copies, steps, seed=0):
     """Random play of ants that were dropped beside walls: states before and after every step `[steps, copies]`."""
-    rng, rows = np.random.default_rng(seed), []
+    rng, rows, data = np.random.default_rng(seed), [], reference.data
+    blocks = {i for i in range(reference.model.ngeom) if reference.model.geom(i).name.startswith("block")}
     for _ in range(copies):
         reference.reset(seed=seed)
-        data = reference.data
         cell = env.open_cells[rng.integers(len(env.open_cells))]
-        side = rng.choice([-1, 1], 2) * np.where(rng.random(2) < 0.7, rng.uniform(1.3, 1.8, 2), rng.uniform(0, 1.2, 2))
+        near = np.where(rng.random(2) < 0.7, rng.uniform(1.3, 1.8, 2), rng.uniform(0, 1.2, 2))
+        side = rng.choice([-1, 1], 2) * near
         turn = rng.normal(size=4)
         position = reference.ant_env.init_qpos + rng.uniform(-0.1, 0.1, 15)
         position[:2] = np.asarray(env.cell_centre(cell)) + side
@@ -52,13 +53,13 @@ def at_walls(env, reference, copies, steps, seed=0):
         for t in range(steps):
             action = rng.uniform(-1, 1, 8).astype(np.float32) if t % 3 == 0 else action  # noqa: F821
             before = data.qpos.copy(), data.qvel.copy(), data.qacc_warmstart.copy(), data.xpos.copy()
-            walls = {i for i in range(reference.model.ngeom) if (reference.model.geom(i).name or "").startswith("block")}
-            obs, reward, terminated, _, info = reference.step(action.astype(float))
-            touching = [c for c in data.contact if walls & set(c.geom.tolist())]
+            obs, reward, _, _, info = reference.step(action.astype(float))
+            touching = [c for c in data.contact if blocks & set(c.geom.tolist())]
             deep = min((c.dist for c in touching), default=0.0)
             flat = np.concatenate([obs[key] for key in sorted(obs)])
             after = data.qpos.copy(), data.qvel.copy()
-            copy.append((*before, *after, action, reference.goal, flat, reward, info["success"], len(touching), deep, data.ncon))
+            seen = flat, reward, info["success"], len(touching), deep, data.ncon
+            copy.append((*before, *after, action, reference.goal, *seen))
         rows.append([np.array(x) for x in zip(*copy, strict=True)])
     return [np.stack(x, axis=1) for x in zip(*rows, strict=True)]
 
@@ -144,8 +145,8 @@ def scene():
     mujoco = pytest.importorskip("mujoco", reason="needs C MuJoCo")
     model = mujoco.MjModel.from_xml_string("""<mujoco><worldbody>
       <geom type="box" size=".5 .4 .3" pos=".1 .2 .3" euler="20 30 40" margin=".2" contype="1" conaffinity="1"/>
-      <body mocap="true" name="capsule"><geom type="capsule" size=".1 .35" margin=".2" contype="1" conaffinity="0"/></body>
-      <body mocap="true" name="sphere"><geom size=".1" margin=".2" contype="1" conaffinity="0"/></body>
+      <body><freejoint/><geom type="capsule" size=".1 .35" margin=".2" contype="1" conaffinity="0"/></body>
+      <body><freejoint/><geom size=".1" margin=".2" contype="1" conaffinity="0"/></body>
     </worldbody></mujoco>""")
     return mujoco, model, mujoco.MjData(model)
 
@@ -158,9 +159,10 @@ def test_contacts_with_boxes_are_those_of_c(scene, shape):
     poses, wanted = [], []
     for _ in range(400):
         turn = rng.normal(size=4)
-        data.mocap_pos[:] = 9.0
-        data.mocap_pos[body] = model.geom_pos[0] + rng.uniform(-1, 1, 3) * [0.9, 0.8, 0.7]
-        data.mocap_quat[body] = turn / np.linalg.norm(turn)
+        joints = data.qpos.reshape(2, 7)
+        joints[:, :3] = 9.0
+        joints[body, :3] = model.geom_pos[0] + rng.uniform(-1, 1, 3) * [0.9, 0.8, 0.7]
+        joints[body, 3:] = turn / np.linalg.norm(turn)
         mujoco.mj_forward(model, data)
         wanted.append([(c.dist, c.pos.copy(), c.frame.reshape(3, 3).copy()) for c in data.contact])
         poses.append((data.geom_xpos[1 + body].copy(), data.geom_xmat[1 + body].reshape(3, 3).copy()))
@@ -175,8 +177,8 @@ def test_contacts_with_boxes_are_those_of_c(scene, shape):
     found = run(*(np.array(x) for x in zip(*poses, strict=True)))
     touched = agreed = 0
     for dist, pos, frame, contacts in zip(*map(np.asarray, found), wanted, strict=True):
-        ours = sorted(zip(np.atleast_1d(dist), pos.reshape(-1, 3), frame.reshape(-1, 3, 3), strict=True), key=lambda c: c[0])
-        ours = [c for c in ours if c[0] < 0.4]
+        ours = zip(np.atleast_1d(dist), pos.reshape(-1, 3), frame.reshape(-1, 3, 3), strict=True)
+        ours = [c for c in sorted(ours, key=lambda c: c[0]) if c[0] < 0.4]
         touched += len(contacts) > 0
         same = len(ours) == len(contacts) and all(
             abs(a[0] - b[0]) < 1e-4 and np.abs(a[1] - b[1]).max() < 1e-3 and np.abs(a[2] - b[2]).max() < 1e-2
@@ -244,8 +246,8 @@ def test_maps_are_data():
     xy = jnp.asarray(drawn[0][1])
     near = [jax.vmap(e.walls_near)(xy) for e in (named, planned)]
     np.testing.assert_array_equal(*near)
-    (_, _, _), traced = jax.jit(lambda plan: (named.cell_of(xy[:3]), AntMaze(plan=plan).walls_near(xy[0])))(plans[0])
-    assert traced.shape == (3, 3)
+    traced = jax.jit(lambda plan: AntMaze(plan=plan).walls_near(xy[0]))(plans[1])
+    np.testing.assert_allclose(traced, near[0][0], atol=1e-5)
 
 
 def test_reset_is_the_original():
@@ -263,7 +265,6 @@ def test_reset_is_the_original():
         assert 0.95 < np.abs(off).max() <= 1.0 + 1e-5
     apart = np.linalg.norm(np.asarray(env.cell_centre(env.cell_of(obs[:, :2])) - obs[:, 2:4]), axis=-1)
     assert apart.min() > 2.0
-    assert {goal_maze.distance(*x[None].reshape(1, 2, 2).swapaxes(0, 1)).shape for x in np.asarray(obs[:1, :4])} == {(1,)}
 
 
 def test_goals_rewards_and_ends(monkeypatch):
@@ -308,7 +309,7 @@ def test_bad_settings_are_named():
         AntMaze(version="v3")  # type: ignore[arg-type]
     with pytest.raises(O2OError, match="give rows of one length"):
         AntMaze(maze_map=((1, 1), (1,)))
-    with pytest.raises(O2OError, match="AntMaze: goal_radius=0.0"):
+    with pytest.raises(O2OError, match=r"AntMaze: goal_radius=0\.0"):
         AntMaze(goal_radius=0.0)
     with pytest.raises(O2OError, match="unknown environment"):
         envs.make("maze/AntMaze_BigMaze-v5")

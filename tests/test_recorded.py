@@ -103,7 +103,8 @@ def test_mazes_are_found_by_their_map(minari_root):
 def test_antmaze_is_found(minari_root):
     """As D4RL's were recorded: another map for the evaluation, with marked cells."""
     parts = (("achieved_goal", 2), ("desired_goal", 2), ("observation", 27))
-    plain, marked = ([[1, 1, 1, 1], [1, start, 0, 1], [1, goal, 1, 1], [1, 1, 1, 1]] for start, goal in ((0, 0), "rg"))
+    cells = (0, 0), ("r", "g")
+    plain, marked = ([[1, 1, 1, 1], [1, start, 0, 1], [1, goal, 1, 1], [1, 1, 1, 1]] for start, goal in cells)
     specs = [
         gym.envs.registration.EnvSpec("AntMaze_UMaze-v4", entry_point="none:None", kwargs={"maze_map": plan, **more})
         for plan, more in ((plain, {"reset_target": True}), (marked, {"continuing_task": False}))

@@ -1,8 +1,8 @@
 """Steps a second of the twins, alone and in batches, beside Gymnasium's C environments and brax's bodies.
 
-A program is a scan of random steps in all copies, from fresh starts, without resets; compile seconds and the program's
-own account of its memory stand beside it. The C environments are stepped by Gymnasium's vector environment, the faster
-of `sync` and `async`. brax's bodies of the same names are other physics (`envs/brax.py`) and no substitute.
+A program is a scan of random steps in all copies, from fresh starts, without resets; compile seconds and the
+program's own account of its memory stand beside it. The C environments are stepped by Gymnasium's vector environment,
+the faster of `sync` and `async`. brax's bodies of the same names are other physics and no substitute.
 """
 
 import sys

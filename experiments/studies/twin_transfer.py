@@ -94,26 +94,36 @@ def _state(env: Twin, part: dict[str, np.ndarray]) -> TwinState:
     return TwinState(*(jnp.asarray(x, jnp.float32) for x in (*arrays, origin)), time=jnp.zeros(count, jnp.int32))
 
 
-def trained(name: str, data: o2o.Store, task: Task, offline: int, online: int) -> Any:
-    """The policy of a run: pre-trained, and with `online` steps fine-tuned in the task's environment."""
+def trained(name: str, data: o2o.Store, task: Task, offline: int, online: int) -> tuple[Any, Any]:
+    """Agent and its state after a run: pre-trained, and with `online` steps fine-tuned in the task's environment."""
     stages = [phases.offline(offline, segments=2)]
     if online:
         stages.append(phases.online(online, mix="by_size", segments=2, override={"learning_rate": 1e-4}))
     agent = IQL(hidden=(128, 128), actor_hidden=(128, 128))
     recipe = phases.Recipe(name="iql", agent=agent, phases=tuple(stages), eval_episodes=10)
     print(f"policy {name}: {offline} updates, {online} steps in {task.env.name}", file=sys.stderr, flush=True)
-    return o2o.fit(jax.random.key(0), recipe, task, data).policy()
+    result = o2o.fit(jax.random.key(0), recipe, task, data)
+    return agent, result.run.agent
 
 
-def judged(policy: Any, episodes: int) -> dict[str, Any]:
-    """Returns of `episodes` greedy episodes in either engine, and their difference `[mean, low, high]`."""
+def judge(engine: str, episodes: int) -> Any:
+    """`(agent, state, key) -> Evaluation` of `episodes` greedy episodes, one program for every policy."""
+    env = envs.make(ENGINES[engine])
+
+    @jax.jit
+    def run(agent: Any, state: Any, key: jax.Array) -> Any:
+        return evaluate(lambda obs, key: agent.act(state, obs, key, explore=False), env, key, episodes=episodes)
+
+    return run
+
+
+def judged(judges: dict[str, Any], agent: Any, state: Any) -> dict[str, Any]:
+    """Returns and lengths of a policy in either engine, and their difference `[mean, low, high]`."""
     found = {}
-    for index, (engine, name) in enumerate(ENGINES.items()):
-        env = envs.make(name)
-        act = jax.vmap(policy, in_axes=(0, None))
-        run = jax.jit(lambda key, env=env, act=act: evaluate(act, env, key, episodes=episodes))
-        result = run(jax.random.key(100 + index))
-        found[engine] = {"returns": np.asarray(result.returns).tolist(), "lengths": np.asarray(result.lengths).tolist()}
+    for index, (engine, run) in enumerate(judges.items()):
+        result = run(agent, state, jax.random.key(100 + index))
+        found[engine] = {key: np.asarray(getattr(result, key)).tolist() for key in ("returns", "lengths")}
+        print(f"evaluated in {engine}: {np.mean(found[engine]['returns']):.0f}", file=sys.stderr, flush=True)
     return found | difference(*(np.array(found[engine]["returns"]) for engine in ENGINES))
 
 
@@ -133,14 +143,16 @@ def study(rows: int, offline: int, online: int, episodes: int) -> dict[str, Any]
             steps[f"{dataset} {physics}"] = replay(env, recorded(dataset, rows))
             print(f"replayed {dataset} under {physics}", file=sys.stderr, flush=True)
     task, data = o2o.task_from_minari(DATASETS[0], reference=(-20.27, 3234.3)), o2o.dataset(DATASETS[0])
-    in_c = envs.make(ENGINES["C"])
-    tasks = {
-        "pre-trained on C data": (task, 0),
-        "fine-tuned in the twin": (task, online),
-        "fine-tuned in C": (dataclasses.replace(task, env=in_c, eval_env=in_c), online),
+    in_c = envs.make(ENGINES["C"])  # also watches the training: its programs compile in no time
+    in_twin, in_c = (dataclasses.replace(task, env=env, eval_env=in_c) for env in (task.env, in_c))
+    runs = {
+        "pre-trained on C data": (in_c, 0),
+        "fine-tuned in the twin": (in_twin, online),
+        "fine-tuned in C": (in_c, online),
     }
+    judges = {engine: judge(engine, episodes) for engine in ENGINES}
     policies = {
-        name: judged(trained(name, data, where, offline, length), episodes) for name, (where, length) in tasks.items()
+        name: judged(judges, *trained(name, data, where, offline, length)) for name, (where, length) in runs.items()
     }
     sizes = {"rows": rows, "offline": offline, "online": online, "episodes": episodes}
     return {"sizes": sizes, "replay": steps, "policies": policies}
@@ -158,7 +170,8 @@ def page(found: dict[str, Any]) -> str:
     policies = [
         {"policy": name}
         | {engine: str(_mean(one[engine]["returns"])) for engine in ENGINES}
-        | {"twin - C": "{:+.0f} [{:+.0f}, {:+.0f}]".format(*one["difference"]), "agree": "yes" if one["agree"] else "no"}
+        | {"twin - C": "{:+.0f} [{:+.0f}, {:+.0f}]".format(*one["difference"])}
+        | {"agree": "yes" if one["agree"] else "no"}
         | {f"steps in {engine}": f"{np.mean(one[engine]['lengths']):.0f}" for engine in ENGINES}
         for name, one in found["policies"].items()
     ]
@@ -169,8 +182,8 @@ Made by `python -m experiments.studies.twin_transfer` in float32 on a CPU.
 
 ## Real recordings, repeated step by step
 
-{sizes["rows"]} random steps of each file, from the recorded states (medium-replay keeps none: they are rebuilt from the
-observations). Errors: median / 99th percentile / worst. `repeated`: all of {limits}.
+{sizes["rows"]} random steps of each file, from the recorded states (medium-replay keeps none: they are rebuilt
+from the observations). Errors: median / 99th percentile / worst. `repeated`: all of {limits}.
 
 {markdown_table(steps)}
 
@@ -178,8 +191,9 @@ The files were recorded with MuJoCo 4.0, whose contact margins are those of `muj
 
 ## Policies, in both engines
 
-IQL on `{DATASETS[0]}`: {sizes["offline"]} updates, then {sizes["online"]} steps of fine-tuning. Mean return of {sizes["episodes"]} greedy
-episodes [95% interval], start states drawn independently; the difference has its joint 95% interval.
+IQL on `{DATASETS[0]}`: {sizes["offline"]} updates, then {sizes["online"]} steps of fine-tuning.
+Mean return of {sizes["episodes"]} greedy episodes [95% interval], start states drawn independently; the difference
+has its joint 95% interval.
 
 {markdown_table(policies)}
 
@@ -203,9 +217,9 @@ def picture(found: dict[str, Any], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=2_000, help="steps replayed of each file")
-    parser.add_argument("--offline", type=int, default=20_000, help="updates of pre-training")
-    parser.add_argument("--online", type=int, default=4_000, help="steps of fine-tuning")
+    parser.add_argument("--rows", type=int, default=1_000, help="steps replayed of each file")
+    parser.add_argument("--offline", type=int, default=10_000, help="updates of pre-training")
+    parser.add_argument("--online", type=int, default=3_000, help="steps of fine-tuning")
     parser.add_argument("--episodes", type=int, default=50, help="of each evaluation")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/twin-transfer"))
     arguments = parser.parse_args(argv)

@@ -45,8 +45,8 @@ def family(name: str) -> ModuleType:
 def make(name: str, **settings: Any) -> Env:
     """The environment `name`, e.g. `gymnax/CartPole-v1`, `brax/hopper`, `toy/reach` (see `names`).
 
-    `settings` are the environment's own: the fields of `goal_maze.GoalMaze` that a maze's name does not give, those of
-    Gymnasium's constructor and `physics` for mjx, `backend` and `horizon` for brax, and gymnax's `EnvParams`.
+    `settings` are the environment's own: the fields of `goal_maze.GoalMaze` that a maze's name does not give, those
+    of Gymnasium's constructor and `physics` for mjx, `backend` and `horizon` for brax, and gymnax's `EnvParams`.
     `host/<gymnasium id>` is any Gymnasium environment (slow, see `envs/host.py`), its settings those of its
     constructor and `max_episode_steps`. Raises `O2OError` for an unknown name, an unknown setting, or one of the
     wrong type.

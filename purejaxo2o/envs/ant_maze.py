@@ -15,7 +15,8 @@ import numpy as np
 from purejaxo2o.envs import goal_maze
 from purejaxo2o.envs.goal_maze import MAZES, REWARDS, GoalMaze
 from purejaxo2o.envs.locomotion import Ant
-from purejaxo2o.envs.model import BURIED, Model, Walls, load as load_model
+from purejaxo2o.envs.model import BURIED, Model, Walls
+from purejaxo2o.envs.model import load as load_model
 from purejaxo2o.envs.physics import simulate
 from purejaxo2o.envs.twin import TwinState
 from purejaxo2o.types import Array, O2OError, Space, Step, pytree, static

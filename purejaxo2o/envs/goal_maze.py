@@ -76,8 +76,8 @@ class GoalMaze:
             raise O2OError(f"{self.BODY}: position_noise_range={self.position_noise_range} must be in [0, 0.5)")
         if isinstance(self.goal_radius, int | float) and not self.goal_radius > 0:
             raise O2OError(f"{self.BODY}: goal_radius={self.goal_radius} must be positive")
-        rows = self.maze_map
-        if rows is not None and (len({len(row) for row in rows}) != 1 or not {*sum(rows, ())} <= {0, 1, "r", "g", "c"}):
+        rows = self.maze_map or ((1,),)
+        if len({len(row) for row in rows}) != 1 or not {*sum(rows, ())} <= {0, 1, "r", "g", "c"}:
             raise O2OError(f"{self.BODY}: maze_map={rows}; give rows of one length, of 0, 1, 'r', 'g' and 'c'")
 
     @property

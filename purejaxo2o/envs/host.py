@@ -121,7 +121,7 @@ mlir.register_lowering(_not_on_tpu, lambda context, x: [x])
 
 
 def _refuse(context: Any, x: Any) -> Any:
-    raise O2OError("host environments run in Python beside a CPU or GPU; a TPU needs another one (purejaxo2o list envs)")
+    raise O2OError("host environments run in Python beside a CPU or GPU; give a TPU another one (purejaxo2o list)")
 
 
 mlir.register_lowering(_not_on_tpu, _refuse, platform="tpu")
