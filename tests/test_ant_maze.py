@@ -267,6 +267,7 @@ def test_reset_is_the_original():
     assert apart.min() > 2.0
 
 
+@pytest.mark.slow
 def test_goals_rewards_and_ends(monkeypatch):
     """The task alone: physics leaves the ant where it is."""
     env = AntMaze(continuing_task=False, reward_type="dense", max_episode_steps=2)
