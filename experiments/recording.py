@@ -28,10 +28,12 @@ class Recording(NamedTuple):
     terminated: np.ndarray
 
 
-def original(name: str, physics: str = "mujoco>=3.5", **options: Any) -> Any:
+def original(name: str, physics: str = "mujoco>=3.5", tolerance: float | None = None, **options: Any) -> Any:
     """The environment of which `name` (with or without `mjx/`) has a twin, with the contact margins of an engine;
-    `options` of its constructor."""
+    `options` of its constructor. tolerance: at which its solver stops, by default the model's 1e-8."""
     made: Any = gymnasium.make(name.removeprefix("mjx/"), **options).unwrapped
+    if tolerance is not None:
+        made.model.opt.tolerance = tolerance
     if physics == "mujoco<=3.4":  # margins of a pair were the larger one, not the sum
         made.model.geom_margin *= 0.5
     return made

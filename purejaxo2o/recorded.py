@@ -8,11 +8,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from purejaxo2o import envs
 from purejaxo2o.data import scores
 from purejaxo2o.envs.base import Env, spaces
+from purejaxo2o.envs.goal_maze import MAZES, MazeMap, layout
 from purejaxo2o.envs.locomotion import Runner
-from purejaxo2o.envs.maze import MAZES
 from purejaxo2o.tasks import TASKS, Task
 from purejaxo2o.types import O2OError
 
@@ -143,15 +145,19 @@ def _maze(where: str, short: str, settings: dict[str, Any]) -> tuple[str, dict[s
     if name not in envs.names():
         return None
     plan = settings.pop("maze_map", None)
-    if plan is not None and maze in MAZES and not _same_walls(plan, maze):
-        raise O2OError(f"{where} was recorded in a {body} of its own map, which no twin has; pass env=")
+    if plan is not None:
+        plan = tuple(tuple({"0": 0, "1": 1}.get(cell, cell) for cell in row) for row in plan)
+    if plan is not None and not _is_map_of(maze, plan):
+        settings["maze_map"] = plan
     return name, settings
 
 
-def _same_walls(plan: list[list[Any]], maze: str) -> bool:
-    """Whether a map has the walls of `maze`, and starts and goals anywhere (no cells marked for them)."""
-    drawn = ["".join({1: "#", "1": "#", 0: ".", "0": "."}.get(cell, "?") for cell in row) for row in plan]
-    return drawn == MAZES[maze][0].split()
+def _is_map_of(maze: str, plan: MazeMap) -> bool:
+    """Whether a recorded map is the one that its environment is registered with."""
+    if maze not in MAZES:
+        return False
+    pairs = zip(layout(maze), layout(maze, plan), strict=True)
+    return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
 def _tuples(value: Any) -> Any:

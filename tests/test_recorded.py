@@ -1,5 +1,6 @@
 """From a dataset to the task that recorded it."""
 
+import json
 from pathlib import Path
 
 import gymnasium as gym
@@ -86,40 +87,63 @@ def test_an_early_ant_saw_forces_of_zero(minari_root):
 
 def test_mazes_are_found_by_their_map(minari_root):
     walls = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
-    open_maze = [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
+    own = [[1, 1, 1, 1], [1, 0, "g", 1], [1, 1, 1, 1]]
     spaces = minari.spaces_of(_maze("D4RL/pointmaze/medium-v2", walls))
     task = o2o.task_from_minari("D4RL/pointmaze/medium-v2", reference=(0.0, 100.0))
     assert (task.env.name, task.env.physics, task.env.reset_target) == ("maze/PointMaze_Medium-v3", OLD, True)
     assert (task.domain, task.fail_reward, task.env.obs_space) == ("maze", 0.0, spaces.obs)
     with pytest.raises(O2OError, match=r"no reference scores.*reference=\(low, high\)"):
         o2o.task_from_minari("D4RL/pointmaze/medium-v2")
-    _maze("D4RL/pointmaze/medium-v2", open_maze)
-    with pytest.raises(O2OError, match="of its own map"):
-        o2o.task_from_minari("D4RL/pointmaze/medium-v2", **SCORES)
+    assert task.env.maze_map is None
+    _maze("D4RL/pointmaze/medium-v2", own)
+    task = o2o.task_from_minari("D4RL/pointmaze/medium-v2", **SCORES)
+    assert task.env.walls.shape == (3, 4)
+    assert task.env.layout.goal_cells.tolist() == [[1, 2]]
 
 
-@pytest.mark.parametrize("mark", ["r", "g", "c"])
-def test_marked_starts_and_goals_are_another_map(minari_root, mark):
-    walls = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
-    row, column = np.argwhere(np.array(walls) == 0)[0]
-    walls[row][column] = mark
-    with pytest.raises(O2OError, match="of its own map"):
-        o2o.task_from_minari(_maze("D4RL/pointmaze/medium-v2", walls), **SCORES)
+def test_antmaze_is_found(minari_root):
+    """As D4RL's were recorded: another map for the evaluation, with marked cells."""
+    parts = (("achieved_goal", 2), ("desired_goal", 2), ("observation", 27))
+    cells = (0, 0), ("r", "g")
+    plain, marked = ([[1, 1, 1, 1], [1, start, 0, 1], [1, goal, 1, 1], [1, 1, 1, 1]] for start, goal in cells)
+    specs = [
+        gym.envs.registration.EnvSpec("AntMaze_UMaze-v4", entry_point="none:None", kwargs={"maze_map": plan, **more})
+        for plan, more in ((plain, {"reset_target": True}), (marked, {"continuing_task": False}))
+    ]
+    name = "D4RL/antmaze/umaze-v1"
+    path = minari.export(
+        two_rows(31, 8),
+        name,
+        spaces=Spaces(Space((31,), parts=parts), Space((8,))),
+        algorithm_name="none",
+        description="a test",
+        provenance={},
+        env_spec=specs[0],
+        overwrite=True,
+    )
+    metadata = path / "data" / "metadata.json"
+    stored = json.loads(metadata.read_text()) | {"eval_env_spec": specs[1].to_json()}
+    metadata.write_text(json.dumps(stored))
+    task = o2o.task_from_minari(name, **SCORES)
+    assert (task.env.name, task.env.physics, task.domain) == ("maze/AntMaze_UMaze-v4", OLD, "maze")
+    assert (task.env.reset_target, task.eval_env.continuing_task) == (True, False)
+    assert len(task.env.layout.start_cells) == 3
+    assert task.eval_env.layout.start_cells.tolist() == [[1, 1]]
+    assert task.eval_env.layout.goal_cells.tolist() == [[2, 1]]
 
 
 @pytest.fixture
-def more(monkeypatch):
-    """What other builds have: an AntMaze twin and Gymnasium's own environments on the host. Records what is made."""
+def hosted(monkeypatch):
+    """Gymnasium's own environments on the host, without what they need. Records what is made."""
     made, make = [], envs.make
 
     def fake(name, **settings):
-        if not name.startswith(("host/", "maze/Ant")):
+        if not name.startswith("host/"):
             return make(name, **settings)
         made.append((name, settings))
-        return Named(name=name, sizes=(45, 24) if "Pen" in name else (8, 2))
+        return Named(name=name, sizes=(45, 24))
 
     monkeypatch.setattr(envs, "make", fake)
-    monkeypatch.setattr(envs, "names", lambda known=envs.names(): (*known, "maze/AntMaze_Medium-v4"))
     return made
 
 
@@ -140,34 +164,15 @@ class Named:
         return Space((self.sizes[1],))
 
 
-def test_what_has_no_twin_is_run_by_gymnasium(minari_root, more):
+def test_what_has_no_twin_is_run_by_gymnasium(minari_root, hosted):
     name = write(
         "D4RL/pen/human-v2", "AdroitHandPen-v1", 45, 24, max_episode_steps=100, kwargs={"odd": [[1, 2], [3]]}
     )
     task = o2o.task_from_minari(name)
-    assert more == [("host/AdroitHandPen-v1", {"odd": ((1, 2), (3,)), "max_episode_steps": 100})]
+    assert hosted == [("host/AdroitHandPen-v1", {"odd": ((1, 2), (3,)), "max_episode_steps": 100})]
     assert (task.domain, task.score_low, task.score_high) == ("adroit", 96.262799, 3076.8331017826877)
     with pytest.raises(O2OError, match="AdroitHandPen-v1, which has no twin, so physics= cannot be chosen"):
         o2o.task_from_minari(name, physics=OLD)
-
-
-@pytest.mark.parametrize(
-    ("env_id", "made", "fail_reward"),
-    [
-        ("AntMaze_Medium-v4", "maze/AntMaze_Medium-v4", 0.0),
-        ("AntMaze_Medium-v5", "host/AntMaze_Medium-v5", 0.0),  # observes more than v4
-        ("AntMaze_MediumDense-v4", "host/AntMaze_MediumDense-v4", None),
-    ],
-)
-def test_an_antmaze_is_found_by_name_and_walls(minari_root, more, env_id, made, fail_reward):
-    plan = [[int(cell) for cell in row] for row in envs.make("maze/PointMaze_Medium-v3").walls]
-    settings = {"maze_map": plan, "continuing_task": False}
-    name = write("D4RL/antmaze/medium-v1", env_id, 8, 2, max_episode_steps=1000, kwargs=settings)
-    task = o2o.task_from_minari(name)
-    [(found, given)] = more
-    assert (found, given["continuing_task"], given["max_episode_steps"]) == (made, False, 1000)
-    assert ("maze_map" in given, given.get("physics")) == ((True, None) if made.startswith("host") else (False, OLD))
-    assert (task.domain, task.score_high, task.fail_reward) == ("maze", 1.0, fail_reward)
 
 
 def test_a_recording_of_ours_finds_its_environment(minari_root):

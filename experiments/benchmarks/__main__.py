@@ -2,7 +2,8 @@
 
 Sections: updates (share of what matrix products allow), whole_run (against an ordinary host loop), parts (where a
 segment's time goes), peers (d3rlpy, sbx in environments of their own), compile (seconds and memory per recipe),
-saving (checkpoints). A section that is run alone replaces its own rows of the JSON file and leaves the others.
+saving (checkpoints), twins (MuJoCo environments against C and brax). A section that is run alone replaces its own
+rows of the JSON file and leaves the others.
 `--table` measures nothing and writes README's speed table from the committed files.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import jax
 
-from experiments.benchmarks import compiling, parts, peers, rows, saving, speed_table, updates, whole_run
+from experiments.benchmarks import compiling, parts, peers, rows, saving, speed_table, twins, updates, whole_run
 from purejaxo2o.tables import table
 
 Section = Callable[..., list[rows.Row]]
@@ -24,6 +25,7 @@ SECTIONS: dict[str, Section] = {
     "peers": peers.rows,
     "compile": compiling.rows,
     "saving": saving.rows,
+    "twins": twins.rows,
 }
 COLUMNS = {
     "section": "section",

@@ -1,7 +1,6 @@
 """`purejaxo2o list`: the names that the other commands take."""
 
 import dataclasses
-import importlib
 from typing import Any, Literal
 
 from tyro.conf import Positional
@@ -44,13 +43,14 @@ def _envs() -> list[dict[str, Any]]:
     from purejaxo2o import envs
     from purejaxo2o.envs.toy import TOYS
 
+    open_ended = "host/<gymnasium id>"
+
     def described(name: str) -> str:
         """The problem's own first line where it has one, else its family's."""
-        family = importlib.import_module(f"purejaxo2o.envs.{name.partition('/')[0]}")
-        text = TOYS[name].__doc__ if name in TOYS else family.__doc__
+        text = TOYS[name].__doc__ if name in TOYS else envs.family(name).__doc__
         return (text or "").strip().splitlines()[0]
 
-    return [{"environment": name, "description": described(name)} for name in envs.names()]
+    return [{"environment": name, "description": described(name)} for name in (*envs.names(), open_ended)]
 
 
 def _datasets() -> list[dict[str, Any]]:

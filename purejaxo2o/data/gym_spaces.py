@@ -1,5 +1,7 @@
 """Gymnasium's spaces and ours: a flat vector or image as observation, a scaled box or a choice as action."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 
@@ -71,3 +73,13 @@ def scaled_action(action: np.ndarray, space: gym.Space, clip: bool) -> np.ndarra
         action = 2.0 * (action - low) / (high - low) - 1.0
     scaled = action.astype(np.float32)
     return np.clip(scaled, -1.0, 1.0) if clip else scaled
+
+
+def original_action(action: np.ndarray, space: gym.Space) -> Any:
+    """What an environment takes for one of our actions, boxes clipped: the inverse of `scaled_action`."""
+    if isinstance(space, gym.spaces.Discrete):
+        return int(action) + int(space.start)
+    assert isinstance(space, gym.spaces.Box)
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    clipped = np.clip(action.astype(np.float64), -1.0, 1.0)
+    return ((low + high) / 2 + (high - low) / 2 * clipped).astype(space.dtype)

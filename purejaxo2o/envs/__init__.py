@@ -9,44 +9,59 @@ from typing import Any
 import jax
 import numpy as np
 
-from purejaxo2o.envs import brax, gymnax, maze, mjx, toy
+from purejaxo2o.envs import ant_maze, brax, gymnax, maze, mjx, toy
 from purejaxo2o.envs.base import Env, EnvState, spaces
 from purejaxo2o.types import O2OError, nearest
 
-__all__ = ["Env", "EnvState", "make", "names", "spaces"]
+__all__ = ["Env", "EnvState", "family", "make", "names", "spaces"]
 
-_FAMILIES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
-    "brax": (brax, tuple(f"brax/{short}" for short in brax.IDS)),
-    "gymnax": (gymnax, tuple(f"gymnax/{short}" for short in gymnax.IDS)),
-    "maze": (maze, maze.IDS),
-    "mjx": (mjx, mjx.IDS),
-    "toy": (toy, tuple(toy.TOYS)),
+_FAMILIES: dict[ModuleType, tuple[str, ...]] = {
+    brax: tuple(f"brax/{short}" for short in brax.IDS),
+    gymnax: tuple(f"gymnax/{short}" for short in gymnax.IDS),
+    maze: maze.IDS,
+    ant_maze: ant_maze.IDS,
+    mjx: mjx.IDS,
+    toy: tuple(toy.TOYS),
 }
+_FAMILY = {name: family for family, ids in _FAMILIES.items() for name in ids}
 
 
 def names() -> tuple[str, ...]:
-    """Every id that `make` understands."""
-    return tuple(name for _, ids in _FAMILIES.values() for name in ids)
+    """Every id that `make` understands, besides `host/<gymnasium id>`."""
+    return tuple(_FAMILY)
+
+
+def family(name: str) -> ModuleType:
+    """The module that has the environments like `name`."""
+    if name.startswith("host/"):
+        from purejaxo2o.envs import host  # the only ones that are not pure, imported by nothing else
+
+        return host
+    if name not in _FAMILY:
+        raise O2OError(f"unknown environment {name!r}; {nearest(name, names())}")
+    return _FAMILY[name]
 
 
 def make(name: str, **settings: Any) -> Env:
     """The environment `name`, e.g. `gymnax/CartPole-v1`, `brax/hopper`, `toy/reach` (see `names`).
 
-    `settings` are the environment's own: the fields of `maze.PointMaze` (but `maze` and `reward_type`, which
-    the name gives), those of Gymnasium's constructor and `physics` for mjx, `backend` and `horizon` for brax, and
-    gymnax's `EnvParams`. Raises `O2OError` for an unknown name, an unknown setting, or one of the wrong type.
+    `settings` are the environment's own: the fields of `goal_maze.GoalMaze` that a maze's name does not give, those
+    of Gymnasium's constructor and `physics` for mjx, `backend` and `horizon` for brax, and gymnax's `EnvParams`.
+    `host/<gymnasium id>` is any Gymnasium environment (slow, see `envs/host.py`), its settings those of its
+    constructor and `max_episode_steps`. Raises `O2OError` for an unknown name, an unknown setting, or one of the
+    wrong type.
     """
-    if name not in names():
-        raise O2OError(f"unknown environment {name!r}; {nearest(name, names())}")
-    family, _ = _FAMILIES[name.partition("/")[0]]
-    known = family.settings(name)
+    found = family(name)
+    if name.startswith("host/"):  # whose constructors check their own
+        return found.load(name, **settings)
+    known = found.settings(name)
     for setting, value in settings.items():
         if setting not in known:
             remedy = nearest(setting, known) if known else "it has none"
             raise O2OError(f"{name}: unknown setting {setting!r}; {remedy}; settings: {', '.join(known) or '-'}")
         if not _fits(value, known[setting]):
             raise O2OError(f"{name}: {setting}={value!r} must be of type {_type_name(known[setting])}")
-    return family.load(name, **settings)
+    return found.load(name, **settings)
 
 
 def _fits(value: Any, kind: Any) -> bool:

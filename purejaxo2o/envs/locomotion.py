@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from purejaxo2o.envs.twin import Twin, TwinState
+from purejaxo2o.envs.twin import Shaken, TwinState
 from purejaxo2o.types import Array, Number, O2OError, pytree, static
 
 Range = tuple[Number, Number]
 
 
 @pytree
-class Runner(Twin):
+class Runner(Shaken):
     """A robot rewarded for its speed along x, minus the square of its controls.
 
     Observation: joint positions (without the roots, unless asked for) and velocities, clipped to
@@ -31,9 +31,6 @@ class Runner(Twin):
 
     def _obs_size(self, positions: int, velocities: int, bodies: int) -> int:
         return positions + velocities - self.ROOTS * self.exclude_current_positions_from_observation
-
-    def _draw(self, key: Array) -> tuple[Array, Array]:
-        return self._noisy(key, self.reset_noise_scale, self.reset_noise_scale)
 
     def _observe(self, data: Any, origin: Array) -> Array:
         hidden = self.ROOTS if self.exclude_current_positions_from_observation else 0
@@ -54,7 +51,7 @@ class HalfCheetah(Runner):
     """Never ends before the time limit. v4 is the same."""
 
     ROBOT: ClassVar[str] = "HalfCheetah"
-    XML: ClassVar[dict[str, str]] = {"v5": "half_cheetah.xml", "v4": "half_cheetah.xml"}
+    XML: ClassVar[str] = "half_cheetah.xml"
     FRAMES: ClassVar[int] = 5
     NORMAL_VELOCITY: ClassVar[bool] = True
 
@@ -67,7 +64,7 @@ class Swimmer(Runner):
     """Never ends before the time limit. v4 is the same."""
 
     ROBOT: ClassVar[str] = "Swimmer"
-    XML: ClassVar[dict[str, str]] = {"v5": "swimmer.xml", "v4": "swimmer.xml"}
+    XML: ClassVar[str] = "swimmer.xml"
     FRAMES: ClassVar[int] = 4
     ROOTS: ClassVar[int] = 2
 
@@ -108,7 +105,8 @@ class Walker2d(Walker):
     """v4's right foot has less friction than its left."""
 
     ROBOT: ClassVar[str] = "Walker2d"
-    XML: ClassVar[dict[str, str]] = {"v5": "walker2d_v5.xml", "v4": "walker2d.xml"}
+    XML: ClassVar[str] = "walker2d_v5.xml"
+    XML_V4: ClassVar[str | None] = "walker2d.xml"
     FRAMES: ClassVar[int] = 4
     SPEED_LIMIT: ClassVar[float] = 10.0
 
@@ -123,7 +121,7 @@ class Hopper(Walker):
     """Healthy also asks every other joint position and velocity to be within `healthy_state_range`."""
 
     ROBOT: ClassVar[str] = "Hopper"
-    XML: ClassVar[dict[str, str]] = {"v5": "hopper.xml", "v4": "hopper.xml"}
+    XML: ClassVar[str] = "hopper.xml"
     FRAMES: ClassVar[int] = 4
     SPEED_LIMIT: ClassVar[float] = 10.0
 
@@ -146,7 +144,7 @@ class Ant(Walker):
     `use_contact_forces=True, contact_force_range=(0.0, 0.0)` here. `main_body`: whose speed is rewarded."""
 
     ROBOT: ClassVar[str] = "Ant"
-    XML: ClassVar[dict[str, str]] = {"v5": "ant.xml", "v4": "ant.xml"}
+    XML: ClassVar[str] = "ant.xml"
     FRAMES: ClassVar[int] = 5
     ROOTS: ClassVar[int] = 2
     NORMAL_VELOCITY: ClassVar[bool] = True

@@ -8,25 +8,15 @@ the original at every step up to rounding (`tests/test_maze.py`). Lengths in met
 
 import functools
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o.types import Array, Number, O2OError, Space, Step, nearest, pytree, static
+from purejaxo2o.envs import goal_maze
+from purejaxo2o.envs.goal_maze import MAZES, REWARDS, GoalMaze
+from purejaxo2o.types import Array, Space, Step, pytree
 
-MAZES = {  # rows from top to bottom, "#" is a wall (a unit cube), with the time limit of the registered task
-    "UMaze": ("##### #...# ###.# #...# #####", 300),
-    "Medium": ("######## #..##..# #..#...# ##...### #..#...# #.#..#.# #...#..# ########", 600),
-    "Large": (
-        "############ #....#.....# #.##.#.#.#.# #......#...# #.####.###.# "
-        "#..#.#.....# ##.#.#.#.### #..#...#...# ############",
-        800,
-    ),
-    "Open": ("####### #.....# #.....# #.....# #######", 300),
-}
-REWARDS = {"sparse": "", "dense": "Dense"}  # reward type -> suffix of the id
 IDS = tuple(f"maze/PointMaze_{maze}{suffix}-v3" for maze in MAZES for suffix in REWARDS.values())
 MARGINS = {"mujoco>=3.5": 0.004, "mujoco<=3.4": 0.002}
 """Distance in metres at which a wall starts to push: two geoms' margins of 0.002 add up since MuJoCo 3.5."""
@@ -34,8 +24,6 @@ MARGINS = {"mujoco>=3.5": 0.004, "mujoco<=3.4": 0.002}
 RADIUS = 0.1
 MASS = 1000 * 4 / 3 * math.pi * RADIUS**3
 GEAR, DAMPING, TIMESTEP, SPEED_LIMIT = 100.0, 1.0, 0.01, 5.0
-START_DISTANCE = 0.5  # start cells are farther than this from the goal
-GOAL_DRAWS = 32  # candidates for a resampled goal
 
 _NEIGHBOURS = np.array([(x, y) for y in (1, 0, -1) for x in (-1, 0, 1) if (x, y) != (0, 0)])  # [8, 2] as xy
 _NEWTON_STEPS = 4  # three reach the fixed point in all of 400 000 random states at walls and in corners
@@ -51,40 +39,16 @@ class PointMazeState(NamedTuple):
 
 
 @pytree
-class PointMaze:
-    """Push a ball to a goal; `maze/PointMaze_{UMaze,Medium,Large,Open}[Dense]-v3`.
+class PointMaze(GoalMaze):
+    """Push a ball to a goal; `maze/PointMaze_<maze>[Dense]-v3`, mazes and settings as in `goal_maze.py`.
 
     Observation `[8]`: achieved goal (the position), desired goal, position and velocity, which is Gymnasium's
     alphabetical flattening of the original dictionary. Action `[2]`: force, clipped to [-1, 1] (times 100 N).
-    Reward 1 within `goal_radius` of the goal, else 0; with `reward_type="dense"` exp(-distance). The task
-    terminates at the goal only when `continuing_task=False`. With `reset_target=True` a continuing task draws
-    a new goal after each success, seen from the next observation on. `info["success"]`: ball at the goal.
+    Arrays take the dtype of the state: float32, or float64 when JAX runs with 64 bits."""
 
-    `physics` names the MuJoCo versions to equal: Minari's `D4RL/pointmaze` data used `"mujoco<=3.4"`.
-    `max_episode_steps=None` means the registered limit (300, 600, 800, 300). Arrays take the dtype of the
-    state: float32, or float64 when JAX runs with 64 bits. Raises `O2OError` for an unknown maze or option.
-    """
-
-    maze: str = static(default="UMaze")
-    reward_type: Literal["sparse", "dense"] = static(default="sparse")
-    continuing_task: bool = static(default=True)
-    reset_target: bool = static(default=False)
-    physics: Literal["mujoco>=3.5", "mujoco<=3.4"] = static(default="mujoco>=3.5")
-    max_episode_steps: int | None = static(default=None)
-    position_noise_range: Number = 0.25
-    goal_radius: Number = 0.45
-
-    def __post_init__(self) -> None:
-        for setting, known in (("maze", MAZES), ("reward_type", REWARDS), ("physics", MARGINS)):
-            value = getattr(self, setting)
-            if value not in known:
-                raise O2OError(f"PointMaze: {setting}={value!r} is unknown; {nearest(str(value), known)}")
-        if self.max_episode_steps is not None and self.max_episode_steps < 1:
-            raise O2OError(f"PointMaze: max_episode_steps={self.max_episode_steps}; give at least 1, or None")
-        if isinstance(self.position_noise_range, int | float) and not 0 <= self.position_noise_range < 0.5:
-            raise O2OError(f"PointMaze: position_noise_range={self.position_noise_range} must be in [0, 0.5)")
-        if isinstance(self.goal_radius, int | float) and not self.goal_radius > 0:
-            raise O2OError(f"PointMaze: goal_radius={self.goal_radius} must be positive")
+    BODY: ClassVar[str] = "PointMaze"
+    CELL: ClassVar[float] = 1.0
+    LIMITS: ClassVar[dict[str, int]] = {"UMaze": 300, "Medium": 600, "Large": 800, "Open": 300}
 
     @property
     def name(self) -> str:
@@ -99,46 +63,14 @@ class PointMaze:
         return Space(shape=(2,))
 
     @property
-    def horizon(self) -> int:
-        return self.max_episode_steps or MAZES[self.maze][1]
-
-    @property
     def pooled_resets(self) -> bool:
         return False
 
-    @property
-    def walls(self) -> np.ndarray:
-        """`[H, W]` bool, row 0 on top (the largest y)."""
-        return _layout(self.maze).walls
-
-    @property
-    def open_cells(self) -> np.ndarray:
-        """`[K, 2]` int (row, column) of the cells without a wall, row by row."""
-        return _layout(self.maze).open_cells
-
-    def cell_centre(self, rowcol: Array | np.ndarray) -> Array:
-        """`[..., 2]` (row, column) -> `[..., 2]` (x, y) of the cell's centre."""
-        (height, width), rowcol = self.walls.shape, jnp.asarray(rowcol)
-        return jnp.stack([rowcol[..., 1] + 0.5 - width / 2, height / 2 - 0.5 - rowcol[..., 0]], axis=-1)
-
-    def cell_of(self, xy: Array | np.ndarray) -> Array:
-        """`[..., 2]` (x, y) -> `[..., 2]` int32 (row, column) of its cell, also outside the maze."""
-        (height, width), xy = self.walls.shape, jnp.asarray(xy)
-        rowcol = jnp.stack([height / 2 - xy[..., 1], xy[..., 0] + width / 2], axis=-1)
-        return jnp.floor(rowcol).astype(jnp.int32)
-
     def reset(self, key: Array) -> tuple[PointMazeState, Array]:
-        """A goal in any open cell, and a start in any cell whose centre is farther than 0.5 m from it.
-
-        Both uniform over cells, then moved by up to `position_noise_range` in x and y (the goal first, so
-        that the distance counts from the moved goal). The ball rests."""
-        key_goal, key_cell, key_noise = jax.random.split(key, 3)
-        goal = self._draw_goals(key_goal, 1)[0]
-        centres = self.cell_centre(self.open_cells).astype(goal.dtype)
-        allowed = _distance(centres, goal) > START_DISTANCE
-        start = centres[jax.random.categorical(key_cell, jnp.where(allowed, 0.0, -jnp.inf))]
+        """Goal and start as `draw` finds them; the ball rests."""
+        goal, start = self.draw(key)
         state = PointMazeState(
-            position=start + self._noise(key_noise, (2,)),
+            position=start,
             velocity=jnp.zeros_like(goal),
             goal=goal,
             time=jnp.zeros((), jnp.int32),
@@ -149,42 +81,12 @@ class PointMaze:
         """One step of 0.01 s. The key only matters with `reset_target=True`."""
         position, velocity = self._simulate(state.position, state.velocity, action)
         moved = PointMazeState(position, velocity, state.goal, state.time + 1)
-        distance = _distance(position, state.goal)
-        success = distance <= self.goal_radius
-        result = Step(
-            obs=self.observe(moved),
-            reward=jnp.exp(-distance) if self.reward_type == "dense" else success.astype(position.dtype),
-            terminated=jnp.zeros_like(success) if self.continuing_task else success,
-            truncated=moved.time >= self.horizon,
-            info={"success": success},
-        )
-        if self.continuing_task and self.reset_target:
-            moved = moved._replace(goal=jnp.where(success, self._next_goal(key, position), state.goal))
-        return moved, result
+        step = self.judge(self.observe(moved), position, state.goal, moved.time)
+        return moved._replace(goal=self.next_goal(key, position, state.goal, step.info["success"])), step
 
     def observe(self, state: PointMazeState) -> Array:
         """The observation `[8]` of a state."""
         return jnp.concatenate([state.position, state.goal, state.position, state.velocity])
-
-    def _noise(self, key: Array, shape: tuple[int, ...]) -> Array:
-        return self.position_noise_range * jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-
-    def _draw_goals(self, key: Array, count: int) -> Array:
-        """`[count, 2]` independent goals."""
-        key_cell, key_noise = jax.random.split(key)
-        cells = jax.random.choice(key_cell, self.open_cells, (count,))
-        noise = self._noise(key_noise, (count, 2))
-        return self.cell_centre(cells).astype(noise.dtype) + noise
-
-    def _next_goal(self, key: Array, position: Array) -> Array:
-        """The first of `GOAL_DRAWS` goals that the ball is not at: the original's rejection loop, bounded.
-
-        With the registered radius and noise a draw is refused with probability below 0.15, all of them below
-        1e-26; then (or with a radius as large as the maze) the farthest one is taken."""
-        goals = self._draw_goals(key, GOAL_DRAWS).astype(position.dtype)
-        distance = _distance(goals, position)
-        away = distance > self.goal_radius
-        return goals[jnp.where(away.any(), jnp.argmax(away), jnp.argmax(distance))]
 
     def _simulate(self, position: Array, velocity: Array, action: Array) -> tuple[Array, Array]:
         """`(position, velocity)` after one semi-implicit Euler step with the damping treated implicitly."""
@@ -192,7 +94,7 @@ class PointMaze:
         force = GEAR * jnp.clip(action, -1.0, 1.0).astype(position.dtype) - DAMPING * velocity
         limit = np.array(self.walls.shape, np.int32)
         cell = jnp.clip(self.cell_of(position), -1, limit)
-        walls = jnp.asarray(_layout(self.maze).neighbours)[cell[0] + 1, cell[1] + 1]
+        walls = jnp.asarray(_neighbours(self.maze, self.maze_map))[cell[0] + 1, cell[1] + 1]
         offset = position - self.cell_centre(cell).astype(position.dtype)
         acceleration = _contact_acceleration(offset, velocity, force, walls, MARGINS[self.physics])
         velocity = velocity + TIMESTEP * MASS * acceleration / (MASS + TIMESTEP * DAMPING)
@@ -200,44 +102,22 @@ class PointMaze:
 
 
 def settings(name: str) -> dict[str, Any]:
-    """Settings of `make`: the fields of `PointMaze` that the name does not give, with their types."""
-    return {
-        "continuing_task": bool,
-        "reset_target": bool,
-        "physics": str,
-        "max_episode_steps": int | None,
-        "position_noise_range": float,
-        "goal_radius": float,
-    }
+    """Settings of `make`."""
+    return goal_maze.settings()
 
 
 def load(name: str, **changes: Any) -> PointMaze:
     """`maze/PointMaze_<maze>[Dense]-v3`."""
-    maze = name.removeprefix("maze/PointMaze_").removesuffix("-v3")
-    short = maze.removesuffix("Dense")
-    return PointMaze(maze=short, reward_type="sparse" if short == maze else "dense", **changes)
-
-
-class _Layout(NamedTuple):
-    walls: np.ndarray  # [H, W] bool
-    open_cells: np.ndarray  # [K, 2] int32
-    neighbours: np.ndarray  # [H + 2, W + 2, 8] bool: the walls around cell (row - 1, column - 1)
+    return PointMaze(**goal_maze.parts(name), **changes)
 
 
 @functools.lru_cache
-def _layout(maze: str) -> _Layout:
-    walls = np.array([[cell == "#" for cell in row] for row in MAZES[maze][0].split()])
-    padded = np.pad(walls, 2)
-    height, width = walls.shape
+def _neighbours(*named: Any) -> np.ndarray:
+    """`[H + 2, W + 2, 8]` bool: the walls around cell (row - 1, column - 1)."""
+    walls = goal_maze.layout(*named).walls
+    padded, (height, width) = np.pad(walls, 2), walls.shape
     shifted = [padded[1 - y : height + 3 - y, 1 + x : width + 3 + x] for x, y in _NEIGHBOURS]
-    layout = _Layout(walls, np.argwhere(~walls).astype(np.int32), np.stack(shifted, axis=-1))
-    for array in layout:
-        array.flags.writeable = False  # shared by every caller
-    return layout
-
-
-def _distance(a: Array, b: Array) -> Array:
-    return jnp.sqrt(jnp.square(a - b).sum(-1))
+    return np.stack(shifted, axis=-1)
 
 
 def _contact_acceleration(offset: Array, velocity: Array, force: Array, walls: Array, margin: float) -> Array:

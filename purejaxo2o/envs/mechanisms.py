@@ -8,22 +8,19 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.envs.twin import Twin, TwinState
+from purejaxo2o.envs.twin import Shaken, Twin, TwinState
 from purejaxo2o.types import Array, Number, pytree
 
 
 @pytree
-class InvertedPendulum(Twin):
+class InvertedPendulum(Shaken):
     """Reward 1 while the pole is upright; v4 also pays for the step on which it falls."""
 
     ROBOT: ClassVar[str] = "InvertedPendulum"
-    XML: ClassVar[dict[str, str]] = {"v5": "inverted_pendulum.xml", "v4": "inverted_pendulum.xml"}
+    XML: ClassVar[str] = "inverted_pendulum.xml"
     FRAMES: ClassVar[int] = 2
 
     reset_noise_scale: Number = 0.01
-
-    def _draw(self, key: Array) -> tuple[Array, Array]:
-        return self._noisy(key, self.reset_noise_scale, self.reset_noise_scale)
 
     def _outcome(self, before: TwinState, data: Any, control: Array) -> tuple[Array, Array]:
         finite = jnp.isfinite(data.qpos).all() & jnp.isfinite(data.qvel).all()
@@ -33,23 +30,19 @@ class InvertedPendulum(Twin):
 
 
 @pytree
-class InvertedDoublePendulum(Twin):
+class InvertedDoublePendulum(Shaken):
     """Keep two poles upright. v4 observes all three constraint forces, and pays for the step of the fall."""
 
     ROBOT: ClassVar[str] = "InvertedDoublePendulum"
-    XML: ClassVar[dict[str, str]] = {"v5": "inverted_double_pendulum.xml", "v4": "inverted_double_pendulum.xml"}
+    XML: ClassVar[str] = "inverted_double_pendulum.xml"
     FRAMES: ClassVar[int] = 5
     NORMAL_VELOCITY: ClassVar[bool] = True
     START_FORCES: ClassVar[bool] = True
 
     healthy_reward: Number = 10.0
-    reset_noise_scale: Number = 0.1
 
     def _obs_size(self, positions: int, velocities: int, bodies: int) -> int:
         return 9 if self.version == "v5" else 11
-
-    def _draw(self, key: Array) -> tuple[Array, Array]:
-        return self._noisy(key, self.reset_noise_scale, self.reset_noise_scale)
 
     def _observe(self, data: Any, origin: Array) -> Array:
         cart, angles = data.qpos[:1], data.qpos[1:]
@@ -71,7 +64,7 @@ class Reacher(Twin):
     distance before the step."""
 
     ROBOT: ClassVar[str] = "Reacher"
-    XML: ClassVar[dict[str, str]] = {"v5": "reacher.xml", "v4": "reacher.xml"}
+    XML: ClassVar[str] = "reacher.xml"
     FRAMES: ClassVar[int] = 2
     LIMIT: ClassVar[int] = 50
 

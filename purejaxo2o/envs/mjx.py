@@ -1,7 +1,8 @@
 """Twins of Gymnasium's MuJoCo environments: the same task and physics, in JAX.
 
-Equal to the original at every step up to rounding (`experiments/results/parity.md`). Not here: Pusher, whose cylinder
-MJX collides by another method; Humanoid, whose solver MJX lacks.
+Equal to the original at every step up to rounding (`experiments/results/parity.md`). Not here: Pusher, whose arm has
+a cylinder to push (no closed form against its capsules: C iterates on convex shapes, MJX on a distance field, which
+takes more than nine minutes to compile on a CPU); Humanoid, whose solver MJX lacks. `host/Pusher-v5` runs them.
 """
 
 import dataclasses

@@ -8,6 +8,7 @@ import importlib.util
 import io
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import jax
 import numpy as np
@@ -22,8 +23,13 @@ therefore the older engine. Minari's `mujoco/*` data and D4RL's were recorded wi
 ITERATIONS = 10
 """Solver iterations, and steps of its line search: the models' 100 and 50 give the same, several times slower."""
 SUPPORTED = {("PLANE", "SPHERE"), ("PLANE", "CAPSULE"), ("SPHERE", "SPHERE"), ("SPHERE", "CAPSULE")}
-SUPPORTED |= {("CAPSULE", "CAPSULE")}
-"""Pairs of shapes that collide in MJX as in C. Not boxes, whose margins MJX ignores, nor cylinders."""
+SUPPORTED |= {("CAPSULE", "CAPSULE"), ("SPHERE", "BOX"), ("CAPSULE", "BOX")}
+"""Pairs of shapes that collide as in C, some by functions of our own (`physics.py`). Not planes with boxes nor boxes
+with each other, whose margins MJX ignores, nor cylinders."""
+
+BURIED = -1000.0
+"""Height in metres of a wall that is not there."""
+_WALL = "wall_"
 
 
 class Model(NamedTuple):
@@ -34,6 +40,7 @@ class Model(NamedTuple):
     timestep: float  # s
     control: np.ndarray  # [nu, 2] lowest and highest control
     bodies: tuple[str, ...]  # names by id
+    walls: tuple[int, ...]  # ids of the boxes that `load` added
 
     def body(self, name: str) -> int:
         """The id of a body. Raises `O2OError` for a name that the model has not."""
@@ -59,16 +66,25 @@ def mjx_source(name: str) -> Any:
     return importlib.import_module(f"mujoco.mjx._src.{name}")
 
 
+class Walls(NamedTuple):
+    """Boxes that `load` adds to a model's world, to be moved while it runs."""
+
+    count: int
+    size: tuple[float, float, float]  # m, half of each side
+    contacts: int  # kept of all that there can be, the deepest ones
+
+
 @functools.lru_cache
-def load(xml_file: str, physics: str) -> Model:
+def load(xml_file: str, physics: str, walls: Walls | None = None) -> Model:
     """The model in `xml_file`: a name in gymnasium's assets, or a path starting with `/`, `~` or `.`.
 
     Raises `O2OError` for a missing file, installed versions that do not fit together, and a model that MJX would
     not simulate as MuJoCo does."""
     check_versions(mujoco().__version__, importlib.metadata.version("mujoco-mjx"))
     path = _path(xml_file)
-    model = _compiled(path)
+    model = _compiled(path, walls)
     contacts = _check(path.name, physics, model)
+    contacts = contacts if walls is None else min(contacts, walls.contacts)
     model.geom_margin *= PHYSICS[physics]
     model.opt.iterations = model.opt.ls_iterations = ITERATIONS
     model.opt.jacobian = mujoco().mjtJacobian.mjJAC_DENSE  # MJX's choice would depend on the platform
@@ -82,7 +98,8 @@ def load(xml_file: str, physics: str) -> Model:
         )
     put, blank = jax.tree.map(np.asarray, (put, blank))
     bodies = tuple(model.body(i).name for i in range(model.nbody))
-    return Model(put, blank, float(model.opt.timestep), model.actuator_ctrlrange.copy(), bodies)
+    added = tuple(model.geom(f"{_WALL}{i}").id for i in range(walls.count if walls else 0))
+    return Model(put, blank, float(model.opt.timestep), model.actuator_ctrlrange.copy(), bodies, added)
 
 
 def check_versions(mujoco: str, mjx: str) -> None:
@@ -108,16 +125,33 @@ def _path(xml_file: str) -> Path:
     return path
 
 
-def _compiled(path: Path) -> Any:
+def _compiled(path: Path, walls: Walls | None) -> Any:
     """`mujoco.MjModel`, without the log file that MuJoCo writes about a deprecated word in one of them."""
     handler = mujoco().get_mju_user_warning()
     mujoco().set_mju_user_warning(lambda message: None)
     try:
-        return mujoco().MjModel.from_xml_path(str(path))
+        if walls is None:
+            return mujoco().MjModel.from_xml_path(str(path))
+        return mujoco().MjModel.from_xml_string(_walled(path.read_text(), walls))
     except ValueError as error:
         raise O2OError(f"{path} is no MuJoCo model ({' '.join(str(error).split())}); repair it") from error
     finally:
         mujoco().set_mju_user_warning(handler)
+
+
+def _walled(xml: str, walls: Walls) -> str:
+    """The model with boxes in its world, and no custom numbers but MJX's limit on contacts."""
+    root = ElementTree.fromstring(xml)
+    for custom in root.findall("custom"):
+        root.remove(custom)
+    limit = {"name": "max_contact_points", "data": str(walls.contacts)}
+    ElementTree.SubElement(ElementTree.SubElement(root, "custom"), "numeric", limit)
+    world = root.find("worldbody")
+    assert world is not None
+    for i in range(walls.count):
+        shape = {"name": f"{_WALL}{i}", "type": "box", "size": " ".join(map(str, walls.size)), "pos": f"0 0 {BURIED}"}
+        ElementTree.SubElement(world, "geom", shape | {"contype": "1", "conaffinity": "1"})
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def _check(name: str, physics: str, model: Any) -> int:
@@ -126,7 +160,7 @@ def _check(name: str, physics: str, model: Any) -> int:
     pairs, contacts = [(int(a), int(b)) for a, b, _ in driver.geom_pairs(model)], 0
     for pair in pairs:
         shapes = tuple(mujoco().mjtGeom(model.geom_type[geom]).name.removeprefix("mjGEOM_") for geom in pair)
-        contacts += 2 if shapes == ("PLANE", "CAPSULE") else 1
+        contacts += 2 if shapes in (("PLANE", "CAPSULE"), ("CAPSULE", "BOX")) else 1
         if shapes not in SUPPORTED:
             raise O2OError(
                 f"{name}: MJX does not collide {' with '.join(shapes).lower()} as MuJoCo does; give a model of "

@@ -1,7 +1,8 @@
 """A MuJoCo model's motion, computed by MJX as the C engine computes it.
 
-Two things differ from `mjx.step`: contact frames of capsules on planes are C's (`_plane_capsule`), and a
-Runge-Kutta step whose stages share one program, for the sake of compile time (`_runge_kutta`).
+Three things differ from `mjx.step`: contact frames of capsules on planes are C's (`_plane_capsule`), boxes touch from
+the margin on (`box_contacts.py`), and a Runge-Kutta step's stages share one program, for the sake of compile time
+(`_runge_kutta`).
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxo2o.envs.box_contacts import capsule_box, sphere_box
 from purejaxo2o.envs.model import Model, mjx, mjx_source
 from purejaxo2o.types import Array
 
@@ -36,12 +38,17 @@ def simulate(
     *,
     frames: int,
     contact_forces: bool = False,
+    walls: Array | None = None,
 ) -> Any:
     """`mjx.Data` after `frames` physics steps under one control `[nu]`.
 
     Positions and velocities are the new ones; whatever is derived from them (bodies, sites, forces) is as of the
-    engine's last evaluation, as in C. `contact_forces` adds the external forces on each body, `_impl.cfrc_ext`."""
+    engine's last evaluation, as in C. `contact_forces` adds the external forces on each body, `_impl.cfrc_ext`.
+    `walls`: centres `[walls, 3]` of the model's walls, for as long as the step lasts."""
     engine, data = _traced(model)
+    if walls is not None:
+        placed = engine.geom_pos.at[np.array(model.walls)].set(_like(walls, engine.geom_pos))
+        engine = engine.replace(geom_pos=placed)
     data = data.replace(
         qpos=_like(position, data.qpos),
         qvel=_like(velocity, data.qvel),
@@ -100,21 +107,24 @@ def _like(value: Array, example: Array) -> Array:
 @contextlib.contextmanager
 def _exact_colliders() -> Iterator[None]:
     """While a step is traced, MJX's table of collision functions has ours; others' programs keep theirs."""
-    driver = mjx_source("collision_driver")
-    types = mjx_source("types")
-    table, pair = driver._COLLISION_FUNC, (types.GeomType.PLANE, types.GeomType.CAPSULE)
-    original = table[pair]
-    table[pair] = _collider()
+    table, ours = mjx_source("collision_driver")._COLLISION_FUNC, _colliders()
+    originals = {pair: table[pair] for pair in ours}
+    table.update(ours)
     try:
         yield
     finally:
-        table[pair] = original
+        table.update(originals)
 
 
 @functools.lru_cache
-def _collider() -> Any:
-    """`_plane_capsule` in the form of MJX's table."""
-    return mjx_source("collision_primitive").collider(ncon=2)(_plane_capsule)
+def _colliders() -> dict[Any, Any]:
+    """Our functions in the form of MJX's table."""
+    collider, shapes = mjx_source("collision_primitive").collider, mjx_source("types").GeomType
+    return {
+        (shapes.PLANE, shapes.CAPSULE): collider(ncon=2)(_plane_capsule),
+        (shapes.SPHERE, shapes.BOX): collider(ncon=1)(sphere_box),
+        (shapes.CAPSULE, shapes.BOX): collider(ncon=2)(capsule_box),
+    }
 
 
 def _plane_capsule(plane: Any, capsule: Any) -> tuple[Array, Array, Array]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.envs.model import Model, load
 from purejaxo2o.envs.physics import place, simulate
-from purejaxo2o.types import Array, O2OError, Space, Step, check_choices, pytree, static
+from purejaxo2o.types import Array, Number, O2OError, Space, Step, check_choices, pytree, static
 
 
 class TwinState(NamedTuple):
@@ -38,7 +38,8 @@ class Twin(abc.ABC):
     """
 
     ROBOT: ClassVar[str]
-    XML: ClassVar[dict[str, str]]  # registered file by version
+    XML: ClassVar[str]  # registered file
+    XML_V4: ClassVar[str | None] = None  # that of v4, where it is another one
     FRAMES: ClassVar[int]  # registered frame skip
     LIMIT: ClassVar[int] = 1000  # registered time limit
     ROOTS: ClassVar[int] = 0  # leading positions on which nothing depends
@@ -63,9 +64,14 @@ class Twin(abc.ABC):
         return f"mjx/{self.ROBOT}-{self.version}"
 
     @property
+    def file(self) -> str:
+        """The model's XML file."""
+        return self.xml_file or (self.version == "v4" and self.XML_V4) or self.XML
+
+    @property
     def model(self) -> Model:
         """The compiled MuJoCo model, loaded at first use."""
-        return load(self.xml_file or self.XML[self.version], self.physics)
+        return load(self.file, self.physics)
 
     @property
     def frames(self) -> int:
@@ -129,14 +135,18 @@ class Twin(abc.ABC):
             contact_forces=self.contact_forces,
         )
         reward, terminated = self._outcome(state, data, control)
-        after = self._remember(data, state.origin, state.time + 1)
+        after, obs = self.after(state, data)
         return after, Step(
-            obs=self._observe(data, state.origin),
+            obs=obs,
             reward=reward,
             terminated=terminated,
             truncated=after.time >= self.horizon,
             info={},
         )
+
+    def after(self, state: TwinState, data: Any) -> tuple[TwinState, Array]:
+        """State and observation after `state` that physics has moved to `data`, an `mjx.Data`."""
+        return self._remember(data, state.origin, state.time + 1), self._observe(data, state.origin)
 
     def _remember(self, data: Any, origin: Array, time: Array) -> TwinState:
         moved = data.qpos[: self.ROOTS]
@@ -179,3 +189,13 @@ class Twin(abc.ABC):
     @abc.abstractmethod
     def _outcome(self, before: TwinState, data: Any, control: Array) -> tuple[Array, Array]:
         """`(reward, terminated)` of a step from `before` to `data` under `control` `[nu]`."""
+
+
+@pytree
+class Shaken(Twin):
+    """A twin that starts in its initial pose, every joint's position and velocity moved by noise of one scale."""
+
+    reset_noise_scale: Number = 0.1
+
+    def _draw(self, key: Array) -> tuple[Array, Array]:
+        return self._noisy(key, self.reset_noise_scale, self.reset_noise_scale)

@@ -1,0 +1,90 @@
+"""Steps a second of the twins, alone and in batches, beside Gymnasium's C environments and brax's bodies.
+
+A program is a scan of random steps in all copies, from fresh starts, without resets; compile seconds and the
+program's own account of its memory stand beside it. The C environments are stepped by Gymnasium's vector environment,
+the faster of `sync` and `async`. brax's bodies of the same names are other physics and no substitute.
+"""
+
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.benchmarks.measure import build, race
+from experiments.benchmarks.rows import Row, missing, row
+from purejaxo2o import envs, rollout
+from purejaxo2o.envs.base import Env
+
+COPIES = (1, 16, 128, 1024)
+CPU_LIMIT = 256
+"""XLA's CPU runtime may hang in larger batches of MJX."""
+TWINS = ("mjx/Hopper-v5", "mjx/HalfCheetah-v5", "mjx/Ant-v5")
+BRAX = (("brax/hopper", "generalized"), ("brax/hopper", "spring"))
+STEPS = 4096  # in all copies together
+
+
+def rows(*, quick: bool = False) -> list[Row]:
+    """One row per environment and number of copies."""
+    copies, steps = ((1, 4), 64) if quick else (COPIES, STEPS)
+    twins, bodies = (("mjx/InvertedPendulum-v5",), ()) if quick else (TWINS, BRAX)
+    found = []
+    for name in twins:
+        found += _of(envs.make(name), name, copies, steps)
+        short = name.removeprefix("mjx/")
+        found += [_in_c(short, count, steps) for count in copies if count <= CPU_LIMIT]
+    for name, backend in bodies:
+        found += _of(envs.make(name, backend=backend), f"{name} ({backend})", copies, steps)
+    return found
+
+
+def _of(env: Env, label: str, copies: tuple[int, ...], steps: int) -> list[Row]:
+    """Ours, at every number of copies."""
+    found = []
+    for count in copies:
+        name = f"{label}, {count} copies"
+        print(f"twins: {name}", file=sys.stderr, flush=True)
+        if jax.default_backend() == "cpu" and count > CPU_LIMIT:
+            found.append(missing("twins", name, "steps/s", "XLA's CPU runtime may hang in batches above 256"))
+            continue
+        length = max(4, steps // count)
+        program = build(lambda key, n=count, length=length: _play(env, key, n, length), jax.random.key(0))
+        best = race({name: program}, rounds=2)[name]
+        memory = None if program.memory is None else program.memory / 1e6
+        more = {"copies": count, "memory_mb": memory}
+        found.append(row("twins", name, count * length / best, "steps/s", program.compile_seconds, **more))
+    return found
+
+
+def _play(env: Env, key: jax.Array, copies: int, length: int) -> jax.Array:
+    """Rewards `[copies]` of random play, so that nothing is left out."""
+    state, _ = rollout.reset(env, key, copies)
+
+    def body(state: Any, index: jax.Array) -> tuple[Any, jax.Array]:
+        action = rollout.random_action(env.action_space, jax.random.fold_in(key, index), (copies,))
+        state, step = jax.vmap(env.step, (0, 0, None))(state, action, key)
+        return state, step.reward + step.obs.sum(-1)
+
+    return jax.lax.scan(body, state, jax.numpy.arange(length))[1].sum(0)
+
+
+def _in_c(name: str, copies: int, steps: int) -> Row:
+    """Gymnasium's own vector environment."""
+    import gymnasium
+
+    rates = {}
+    for mode in ("sync", "async") if copies > 1 else ("sync",):
+        env = gymnasium.make_vec(name, num_envs=copies, vectorization_mode=mode)
+        env.reset(seed=0)
+        actions = np.random.default_rng(0).uniform(-1, 1, (max(4, steps // copies), *env.action_space.shape))
+        seconds = []
+        for _ in range(2):
+            began = time.perf_counter()
+            for action in actions:
+                env.step(action.astype(np.float32))
+            seconds.append(time.perf_counter() - began)
+        rates[mode] = len(actions) * copies / min(seconds)
+        env.close()
+    mode = max(rates, key=lambda mode: rates[mode])
+    return row("twins", f"{name} in C ({mode}), {copies} copies", rates[mode], "steps/s", copies=copies)
