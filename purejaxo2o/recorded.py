@@ -34,6 +34,8 @@ DOMAINS = {
     **{"AdroitHand": "adroit", "FrankaKitchen": "kitchen", "Humanoid": "locomotion"},
 }
 """By the beginning of an environment's id; Gymnasium's runners are known by their twins."""
+MARKS: dict[Any, Any] = {"0": 0, "1": 1}
+"""How some maps write walls."""
 HARMLESS = {"RescaleAction", "ClipAction", "FlattenObservation", "RecordEpisodeStatistics", "DataCollector"}
 """Wrappers that change nothing that we see: actions come scaled, observations flat."""
 
@@ -146,7 +148,7 @@ def _maze(where: str, short: str, settings: dict[str, Any]) -> tuple[str, dict[s
         return None
     plan = settings.pop("maze_map", None)
     if plan is not None:
-        plan = tuple(tuple({"0": 0, "1": 1}.get(cell, cell) for cell in row) for row in plan)
+        plan = tuple(tuple(MARKS.get(cell, cell) for cell in row) for row in plan)
     if plan is not None and not _is_map_of(maze, plan):
         settings["maze_map"] = plan
     return name, settings

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, with_agent
 
+AREA = handover("online_auc")
+
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = o2o.recipe("boorl", task, scale="small")
@@ -21,9 +23,7 @@ CLAIM = Claim(
     task=lambda: o2o.task("pointmaze-umaze"),
     arms=arms,
     contrasts=(
-        Contrast(
-            "area under the online curve above a single learner's", "boorl", "one member", handover("online_auc")
-        ),
+        Contrast("area under the online curve above a single learner's", "boorl", "one member", AREA),
         Contrast("dip smaller than a single learner's", "one member", "boorl", handover("dip")),
     ),
 )

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, metric_at_switch, with_agent
 
+ALIGNMENT = metric_at_switch("alignment")
+OFFLINE = handover("score_at_switch")
+
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = o2o.recipe("edac", task, scale="small")
@@ -21,15 +24,13 @@ CLAIM = Claim(
     task=lambda: o2o.task("pointmaze-umaze"),
     arms=arms,
     contrasts=(
-        Contrast(
-            "critics' gradients less aligned", "no diversity (SAC-N)", "edac", metric_at_switch("alignment"), unit=""
-        ),
+        Contrast("critics' gradients less aligned", "no diversity (SAC-N)", "edac", ALIGNMENT, unit=""),
         Contrast("offline values lower", "no diversity (SAC-N)", "edac", metric_at_switch("q"), unit="of value"),
         Contrast(
             "offline score above SAC-N's of the same size",
             "edac",
             "no diversity (SAC-N)",
-            handover("score_at_switch"),
+            OFFLINE,
         ),
     ),
 )

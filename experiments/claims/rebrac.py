@@ -5,6 +5,9 @@ from collections.abc import Mapping
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, metric_at_switch, with_agent
 
+OFFLINE = handover("score_at_switch")
+FINAL = handover("final")
+
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = o2o.recipe("rebrac", task, scale="small")
@@ -30,9 +33,7 @@ CLAIM = Claim(
             metric_at_switch("q"),
             unit="of value",
         ),
-        Contrast("final score: relaxed online above not", "rebrac", "not relaxed online", handover("final")),
-        Contrast(
-            "offline score: with LayerNorm above without", "rebrac", "no LayerNorm", handover("score_at_switch")
-        ),
+        Contrast("final score: relaxed online above not", "rebrac", "not relaxed online", FINAL),
+        Contrast("offline score: with LayerNorm above without", "rebrac", "no LayerNorm", OFFLINE),
     ),
 )

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, with_agent
 
+AREA = handover("online_auc")
+
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = o2o.recipe("so2", task, scale="small")
@@ -18,7 +20,7 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
 CLAIM = Claim(
     method="so2",
     paper="Zhang et al. 2024, arXiv 2312.07685, sections 4 and 5",
-    says="Perturbed value updates and many of them per step make fine-tuning of a pessimistic ensemble sample-efficient.",
+    says="Perturbed value updates, many a step, make fine-tuning of a pessimistic ensemble efficient.",
     task=lambda: o2o.task("pointmaze-umaze"),
     arms=arms,
     contrasts=(
@@ -26,10 +28,8 @@ CLAIM = Claim(
             "area under the online curve: 4 updates a step above 1",
             "so2",
             "one update a step",
-            handover("online_auc"),
+            AREA,
         ),
-        Contrast(
-            "area under the online curve: perturbed above not", "so2", "no perturbation", handover("online_auc")
-        ),
+        Contrast("area under the online curve: perturbed above not", "so2", "no perturbation", AREA),
     ),
 )

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, with_agent
 
+OFFLINE = handover("score_at_switch")
+
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = o2o.recipe("td3_bc", task, scale="small")
@@ -22,7 +24,7 @@ CLAIM = Claim(
     task=lambda: o2o.task("pointmaze-umaze"),
     arms=arms,
     contrasts=(
-        Contrast("offline score above TD3's", "td3_bc", "no imitation (TD3)", handover("score_at_switch")),
-        Contrast("offline score above cloning's", "td3_bc", "no values (cloning)", handover("score_at_switch")),
+        Contrast("offline score above TD3's", "td3_bc", "no imitation (TD3)", OFFLINE),
+        Contrast("offline score above cloning's", "td3_bc", "no values (cloning)", OFFLINE),
     ),
 )
