@@ -41,9 +41,7 @@ def rows_of(name: str, dataset: MinariDataset, spaces: Spaces, clip: bool) -> tu
     return rows, np.array(ends)
 
 
-def _columns(
-    where: str, episode: EpisodeData, dataset: MinariDataset, spaces: Spaces
-) -> tuple[np.ndarray, ...]:
+def _columns(where: str, episode: EpisodeData, dataset: MinariDataset, spaces: Spaces) -> tuple[np.ndarray, ...]:
     """`(observations [T+1], actions [T], rewards, terminations, truncations)` of one episode, checked for form."""
     where, steps = f"{where}, episode {episode.id}", len(episode.rewards)
     if steps == 0:
