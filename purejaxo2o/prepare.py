@@ -97,7 +97,11 @@ def check_settings(recipe: Recipe) -> None:
 
 def _check_setting(where: str, name: str, value: Any, fixed: bool) -> None:
     sizes = value if isinstance(value, tuple) else (value,)
-    if fixed and any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes) and not _is_number(name):
+    if (
+        fixed
+        and any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes)
+        and not _is_number(name)
+    ):
         raise O2OError(f"{where} is {value}; sizes must be at least 1")
     if isinstance(value, float) and not math.isfinite(value):
         raise O2OError(f"{where} is {value}; it must be a finite number")
