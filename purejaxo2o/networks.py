@@ -10,6 +10,7 @@ is slow to compile on accelerators.
 from typing import Any, Literal
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from purejaxo2o.distributions import Categorical, ClippedNormal, TanhNormal
@@ -34,8 +35,10 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        # Without a bias LayerNorm(relu(W x)) depends on the direction of x alone: ReBRAC's code starts at 0.1.
+        bias = nn.initializers.constant(0.1 if self.layer_norm and self.norm_place == "after" else 0.0)
         for width in self.hidden:
-            x = nn.Dense(width, kernel_init=XAVIER)(x)
+            x = nn.Dense(width, kernel_init=XAVIER, bias_init=bias)(x)
             if self.layer_norm and self.norm_place == "before":
                 x = nn.LayerNorm()(x)
             x = nn.relu(x)
@@ -141,3 +144,19 @@ def action_space_of(actor: dict[str, Any]) -> Space:
     if "logits" in actor:
         return Space(n=actor["logits"]["kernel"].shape[-1], dtype="int32")
     return Space(shape=(actor["mean"]["kernel"].shape[-1],))
+
+
+def q_values(
+    critic: Any,
+    obs: Array,
+    action: Array,
+    hidden: Hidden,
+    layer_norm: bool = False,
+    norm_place: NormPlace = "before",
+) -> Array:
+    """`[n, ...]` values of given actions under the `n` members whose parameters are given."""
+    space = Space(shape=action.shape[-1:])
+    if jnp.issubdtype(action.dtype, jnp.integer):
+        space = Space(n=critic["MLP_0"][f"Dense_{len(hidden)}"]["bias"].shape[-1], dtype="int32")
+    members = jax.tree.leaves(critic)[0].shape[0]
+    return apply(ensemble(space, hidden, members, layer_norm, norm_place), critic, obs, action)

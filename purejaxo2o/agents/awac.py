@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
-from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble
+from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
@@ -69,6 +69,10 @@ class AWAC:
     def policy(self, actor: Any, obs: Array) -> Distribution:
         return apply(self.actor_network(action_space_of(actor)), actor, obs)
 
+    def q(self, critic: Any, obs: Array, action: Array) -> Array:
+        """`[2, ...]` values of given actions."""
+        return q_values(critic, obs, action, self.hidden)
+
     def init(self, key: Array, spaces: Spaces) -> AWACState:
         key_actor, key_critic = jax.random.split(key)
         obs, action = spaces.obs.zeros(), spaces.action.zeros()
@@ -88,24 +92,19 @@ class AWAC:
     def step(self, state: AWACState, batch: Transition, key: Array) -> tuple[AWACState, Metrics]:
         """One minibatch `[B, ...]`: critics, policy, targets."""
         key_next, key_value = jax.random.split(key)
-        network = ensemble(action_space_of(state.actor), self.hidden, CRITICS)
-
-        def q(params: Any, obs: Array, action: Array) -> Array:
-            return apply(network, params, obs, action)  # [2, B]
-
         next_action = self.policy(state.actor, batch.next_obs).sample(key_next)
-        next_value = q(state.target, batch.next_obs, next_action).min(axis=0)
+        next_value = self.q(state.target, batch.next_obs, next_action).min(axis=0)
         y = td_target(batch.reward, batch.terminated, next_value, self.discount)
 
         def critic_loss(params: Any) -> tuple[Array, Metrics]:
-            values = q(params, batch.obs, batch.action)
+            values = self.q(params, batch.obs, batch.action)  # [2, B]
             loss = jnp.square(values - y).mean(axis=1).sum()
             return loss, {"critic_loss": loss, "q": values.mean()}
 
         critic, critic_opt, critic_metrics = descend(critic_loss, state.critic, state.critic_opt, self.learning_rate)
         own = self.policy(state.actor, batch.obs).sample(key_value)
-        value = q(critic, batch.obs, own).min(axis=0)
-        advantage = q(critic, batch.obs, batch.action).min(axis=0) - value
+        value = self.q(critic, batch.obs, own).min(axis=0)
+        advantage = self.q(critic, batch.obs, batch.action).min(axis=0) - value
         weight = weights(advantage, self.temperature, self.weighting, self.max_weight)
 
         def actor_loss(params: Any) -> tuple[Array, Metrics]:

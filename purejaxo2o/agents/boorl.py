@@ -23,7 +23,8 @@ from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
 
 CLOCK = ("steps", "span")
-AXES: Any = TD3State(**{f.name: None if f.name in CLOCK else 0 for f in fields(TD3State)})
+LAYOUT: dict[str, Any] = {f.name: None if f.name in CLOCK else 0 for f in fields(TD3State)}
+AXES: Any = TD3State(**LAYOUT)
 """Every leaf has a leading member axis but the clock, on which the members' turns depend."""
 
 
@@ -103,7 +104,8 @@ class BOORL(TD3BC):
         return BOORLState(members=members, salt=state.salt), jax.tree.map(jnp.mean, metrics)
 
     def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
-        return (super() if self.conservative else super(TD3BC, self)).actor_loss(actor, state, batch, key)
+        rule = TD3BC if self.conservative else TD3
+        return rule.actor_loss(self, actor, state, batch, key)
 
     def enter(self, state: BOORLState, key: Array, phase: Phase) -> BOORLState:  # type: ignore[override]
         return BOORLState(members=TD3.enter(self, state.members, key, phase), salt=state.salt)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
-from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply, ensemble
+from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
@@ -93,9 +93,9 @@ class IQL:
     def update(self, state: IQLState, batches: Transition, key: Array) -> tuple[IQLState, Metrics]:
         return scan_updates(self.step, state, batches, key)
 
-    def q(self, critic: Any, space: Space, obs: Array, action: Array) -> Array:
-        """`[2, ...]` values of actions of `space`."""
-        return apply(ensemble(space, self.hidden, CRITICS), critic, obs, action)
+    def q(self, critic: Any, obs: Array, action: Array) -> Array:
+        """`[2, ...]` values of given actions."""
+        return q_values(critic, obs, action, self.hidden)
 
     def imitated(self, state: IQLState, batch: Transition, q_target: Array, key: Array) -> tuple[Array, Array]:
         """The actions whose likelihood the policy raises, and their target values `[B]`: here the recorded ones."""
@@ -103,8 +103,7 @@ class IQL:
 
     def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[IQLState, Metrics]:
         """One minibatch `[B, ...]`: V, policy, Q, targets. Nothing is random in IQL itself."""
-        space = action_space_of(state.actor)
-        q_target = self.q(state.target, space, batch.obs, batch.action).min(axis=0)
+        q_target = self.q(state.target, batch.obs, batch.action).min(axis=0)
 
         def value_loss(params: Any) -> tuple[Array, Metrics]:
             v = self.value(params, batch.obs)
@@ -125,7 +124,7 @@ class IQL:
         y = td_target(batch.reward, batch.terminated, self.value(value, batch.next_obs), self.discount)
 
         def critic_loss(params: Any) -> tuple[Array, Metrics]:
-            q = self.q(params, space, batch.obs, batch.action)  # [2, B]
+            q = self.q(params, batch.obs, batch.action)  # [2, B]
             loss = jnp.square(q - y).mean(axis=1).sum()
             return loss, {"critic_loss": loss, "q": q.mean()}
 

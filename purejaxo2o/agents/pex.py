@@ -47,8 +47,7 @@ class PEX(IQL):
 
     def preferences(self, state: PEXState, obs: Array, first: Array, second: Array) -> Array:
         """`[..., 2]` logits of the frozen policy's and the new policy's action."""
-        space = action_space_of(state.actor)
-        q = jnp.stack([self.q(state.critic, space, obs, a).min(axis=0) for a in (first, second)], axis=-1)
+        q = jnp.stack([self.q(state.critic, obs, a).min(axis=0) for a in (first, second)], axis=-1)
         return self.selection_temperature * q
 
     def act(self, state: IQLState, obs: Array, key: Array, *, explore: bool) -> Array:
@@ -68,7 +67,7 @@ class PEX(IQL):
         if not self.expanded:
             return super().imitated(state, batch, q_target, key)
         action = self.act(state, batch.obs, key, explore=True)
-        return action, self.q(state.target, action_space_of(state.actor), batch.obs, action).min(axis=0)
+        return action, self.q(state.target, batch.obs, action).min(axis=0)
 
     def enter(self, state: IQLState, key: Array, phase: Phase) -> IQLState:
         if not self.expanded:

@@ -26,7 +26,7 @@ from purejaxo2o.agents.base import (
     td_target,
 )
 from purejaxo2o.distributions import TanhNormal
-from purejaxo2o.networks import Actor, Hidden, action_space_of, apply, ensemble
+from purejaxo2o.networks import Actor, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
@@ -98,10 +98,7 @@ class SAC:
 
     def q(self, critic: Any, obs: Array, action: Array) -> Array:
         """`[n, ...]` values of the `n` members whose parameters are given."""
-        members = jax.tree.leaves(critic)[0].shape[0]
-        space = Space(shape=action.shape[-1:])
-        network = ensemble(space, self.hidden, members, self.layer_norm)
-        return apply(network, critic, obs, action)
+        return q_values(critic, obs, action, self.hidden, self.layer_norm)
 
     def temperature(self, state: SACState) -> Array:
         if self.temperature_form == "softplus":

@@ -24,9 +24,9 @@ from purejaxo2o.agents.base import (
     scan_updates,
     td_target,
 )
-from purejaxo2o.networks import DeterministicActor, Hidden, NormPlace, action_space_of, apply, ensemble
+from purejaxo2o.networks import DeterministicActor, Hidden, NormPlace, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
 
 
 @pytree
@@ -83,8 +83,7 @@ class TD3:
 
     def q(self, critic: Any, obs: Array, action: Array) -> Array:
         """`[n, ...]` values of the `n` members whose parameters are given."""
-        members, space = jax.tree.leaves(critic)[0].shape[0], Space(shape=action.shape[-1:])
-        return apply(ensemble(space, self.hidden, members, self.layer_norm, self.norm_place), critic, obs, action)
+        return q_values(critic, obs, action, self.hidden, self.layer_norm, self.norm_place)
 
     def first_q(self, critic: Any, obs: Array, action: Array) -> Array:
         """`Q_1(s, a)`."""

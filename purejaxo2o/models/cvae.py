@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.networks import MLP, XAVIER, Hidden
+from purejaxo2o.networks import MLP, XAVIER, Hidden, apply
 from purejaxo2o.types import Array, Number
 
 LOG_STD_RANGE = (-4.0, 15.0)
@@ -63,6 +63,6 @@ def elbo_loss(
 ) -> Array:
     """`L [B]` of rows `obs [B, O]`, `action [B, A]`, with fresh noise; differentiable in the actions as well."""
     noise = jax.random.normal(key, (samples, *action.shape[:-1], network.latent))
-    reconstruction, mean, log_std = network.apply({"params": params}, obs, action, noise)
+    reconstruction, mean, log_std = apply(network, params, obs, action, noise)
     error = jnp.square(reconstruction - action).mean(axis=(0, -1))
     return error + kl_weight * divergence(mean, log_std).mean(axis=-1)

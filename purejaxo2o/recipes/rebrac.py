@@ -12,8 +12,8 @@ Defaults (CORL's fine-tuning code and configurations): 3 x 256, two critics with
 noise 0.2 clipped at 0.5; mazes 100 r, discount 0.999, policy 3e-4, critics 5e-5, batch 256, b1 = 0.003, b2 = 0.002
 (antmaze-umaze); adroit 3e-4, b1 = 0.1, b2 = 0.5; locomotion 1e-3, batch 1024, b1 = b2 = 0.01 (hopper-medium). The
 published penalties are tuned per dataset: set `agent.actor_penalty` and `agent.critic_penalty`.
-Deviations: Xavier-uniform weights and zero biases in place of uniform ones and biases of 0.1. Small: see
-`recipes/budget.py`; 2 layers as everywhere there, one rate, discount 0.99.
+Deviations: Xavier-uniform weights, and hidden biases of 0.1 in the critics only (theirs: uniform, and everywhere).
+Small: see `recipes/budget.py`; 2 layers as everywhere there, one rate, discount 0.99.
 
 Use it as the strongest plain offline method; online it can collapse for single seeds (CORL: antmaze-umaze 98 to 75).
 Cost per update relative to IQL: about 0.9.
