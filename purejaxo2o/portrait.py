@@ -79,8 +79,8 @@ def _returns(axes: Axes, found: Trajectories, reference: tuple[float, float] | N
     for i, (x, text, color) in enumerate(marks):
         offset, align = (-4, "right") if x > (low + high) / 2 else (4, "left")
         place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": align}
-        text = axes.annotate(text, (x, 1), (offset, -9 - 13 * i), color=color, fontsize=9.5, **place)
-        text.set_bbox({"color": "white", "alpha": 0.8, "pad": 1.0})
+        label = axes.annotate(text, (x, 1), (offset, -9 - 13 * i), color=color, fontsize=9.5, **place)
+        label.set_bbox({"color": "white", "alpha": 0.8, "pad": 1.0})
 
 
 def _lengths(axes: Axes, found: Trajectories, limit: int | None) -> None:
