@@ -24,7 +24,7 @@ def draw(reading: Any, facts: dict[str, Any], path: Path) -> Path:
     """Write the page of a `Reading`, described by `facts` (of `purejaxo2o inspect`), to `path`; returns it."""
     figure = Figure(figsize=(13, 8.4), dpi=110)
     panels = figure.subplots(2, 3)
-    figure.subplots_adjust(left=0.06, right=0.975, top=0.82, bottom=0.07, hspace=0.36, wspace=0.26)
+    figure.subplots_adjust(left=0.06, right=0.975, top=0.805, bottom=0.07, hspace=0.36, wspace=0.26)
     rows, found, reference = reading.data, trajectories(reading.data), reading.info.reference
     _header(figure, facts)
     _returns(panels[0, 0], found, reference)
@@ -79,7 +79,8 @@ def _returns(axes: Axes, found: Trajectories, reference: tuple[float, float] | N
     for i, (x, text, color) in enumerate(marks):
         offset, align = (-4, "right") if x > (low + high) / 2 else (4, "left")
         place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": align}
-        axes.annotate(text, (x, 1), (offset, -9 - 13 * i), color=color, fontsize=9.5, **place)
+        label = axes.annotate(text, (x, 1), (offset, -9 - 13 * i), color=color, fontsize=9.5, **place)
+        label.set_bbox({"color": "white", "alpha": 0.8, "pad": 1.0})
 
 
 def _lengths(axes: Axes, found: Trajectories, limit: int | None) -> None:
