@@ -77,7 +77,7 @@ def _in_c(name: str, copies: int, steps: int) -> Row:
     for mode in ("sync", "async") if copies > 1 else ("sync",):
         env = gymnasium.make_vec(name, num_envs=copies, vectorization_mode=mode)
         env.reset(seed=0)
-        actions = np.random.default_rng(0).uniform(-1, 1, (max(4, steps // copies), *env.action_space.shape))
+        actions = np.random.default_rng(0).uniform(-1, 1, (max(4, steps // copies), *(env.action_space.shape or ())))
         seconds = []
         for _ in range(2):
             began = time.perf_counter()

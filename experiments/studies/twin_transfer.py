@@ -41,17 +41,17 @@ def recorded(dataset: str, count: int, seed: int = 0) -> dict[str, np.ndarray]:
 
     Where the file keeps no states they are those of the observation, which lacks x and clips velocities at 10;
     such steps are left out."""
-    rows = []
+    rows, states = [], True
     with h5py.File(root() / dataset / "data" / "main_data.hdf5") as file:
         for episode in file.values():
             seen = episode["observations"][:].astype(np.float64)
-            if "infos/qpos" in episode:
+            states = "infos/qpos" in episode
+            if states:
                 position, velocity = episode["infos/qpos"][:], episode["infos/qvel"][:]
             else:
                 position, velocity = np.pad(seen[:, :5], ((0, 0), (1, 0))), seen[:, 5:]
             columns = position[:-1], velocity[:-1], position[1:], velocity[1:], episode["actions"][:], seen[1:]
             rows.append([*columns, episode["rewards"][:], episode["terminations"][:]])
-        states = "infos/qpos" in episode
     names = ("position", "velocity", "next_position", "next_velocity", "action", "obs", "reward", "terminated")
     table = dict(zip(names, map(np.concatenate, zip(*rows, strict=True)), strict=True))
     known = np.full(len(table["reward"]), True) if states else (np.abs(table["velocity"]) < 10).all(-1)

@@ -25,7 +25,7 @@ VERSIONS = ("v5", "v4")
 IDS = tuple(
     f"maze/AntMaze_{maze}{suffix}-{version}" for version in VERSIONS for maze in MAZES for suffix in REWARDS.values()
 )
-WALLS = Walls(count=3, size=(2.0, 2.0, 1.0), contacts=24)
+WALLS = Walls(number=3, size=(2.0, 2.0, 1.0), contacts=24)
 
 
 class AntMazeState(NamedTuple):
@@ -155,4 +155,4 @@ def settings(name: str) -> dict[str, Any]:
 
 def load(name: str, **changes: Any) -> AntMaze:
     """`maze/AntMaze_<maze>[Dense]-<version>`."""
-    return AntMaze(version=name.rpartition("-")[2], **goal_maze.parts(name), **changes)
+    return AntMaze(**goal_maze.parts(name), **changes)

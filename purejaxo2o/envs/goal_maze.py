@@ -212,6 +212,6 @@ def settings() -> dict[str, Any]:
 
 def parts(name: str) -> dict[str, Any]:
     """What an id `maze/<body>_<maze>[Dense]-<version>` says."""
-    maze = name.partition("_")[2].rpartition("-")[0]
+    maze, _, version = name.partition("_")[2].rpartition("-")
     short = maze.removesuffix("Dense")
-    return {"maze": short, "reward_type": "sparse" if short == maze else "dense"}
+    return {"maze": short, "reward_type": "sparse" if short == maze else "dense", "version": version}

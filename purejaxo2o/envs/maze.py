@@ -108,7 +108,8 @@ def settings(name: str) -> dict[str, Any]:
 
 def load(name: str, **changes: Any) -> PointMaze:
     """`maze/PointMaze_<maze>[Dense]-v3`."""
-    return PointMaze(**goal_maze.parts(name), **changes)
+    parts = goal_maze.parts(name)
+    return PointMaze(maze=parts["maze"], reward_type=parts["reward_type"], **changes)
 
 
 @functools.lru_cache

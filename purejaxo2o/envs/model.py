@@ -69,7 +69,7 @@ def mjx_source(name: str) -> Any:
 class Walls(NamedTuple):
     """Boxes that `load` adds to a model's world, to be moved while it runs."""
 
-    count: int
+    number: int
     size: tuple[float, float, float]  # m, half of each side
     contacts: int  # kept of all that there can be, the deepest ones
 
@@ -98,7 +98,7 @@ def load(xml_file: str, physics: str, walls: Walls | None = None) -> Model:
         )
     put, blank = jax.tree.map(np.asarray, (put, blank))
     bodies = tuple(model.body(i).name for i in range(model.nbody))
-    added = tuple(model.geom(f"{_WALL}{i}").id for i in range(walls.count if walls else 0))
+    added = tuple(model.geom(f"{_WALL}{i}").id for i in range(walls.number if walls else 0))
     return Model(put, blank, float(model.opt.timestep), model.actuator_ctrlrange.copy(), bodies, added)
 
 
@@ -148,7 +148,7 @@ def _walled(xml: str, walls: Walls) -> str:
     ElementTree.SubElement(ElementTree.SubElement(root, "custom"), "numeric", limit)
     world = root.find("worldbody")
     assert world is not None
-    for i in range(walls.count):
+    for i in range(walls.number):
         shape = {"name": f"{_WALL}{i}", "type": "box", "size": " ".join(map(str, walls.size)), "pos": f"0 0 {BURIED}"}
         ElementTree.SubElement(world, "geom", shape | {"contype": "1", "conaffinity": "1"})
     return ElementTree.tostring(root, encoding="unicode")
