@@ -107,6 +107,7 @@ def parity(maze, physics, copies=COPIES, steps=STEPS, version="v5"):
     }
 
 
+@pytest.mark.twins
 @pytest.mark.slow
 @pytest.mark.parametrize(("maze", "physics"), [("UMaze", "mujoco>=3.5"), ("Large", "mujoco<=3.4")])
 def test_equals_the_original_in_float32(maze, physics):
@@ -121,6 +122,7 @@ def test_equals_the_original_in_float32(maze, physics):
     assert result["wrong"] == 0
 
 
+@pytest.mark.twins
 @pytest.mark.slow
 def test_equals_the_original_in_float64():
     """To 1e-9 at walls, but for rare contacts."""
@@ -267,6 +269,7 @@ def test_reset_is_the_original():
     assert apart.min() > 2.0
 
 
+@pytest.mark.twins
 @pytest.mark.slow
 def test_goals_rewards_and_ends(monkeypatch):
     """The task alone: physics leaves the ant where it is."""

@@ -27,7 +27,7 @@ from purejaxo2o.types import O2OError
 
 RECORDING = Path(__file__).parent / "recordings" / "mujoco-3.2.3.npz"  # see experiments/recording.py
 OLD, NEW = "mujoco<=3.4", "mujoco>=3.5"
-slow = pytest.mark.slow
+slow = (pytest.mark.slow, pytest.mark.twins)
 CASES = [  # each robot under one engine; which one only matters to Hopper and Ant
     ("mjx/Hopper-v5", OLD, ()),
     ("mjx/Reacher-v5", NEW, ()),
@@ -64,6 +64,7 @@ def test_equals_c_in_float32(name, engine):
     assert result["open loop"]["10"][0][0] < 1e-4
 
 
+@pytest.mark.twins
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "engine"), [case[:2] for case in CASES])
 def test_random_episodes_are_those_of_c(name, engine):
@@ -91,6 +92,7 @@ def test_equals_an_older_engine_in_float64():
     exact("--envs", "mjx/Hopper-v5", "--physics", OLD, "--file", str(RECORDING))
 
 
+@pytest.mark.twins
 @pytest.mark.slow
 def test_every_twin_equals_c_in_float64():
     """To 1e-10 on nearly all steps, and on all of them where C's solver does not stop early."""
@@ -101,6 +103,7 @@ def test_every_twin_equals_c_in_float64():
         assert result["flags"] == 0
 
 
+@pytest.mark.twins
 @pytest.mark.slow
 def test_every_recorded_twin_equals_an_older_engine_in_float64():
     exact("--envs", "mjx/Ant-v5", "mjx/HalfCheetah-v5", "--physics", OLD, "--file", str(RECORDING))
@@ -270,6 +273,7 @@ def test_keeps_the_protocol_and_lowers_for_every_platform():
     assert step.info == {}
 
 
+@pytest.mark.twins
 @pytest.mark.slow
 def test_trains_from_data_collected_in_it():
     """Reset pools, auto-resets, evaluation: a whole run inside one program."""

@@ -63,6 +63,7 @@ def test_means_agree_within_their_joint_interval():
     np.testing.assert_allclose(high - low, 2 * 1.96 * 2.0, rtol=0.2)
 
 
+@pytest.mark.twins
 @pytest.mark.slow
 def test_the_twin_repeats_real_recordings(monkeypatch):
     """Under the engine's physics that recorded them, and not under the other."""
