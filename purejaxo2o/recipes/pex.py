@@ -14,8 +14,8 @@ targets, policy), Q's loss is a sum over the two critics (theirs: a mean).
 Small: see `recipes/budget.py`.
 
 Use it when losing the offline policy's skill is worse than learning slowly. Right after the switch the return is
-about the offline policy's, because the chooser trusts it. Cost per update relative to IQL: about 1.4 (both
-proposals are evaluated); acting evaluates both policies and the critics.
+about the offline policy's, because the chooser trusts it. Cost per update relative to IQL,
+counted in network passes: 1.5 online (both proposals are evaluated); acting asks both policies and the critics.
 """
 
 from purejaxo2o.agents import PEX

@@ -15,7 +15,8 @@ latents, rate 1e-3, KL weight 0.5, 100k steps; mazes r - 1, w = 0.25, share 0.2 
 Small: see `recipes/budget.py`; VAE 2 x 64 for as long as the offline phase.
 
 Use it where behaviour is mixed: a density allows what some of the data did, where imitation averages.
-Cost per update relative to IQL: about 0.9, more with the published VAE of 750 units.
+Cost per update relative to IQL, counted in network passes: 0.9 with a VAE of the policy's size for a single seed, 1.2
+for batched seeds; more with the published VAE of 750 units.
 """
 
 from typing import Any
