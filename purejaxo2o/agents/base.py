@@ -93,7 +93,8 @@ def polyak_average(target: Any, online: Any, rate: Number) -> Any:
 
 def relaxation(step: Array, span: Array, end: Number) -> Array:
     """`max(end, 1 - step / span)`: the share of a constraint left at minibatch `step` of a phase of `span`."""
-    return jnp.maximum(end, 1.0 - step / jnp.maximum(span, 1))
+    passed = step.astype(float) / jnp.maximum(span, 1)  # not a quotient of int32, which is float32 everywhere
+    return jnp.maximum(end, 1.0 - passed)
 
 
 def scan_updates(
