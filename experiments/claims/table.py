@@ -23,7 +23,8 @@ def lines(outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for outcome in outcomes:
         for contrast in outcome["contrasts"]:
-            means = {arm: sum(values) / len(values) for arm, values in contrast["values"].items()}
+            pair = {arm: contrast["values"][arm] for arm in (contrast["more"], contrast["less"])}
+            means = {arm: sum(values) / len(values) for arm, values in pair.items()}
             difference = Interval(*(contrast[name] for name in ("difference", "low", "high")))
             found.append(
                 {
