@@ -27,6 +27,6 @@ CLAIM = Claim(
         Contrast("offline score above TD3's", "td3_bc", "no imitation (TD3)", OFFLINE),
         Contrast("offline score above cloning's", "td3_bc", "no values (cloning)", OFFLINE),
     ),
-    note="Plain TD3 learns from these mixed data by itself. A likely reason, not yet tested: the policy's loss divides "
+    note="Plain TD3 learns from these mixed data by itself. A likely reason, untested: the policy's loss divides "
     "values by their mean size, tens under rewards of -1 a step, so their differences shrink and imitation decides.",
 )
