@@ -10,8 +10,7 @@ from purejaxo2o.agents import CQL
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = o2o.recipe("cal_ql", task, scale="small")
-    settings = {name: getattr(recipe.agent, name) for name in CQL.__dataclass_fields__}
-    return {"cal_ql": recipe, "no bound (CQL)": replace(recipe, agent=CQL(**settings))}
+    return {"cal_ql": recipe, "no bound (CQL)": replace(recipe, agent=CQL(**vars(recipe.agent)))}
 
 
 CLAIM = Claim(

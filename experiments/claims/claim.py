@@ -37,10 +37,13 @@ class Contrast:
     figure: Figure
     unit: str = "points"
 
+    def values(self, results: Mapping[str, Result]) -> dict[str, np.ndarray]:
+        """The figure of both arms, `[seeds]`."""
+        return {arm: np.asarray(self.figure(results[arm]), float) for arm in (self.more, self.less)}
+
     def measure(self, results: Mapping[str, Result]) -> Interval:
         """Mean difference with its 95% bootstrap interval over seeds; NaN if a run of either diverged."""
-        pair = (np.asarray(self.figure(results[arm]), float) for arm in (self.more, self.less))
-        return difference_interval(*pair, paired=True)
+        return difference_interval(*self.values(results).values(), paired=True)
 
 
 @dataclasses.dataclass(frozen=True)

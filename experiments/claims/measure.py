@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import purejaxo2o as o2o
 from experiments.benchmarks import rows
 from experiments.claims.claim import Claim, Contrast, keys, verdict
@@ -35,7 +33,7 @@ def outcome(claim: Claim, results: Mapping[str, Result], seeds: range, seconds: 
         "method": claim.method,
         "paper": claim.paper,
         "says": claim.says,
-        "task": claim.task().name,
+        "task": next(iter(results.values())).task_name,
         "seeds": [seeds.start, seeds.stop],
         "seconds": round(seconds),
         "arms": {arm: stats.summary({arm: result})[0] for arm, result in results.items()},
@@ -47,13 +45,12 @@ def outcome(claim: Claim, results: Mapping[str, Result], seeds: range, seconds: 
 
 def _contrast(contrast: Contrast, results: Mapping[str, Result]) -> dict[str, Any]:
     difference = contrast.measure(results)
-    values = {arm: np.asarray(contrast.figure(results[arm]), float) for arm in (contrast.more, contrast.less)}
     return {
         "says": contrast.says,
         "more": contrast.more,
         "less": contrast.less,
         "unit": contrast.unit,
-        "values": {arm: value.tolist() for arm, value in values.items()},
+        "values": {arm: value.tolist() for arm, value in contrast.values(results).items()},
         "difference": float(difference.point),
         "low": float(difference.low),
         "high": float(difference.high),

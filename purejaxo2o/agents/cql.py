@@ -72,8 +72,7 @@ class CQL(SAC):
     def init(self, key: Array, spaces: Spaces) -> CQLState:
         soft = super().init(key, spaces)
         log_lagrange = jnp.float32(1.0)
-        fields = {name: getattr(soft, name) for name in soft.__dataclass_fields__}
-        return CQLState(**fields, log_lagrange=log_lagrange, lagrange_opt=init_adam(log_lagrange))
+        return CQLState(**vars(soft), log_lagrange=log_lagrange, lagrange_opt=init_adam(log_lagrange))
 
     def bound(self, batch: Transition) -> Array | None:
         """`[B]` lower bound on the policy's values inside the penalty; none in CQL."""

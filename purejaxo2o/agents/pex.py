@@ -13,7 +13,7 @@ On entering the first phase with `expanded` the policy is frozen as pi_off, a fr
 start anew; critics, targets and V are carried. One step's order is that of `agents/iql.py`.
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -42,8 +42,7 @@ class PEX(IQL):
 
     def init(self, key: Array, spaces: Spaces) -> PEXState:
         state = super().init(key, spaces)
-        parts = {f.name: getattr(state, f.name) for f in fields(state)}
-        return PEXState(**parts, frozen=state.actor, grown=jnp.array(False))
+        return PEXState(**vars(state), frozen=state.actor, grown=jnp.array(False))
 
     def preferences(self, state: PEXState, obs: Array, first: Array, second: Array) -> Array:
         """`[..., 2]` logits of the frozen policy's and the new policy's action."""

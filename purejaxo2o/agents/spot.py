@@ -10,7 +10,7 @@ over a phase, not below the share `support_weight_end`. Paper and code differ: t
 the values, both codes do; so does this one.
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -52,8 +52,7 @@ class SPOT(TD3):
         key_twin, key_vae = jax.random.split(key)
         state = super().init(key_twin, spaces)
         vae = cvae.init(self.vae(spaces.action.size), key_vae, spaces.obs.zeros())
-        parts = {f.name: getattr(state, f.name) for f in fields(state)}
-        return SPOTState(**parts, vae=vae, vae_opt=init_adam(vae))
+        return SPOTState(**vars(state), vae=vae, vae_opt=init_adam(vae))
 
     def update(self, state: TD3State, batches: Transition, key: Array) -> tuple[TD3State, Metrics]:
         return scan_updates(self.density_step if self.stage == "density" else self.step, state, batches, key)

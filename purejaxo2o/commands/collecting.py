@@ -82,12 +82,9 @@ class Collect(Command):
     def _record(self, name: str) -> Path:
         import jax
 
-        from purejaxo2o.data import collect, folder, minari, specs
-        from purejaxo2o.envs.base import spaces
+        from purejaxo2o.data import collect
 
-        folder.namespace_of(name)
-        if name in folder.local_ids() and not self.overwrite:
-            raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
+        self.check_new(name)
         task, scored = self.task()
         env = task.env
         act, origin = self._policy(env)
@@ -95,26 +92,46 @@ class Collect(Command):
         num_envs = NUM_ENVS if self.num_envs is None else self.num_envs
         say(f"recording {steps:,} steps of {env.name} with {num_envs} environments")
         rows = collect.collect(env, act, jax.random.key(self.seed), steps=steps, num_envs=num_envs)
+        reference = (float(task.score_low), float(task.score_high)) if scored else None
+        noted = {"steps": steps, "num_envs": num_envs, "noise": self.noise, **origin}
+        return self.export(
+            rows,
+            name,
+            env,
+            kind=f"{origin['policy']} policy",
+            maker=str(origin["policy"]),
+            noted=noted,
+            reference=reference,
+        )
+
+    def check_new(self, name: str) -> None:
+        """Raise `O2OError` unless a dataset of this name may be written."""
+        from purejaxo2o.data import folder
+
+        folder.namespace_of(name)
+        if name in folder.local_ids() and not self.overwrite:
+            raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
+
+    def export(
+        self, rows: Any, name: str, env: Any, *, kind: str, maker: str, noted: dict[str, Any], reference: Any
+    ) -> Path:
+        """Write rows of `env` as the dataset `name`, with where they come from and what is `noted` of it."""
+        from purejaxo2o.data import minari, specs
+        from purejaxo2o.envs.base import spaces
+
         env_spec, requirements = specs.original(env)
+        origin = {"environment": env.name, "source": self.source, "seed": self.seed}
+        versions = {package: importlib.metadata.version(package) for package in PACKAGES}
         return minari.export(
             rows,
             name,
             spaces=spaces(env),
-            algorithm_name=str(origin["policy"]),
-            description=f"{env.name}: {origin['policy']} policy, recorded by purejaxo2o collect",
-            provenance={
-                "environment": env.name,
-                "source": self.source,
-                "seed": self.seed,
-                "steps": steps,
-                "num_envs": num_envs,
-                "noise": self.noise,
-                **origin,
-                "versions": versions(),
-            },
+            algorithm_name=maker,
+            description=f"{env.name}: {kind}, recorded by purejaxo2o collect",
+            provenance=origin | noted | {"versions": versions},
             env_spec=env_spec,
             requirements=requirements,
-            reference=(float(task.score_low), float(task.score_high)) if scored else None,
+            reference=reference,
             overwrite=self.overwrite,
         )
 
@@ -177,11 +194,6 @@ def _trained(folder: str, lane: int, env: Any) -> tuple[Any, dict[str, Any]]:
     config = runs.load_config(folder)
     origin = {name: config.get(name) for name in ("recipe", "task", "keys")}
     return trained.policy(lane), {"policy": config["recipe"], "lane": lane, "segment": trained.segment, "run": origin}
-
-
-def versions() -> dict[str, str]:
-    """Of what a recording depends on."""
-    return {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
 def written(name: str, path: Path) -> Answer:

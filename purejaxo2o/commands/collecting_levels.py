@@ -1,6 +1,5 @@
 """`purejaxo2o collect --policy medium|...|all`: D4RL's levels of data, from a training made for them."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,11 @@ def write(command: Any, name: str, policy: str) -> Answer:
     if policy not in ("all", *levels.levels_of(task.env)):
         raise O2OError(f"{task.env.name} has no level {policy!r}; it has {', '.join(levels.levels_of(task.env))}")
     names = {level: f"{name}/{level}-v0" if policy == "all" else name for level in chosen}
+    if policy != "all":
+        command.check_new(name)
     for dataset in names.values():
         folder.namespace_of(dataset)
     there = set() if command.overwrite else {level for level in chosen if names[level] in folder.local_ids()}
-    if there and policy != "all":
-        raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
     missing = [level for level in chosen if level not in there]
     training = None
     if any(level not in levels.UNTRAINED for level in missing):
@@ -59,9 +58,9 @@ def _train(command: Any, task: Any) -> Any:
 def _record(command: Any, task: Any, scored: bool, level: str, name: str, training: Any) -> Path:
     import jax
 
-    from purejaxo2o.commands.collecting import NUM_ENVS, STEPS, versions
-    from purejaxo2o.data import levels, minari, specs
-    from purejaxo2o.envs.base import spaces
+    from purejaxo2o.commands.collecting import NUM_ENVS, STEPS
+    from purejaxo2o.data import levels
+    from purejaxo2o.sinks import plain
 
     say(f"recording {level} data of {task.env.name}")
     key = jax.random.fold_in(jax.random.key(command.seed), levels.LEVELS.index(level))
@@ -70,38 +69,17 @@ def _record(command: Any, task: Any, scored: bool, level: str, name: str, traini
     reference = (float(task.score_low), float(task.score_high)) if scored else None
     if reference is None and training is not None:
         reference = (training.random_return, float(training.returns[-1]))
-    provenance = {
-        "environment": task.env.name,
-        "source": command.source,
-        "level": level,
-        "seed": command.seed,
-        "steps": int(rows.size),
-        "num_envs": num_envs,
-        "versions": versions(),
-        **_statistics(rows, reference),
-    }
+    noted = {"level": level, "steps": int(rows.size), "num_envs": num_envs, **_statistics(rows, reference)}
     maker = level
     if training is not None and level not in levels.UNTRAINED:
         maker = type(training.agent).__name__
-        provenance["training"] = {
+        noted["training"] = {
             "agent": maker,
-            "settings": _settings(training.agent),
+            "settings": plain(vars(training.agent)),
             "scale": command.scale,
             **levels.policy_scores(training, level),
         }
-    env_spec, requirements = specs.original(task.env)
-    return minari.export(
-        rows,
-        name,
-        spaces=spaces(task.env),
-        algorithm_name=maker,
-        description=f"{task.env.name}: {level} data, recorded by purejaxo2o collect",
-        provenance=provenance,
-        env_spec=env_spec,
-        requirements=requirements,
-        reference=reference,
-        overwrite=command.overwrite,
-    )
+    return command.export(rows, name, task.env, kind=f"{level} data", maker=maker, noted=noted, reference=reference)
 
 
 def _statistics(rows: Any, reference: tuple[float, float] | None) -> dict[str, Any]:
@@ -112,9 +90,3 @@ def _statistics(rows: Any, reference: tuple[float, float] | None) -> dict[str, A
     returns, lengths = trajectory_returns(rows.data.reward[:, 0], rows.data.last[:, 0])
     found = {"episodes": len(returns), "mean_return": float(returns.mean()), "mean_length": float(lengths.mean())}
     return found if reference is None else found | {"mean_score": normalise(found["mean_return"], *reference)}
-
-
-def _settings(agent: Any) -> dict[str, Any]:
-    from purejaxo2o.sinks import plain
-
-    return plain({field.name: getattr(agent, field.name) for field in dataclasses.fields(agent)})

@@ -82,13 +82,14 @@ def _facts(info: Any) -> dict[str, Any]:
 def _figures(reading: Any) -> dict[str, Any]:
     """What its rows say."""
     from purejaxo2o.data import measures
+    from purejaxo2o.data.scores import normalise
 
     rows, reference = reading.data, reading.info.reference
     found, discrete = measures.trajectories(rows), reading.info.spaces.action.discrete
     returns = found.total[np.isfinite(found.total)]
     quantiles = {"return": _quantiles(returns), "length": _quantiles(found.length)}
     if reference is not None:
-        quantiles["score"] = _quantiles(100.0 * (returns - reference[0]) / (reference[1] - reference[0]))
+        quantiles["score"] = _quantiles(normalise(returns, *reference))
     order = measures.by_return(found)
     action = rows.action
     return {

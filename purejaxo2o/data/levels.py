@@ -162,12 +162,9 @@ def _random_returns(env: Env, key: Array) -> Array:
 
 def _replay(buffer: Store, rows: int) -> Store:
     """The first `rows` rows of a buffer that was never overwritten, environment by environment."""
-    data: Any = jax.tree.map(lambda x: np.asarray(x)[:rows], buffer.data._replace(extras={}))
-    truncated = data.truncated.copy()
-    truncated[-1] |= ~data.terminated[-1]
-    data = data._replace(truncated=truncated)
-    flat = jax.tree.map(lambda x: np.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), data)
-    return stores.from_transitions(jax.tree.map(jnp.asarray, flat))
+    data = jax.tree.map(lambda x: jnp.asarray(x)[:rows], buffer.data._replace(extras={}))
+    data = data._replace(truncated=data.truncated.at[-1].max(~data.terminated[-1]))
+    return stores.from_transitions(stores.flat(Store(data=data, size=jnp.int32(rows), head=jnp.int32(0))))
 
 
 def _policy(training: Training, task: Task, segment: int) -> Policy:
