@@ -2,19 +2,33 @@
 
 Sections: updates (share of what matrix products allow), whole_run (against an ordinary host loop), parts (where a
 segment's time goes), peers (d3rlpy, sbx in environments of their own), compile (seconds and memory per recipe),
-saving (checkpoints), twins (MuJoCo environments against C and brax). A section that is run alone replaces its own
-rows of the JSON file and leaves the others.
+saving (checkpoints), twins (MuJoCo environments against C and brax), variants (ideas to make updates faster). A
+section that is run alone replaces its own rows of the JSON file and leaves the others. `--side-by-side` compiles in
+many processes and times in turns: for machines with many cores and little time.
 `--table` measures nothing and writes README's speed table from the committed files.
 """
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
 
-from experiments.benchmarks import compiling, parts, peers, rows, saving, speed_table, twins, updates, whole_run
+from experiments.benchmarks import (
+    compiling,
+    parts,
+    peers,
+    rows,
+    saving,
+    speed_table,
+    turns,
+    twins,
+    updates,
+    variants,
+    whole_run,
+)
 from purejaxo2o.tables import table
 
 Section = Callable[..., list[rows.Row]]
@@ -26,7 +40,10 @@ SECTIONS: dict[str, Section] = {
     "compile": compiling.rows,
     "saving": saving.rows,
     "twins": twins.rows,
+    "variants": variants.rows,
 }
+PARTS = {"updates": updates.names, "twins": twins.names}
+"""Sections of which `--only` picks rows by the beginning of their name (by the whole of it where there is such)."""
 COLUMNS = {
     "section": "section",
     "name": "what",
@@ -52,10 +69,12 @@ def main(argv: list[str] | None = None) -> int:
     path = arguments.out or speed_table.RESULTS / f"{rows.device_name()}{suffix}.json"
     report = rows.read(path) or {"device": f"{rows.device_name()}{suffix}", "sections": {}}
     found = []
-    for name in arguments.sections or SECTIONS:
-        options = {"only": arguments.only, "seeds": tuple(arguments.seeds)} if name == "updates" else {}
-        new = SECTIONS[name](quick=arguments.quick, **options)
-        kept = _others(report["sections"].get(name), arguments.only)
+    wanted = arguments.sections or list(SECTIONS)
+    ahead = _side_by_side(wanted, arguments) if arguments.side_by_side else {}
+    for name in wanted:
+        new = ahead[name] if name in ahead else _measured(name, arguments)
+        old = report["sections"].get(name, {"rows": []})["rows"] if arguments.only else []
+        kept = [row for row in old if row["name"] not in {row["name"] for row in new}]
         report["sections"][name] = rows.head(arguments.precision) | {"quick": arguments.quick, "rows": kept + new}
         rows.write(path, report)  # after every section: a long run that is cut off keeps what it has
         found += new
@@ -64,9 +83,35 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _others(section: dict | None, only: str) -> list[rows.Row]:
-    """Rows of an earlier run that are not measured anew."""
-    return [row for row in section["rows"] if not row["name"].startswith(only)] if section and only else []
+def _measured(name: str, arguments: argparse.Namespace) -> list[rows.Row]:
+    options: dict = {}
+    if name in PARTS:
+        options["wanted"] = rows.matching(PARTS[name](), arguments.only)
+    if name == "updates":
+        options["seeds"] = tuple(arguments.seeds)
+    if name == "variants":
+        options |= {"limit": arguments.limit, "at_once": arguments.side_by_side or 1}
+    return SECTIONS[name](quick=arguments.quick, **options)
+
+
+def _side_by_side(wanted: list[str], arguments: argparse.Namespace) -> dict[str, list[rows.Row]]:
+    """The rows of sections that were measured by processes, one for each part; `variants` has its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        jobs, files = {}, {}
+        for name in (name for name in wanted if name != "variants"):
+            for part in rows.matching(PARTS[name](), arguments.only) if name in PARTS else [""]:
+                label = f"{name}: {part}" if part else name
+                files[label] = (name, Path(folder) / f"{len(files)}.json")
+                command = ["experiments.benchmarks", name, "--only", part, "--out", str(files[label][1])]
+                command += ["--precision", arguments.precision, *(["--quick"] if arguments.quick else [])]
+                jobs[label] = ([*command, "--seeds", *map(str, arguments.seeds)], {})
+        turns.run(jobs, at_once=arguments.side_by_side, limit=arguments.limit)
+        found: dict[str, list[rows.Row]] = {name: [] for name, _ in files.values()}
+        for label, (name, path) in files.items():
+            report = rows.read(path)
+            failed = [rows.missing(name, label, "", "the process failed")]
+            found[name] += report["sections"][name]["rows"] if report else failed
+        return found
 
 
 def configure(precision: str) -> None:
@@ -93,7 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--out", type=Path, help="JSON file; default experiments/results/benchmarks/<device>.json")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
-    parser.add_argument("--only", default="", help="updates: cases whose name starts with this")
+    parser.add_argument("--only", default="", help="updates, twins: those whose name starts with this")
+    parser.add_argument("--limit", type=float, help="seconds for all that is side by side")
+    parser.add_argument("--side-by-side", type=int, default=0, metavar="N", help="compile in N processes")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(updates.SEEDS), help="updates: seeds at once")
     parser.add_argument(
         "--precision", default="float32", help="of matrix products, as in jax.default_matmul_precision"

@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 
+from experiments.benchmarks.turns import turn
+
 ROUNDS = 3
 
 
@@ -52,8 +54,9 @@ def seconds(call: Callable[[], Any]) -> float:
 
 def race(programs: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS, *, warm: bool = True) -> dict[str, float]:
     """Best wall seconds of one call of each, run in turns `rounds` times after one call that does not count."""
-    if warm:
-        for program in programs.values():
-            seconds(program)
-    samples = [{name: seconds(program) for name, program in programs.items()} for _ in range(rounds)]
+    with turn():
+        if warm:
+            for program in programs.values():
+                seconds(program)
+        samples = [{name: seconds(program) for name, program in programs.items()} for _ in range(rounds)]
     return {name: min(sample[name] for sample in samples) for name in programs}

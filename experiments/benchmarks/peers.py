@@ -19,14 +19,17 @@ import purejaxo2o as o2o
 from experiments.benchmarks import updates
 from experiments.benchmarks.measure import Program, build, seconds
 from experiments.benchmarks.rows import ROOT, Row, missing, row
-from purejaxo2o.agents import CQL, IQL, CalQL
 from purejaxo2o.train import init, segment
 
 CACHE = ROOT / ".cache" / "peers"
 INSTALL_SECONDS = 600
 RUN_SECONDS = 300
 REQUIREMENTS = {"d3rlpy": ["torch==2.13.0", "d3rlpy"], "sbx": ["torch==2.13.0", "sbx-rl"]}
-OFFLINE = {"IQL": IQL(), "CQL": CQL(cql_actions=10), "CalQL": CalQL(cql_actions=10)}
+OFFLINE = (
+    updates.Case("IQL", "IQL"),
+    updates.Case("CQL", "CQL", {"cql_actions": 10}),
+    updates.Case("CalQL", "CalQL", {"cql_actions": 10}),
+)
 OFFLINE_ROWS = 100_000
 ONLINE_STEPS = 2_000
 
@@ -39,10 +42,11 @@ def rows(*, quick: bool = False) -> list[Row]:
     """Ours against each peer: updates a second offline, steps a second online (one update a step)."""
     found = []
     dataset = updates.synthetic(1_000 if quick else OFFLINE_ROWS)
-    for name, agent in OFFLINE.items():
-        steps = 2 if quick else 60 if name != "IQL" else 400
-        ours = updates.program(agent, 1, dataset, 1, steps)
-        found.append(_against("d3rlpy", f"{name} offline", "updates/s", ours, steps, rows=len(dataset.data.reward)))
+    for case in OFFLINE:
+        steps = 2 if quick else 60 if case.name != "IQL" else 400
+        ours = build(*updates.function(case, dataset, 1, steps))
+        label, count = f"{case.name} offline", len(dataset.data.reward)
+        found.append(_against("d3rlpy", label, "updates/s", ours, steps, rows=count))
         if quick:
             return found
     online = _online("iql")

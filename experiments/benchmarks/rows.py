@@ -31,6 +31,11 @@ def missing(section: str, name: str, unit: str, reason: str, **more: Any) -> Row
     return {"section": section, "name": name, "value": None, "unit": unit, "compile_s": None, "reason": reason} | more
 
 
+def matching(names: list[str], beginning: str) -> list[str]:
+    """The name itself where there is such, else all that begin so."""
+    return [beginning] if beginning in names else [name for name in names if name.startswith(beginning)]
+
+
 def device_name() -> str:
     """Platform and kind of the first device, fit for a file name: `cpu`, `gpu-nvidia-h100`."""
     device = jax.devices()[0]

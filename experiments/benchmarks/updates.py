@@ -27,7 +27,7 @@ SPACES = Spaces(Space(shape=(11,)), Space(shape=(3,)))
 ROWS = 1_000_000
 BATCH = 256
 SEEDS = (1, 4, 16, 64)
-SAMPLE_SECONDS = 0.7
+SAMPLE_SECONDS = {"cpu": 0.7, "gpu": 0.15}
 LONGEST_SECONDS = 20.0
 
 ENSEMBLE: dict[str, Any] = {"critics": 10, "target_critics": 2, "layer_norm": True, "actor_reduction": "mean"}
@@ -65,20 +65,26 @@ CASES = (
 )
 
 
-def rows(*, quick: bool = False, only: str = "", seeds: tuple[int, ...] = SEEDS, count: int = ROWS) -> list[Row]:
-    """One row per case and number of seeds. only: cases whose name starts with it."""
+def names() -> list[str]:
+    """Of all cases."""
+    return [case.name for case in CASES]
+
+
+def rows(
+    *, quick: bool = False, wanted: list[str] | None = None, seeds: tuple[int, ...] = SEEDS, count: int = ROWS
+) -> list[Row]:
+    """One row per case and number of seeds. wanted: names of cases, None for all."""
     dataset = synthetic(2_000 if quick else count)
+    sample_seconds = SAMPLE_SECONDS.get(jax.default_backend(), 0.15) / (5 if quick else 1)
     found = []
     for case in CASES:
-        if not case.name.startswith(only):
+        if wanted is not None and case.name not in wanted:
             continue
         print(f"updates: {case.name}", file=sys.stderr, flush=True)
         if not hasattr(agents, case.agent):
             found.append(missing("updates", case.name, "updates/s", f"the library has no agent {case.agent}"))
             continue
-        found += measure(
-            case, dataset, seeds[:1] if quick else seeds, SAMPLE_SECONDS / 5 if quick else SAMPLE_SECONDS
-        )
+        found += measure(case, dataset, seeds[:1] if quick else seeds, sample_seconds)
     return found
 
 
@@ -104,8 +110,8 @@ def measure(case: Case, dataset: Store, seeds: tuple[int, ...], sample_seconds: 
     """Rows of one case, the numbers of seeds in rising order until one would take too long."""
     agent = getattr(agents, case.agent)(**case.settings)
     work = arithmetic.passes(agent, SPACES, batch=BATCH, updates=case.updates)
-    function, arguments, square_flops = products.square(2_000)
-    square = build(function, *arguments)
+    bare, arguments, square_flops = products.square(2_000)
+    square = build(bare, *arguments)
     speed = square_flops / min(seconds(square) for _ in range(2))  # a first guess, to size the samples
     found, best, slow = [], 0.0, False
     for count in seeds:
@@ -115,7 +121,7 @@ def measure(case: Case, dataset: Store, seeds: tuple[int, ...], sample_seconds: 
             continue
         flops = None if work is None else sum(each.flops() for each in work)
         steps = max(1, round(sample_seconds * 0.7 * speed / ((flops or 1e9) * count)))
-        programs = {"square": square, "update": program(agent, case.updates, dataset, count, steps)}
+        programs = {"square": square, "update": build(*function(case, dataset, count, steps))}
         if work is not None:
             programs |= _limits(work, count, steps)
         times = race(programs)
@@ -149,30 +155,36 @@ def _described(case: Case, seeds: int) -> dict[str, Any]:
     return found
 
 
-def program(agent: Any, updates: int, dataset: Store, seeds: int, steps: int) -> Program:
-    """`steps` calls of `agent.update` for each seed, sampling included."""
+def function(
+    case: Case, dataset: Store, seeds: int, steps: int, *, unroll: int = 1, ready: bool = False
+) -> tuple[Any, ...]:
+    """`steps` calls of `agent.update` for each seed, sampling included: the function, then its arguments.
+
+    unroll: iterations of the loop in one. ready: the same minibatch every time, drawn beforehand."""
+    agent = getattr(agents, case.agent)(**case.settings)
+
+    def draw(dataset: Store, key: Array) -> Transition:
+        batches = store.sample(dataset, key, (case.updates, BATCH))
+        return batches._replace(extras={name: batches.extras[name] for name in sorted(agent.needs)})
 
     def one(key: Array, dataset: Store) -> Any:
         key_init, key_run = jax.random.split(key)
+        first = draw(dataset, key_run)
 
         def body(carry: Any, step: Array) -> tuple[Any, None]:
             state, sums = carry
             key_sample, key_update = jax.random.split(jax.random.fold_in(key_run, step))
-            batches = store.sample(dataset, key_sample, (updates, BATCH))
-            batches = batches._replace(extras={name: batches.extras[name] for name in sorted(agent.needs)})
+            batches = first if ready else draw(dataset, key_sample)
             state, metrics = agent.update(state, batches, key_update)
             return (state, jax.tree.map(jnp.add, sums, metrics)), None
 
         state = agent.init(key_init, SPACES)
-        batches = jax.tree.map(lambda x: jnp.zeros((updates, BATCH, *x.shape[2:]), x.dtype), dataset.data)
-        shapes = jax.eval_shape(agent.update, state, batches, key)[1]
+        shapes = jax.eval_shape(agent.update, state, first, key)[1]
         sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        return jax.lax.scan(body, (state, sums), jnp.arange(steps))[0]
+        return jax.lax.scan(body, (state, sums), jnp.arange(steps), unroll=unroll)[0]
 
     keys = jax.random.split(jax.random.key(1), seeds)
-    if seeds == 1:
-        return build(one, keys[0], dataset)
-    return build(jax.vmap(one, in_axes=(0, None)), keys, dataset)
+    return (one, keys[0], dataset) if seeds == 1 else (jax.vmap(one, in_axes=(0, None)), keys, dataset)
 
 
 def _limits(work: list[arithmetic.Pass], seeds: int, steps: int) -> dict[str, Program]:
@@ -180,6 +192,6 @@ def _limits(work: list[arithmetic.Pass], seeds: int, steps: int) -> dict[str, Pr
     kinds = [True, False] if seeds == 1 and math.prod(each.members for each in work) > 1 else [True]
     found = {}
     for batched in kinds:
-        function, arguments = products.bare(work, steps, batched=batched, seeds=seeds)
-        found[f"bare {'batched' if batched else 'apart'}"] = build(function, *arguments)
+        bare, arguments = products.bare(work, steps, batched=batched, seeds=seeds)
+        found[f"bare {'batched' if batched else 'apart'}"] = build(bare, *arguments)
     return found

@@ -15,12 +15,14 @@ import jax
 
 import purejaxo2o as o2o
 from experiments.benchmarks import host_envs, host_loop
-from experiments.benchmarks.measure import build, race, seconds
+from experiments.benchmarks.measure import Program, build, race, seconds
 from experiments.benchmarks.rows import Row, missing, row
+from experiments.benchmarks.turns import turn
 from purejaxo2o.sweep import seed_keys
 
 CASES = (("iql", "pointmaze-umaze"),)
-SEEDS = 4
+SEEDS = {"cpu": (1, 4), "gpu": (1, 64)}
+"""Side by side, by kind of device."""
 EPISODES = 10
 HEADLINE = "iql"
 GYMNASIUM: dict[str, tuple[str, str, dict[str, Any]]] = {  # task: module that registers, id, settings
@@ -29,7 +31,7 @@ GYMNASIUM: dict[str, tuple[str, str, dict[str, Any]]] = {  # task: module that r
 
 
 def rows(*, quick: bool = False) -> list[Row]:
-    """For each case one row per environment of the host loop, for one seed and for `SEEDS`."""
+    """For each case one row per environment of the host loop and number of seeds."""
     found = []
     for name, task_name in CASES[:1] if quick else CASES:
         print(f"whole_run: {name} on {task_name}", file=sys.stderr, flush=True)
@@ -52,28 +54,37 @@ def _case(name: str, task_name: str, quick: bool) -> list[Row]:
     task = o2o.task(task_name)
     recipe = shortened(name, task, quick)
     data = o2o.dataset(task) if any(phase.uses_offline for phase in recipe.phases) else None
-    programs = {}
-    for seeds in (1, SEEDS):
+    programs: dict[int, Program] = {}
+    counts = SEEDS.get(jax.default_backend(), SEEDS["gpu"])
+    for seeds in counts:
         train: Any = o2o.train if seeds == 1 else jax.vmap(o2o.train, in_axes=(0, None, None, None))
         keys = seed_keys(seeds)
-        programs[str(seeds)] = build(train, keys[0] if seeds == 1 else keys, recipe, task, data)
-    ours = {seeds: race({seeds: program}, rounds=2) for seeds, program in programs.items()}
-    scores = {seeds: float(program().scores[..., -1].mean()) for seeds, program in programs.items()}
+        programs[seeds] = build(train, keys[0] if seeds == 1 else keys, recipe, task, data)
+    with turn():
+        return _compared(name, recipe, task, data, programs)
+
+
+def _compared(
+    name: str, recipe: o2o.Recipe, task: o2o.Task, data: o2o.Store | None, programs: Mapping[int, Program]
+) -> list[Row]:
+    """Our programs, by number of seeds, against host loops."""
+    scores = {seeds: float(program().scores[..., -1].mean()) for seeds, program in programs.items()}  # warms up, too
+    ours = {seeds: race({"run": program}, rounds=2, warm=False)["run"] for seeds, program in programs.items()}
     found = []
     for place, make in _environments(task).items():
-        label = f"{name} on {task_name}, host loop on {place}"
+        label = f"{name} on {task.name}, host loop on {place}"
         if isinstance(make, str):
             found.append(missing("whole_run", label, "x", make))
             continue
         host = host_loop.run(recipe, task, data, make)
-        again = seconds(programs["1"])  # after the host loop too, in case the machine changed its pace
-        for seeds in (1, SEEDS):
-            best = min(ours[str(seeds)][str(seeds)], again if seeds == 1 else float("inf"))
+        again = seconds(programs[1])  # after the host loop too, in case the machine changed its pace
+        for seeds, program in programs.items():
+            best = min(ours[seeds], again if seeds == 1 else float("inf"))
             more = {} if (name, place) != (HEADLINE, "jax") else {"headline": _headline(seeds)}
             figures = {
                 "run_s": best,
                 "host_s": host.seconds * seeds,
-                "score": scores[str(seeds)],
+                "score": scores[seeds],
                 "host_score": host.scores[-1],
                 "host_compile_s": host.compile_seconds,
                 "env_steps": sum(p.steps for p in recipe.phases if p.acts),
@@ -81,9 +92,8 @@ def _case(name: str, task_name: str, quick: bool) -> list[Row]:
                 "evaluations": 1 + sum(p.segments for p in recipe.phases),
                 "episodes": recipe.eval_episodes,
             }
-            compile_seconds = programs[str(seeds)].compile_seconds
             ratio = host.seconds * seeds / best
-            found.append(row("whole_run", label, ratio, "x", compile_seconds, seeds=seeds, **figures, **more))
+            found.append(row("whole_run", label, ratio, "x", program.compile_seconds, seeds=seeds, **figures, **more))
     return found
 
 
