@@ -22,6 +22,11 @@ Job = tuple[Sequence[str], Mapping[str, str]]
 _held = [0]
 
 
+def wanted() -> bool:
+    """Whether there are others to take turns with."""
+    return LOCK in os.environ
+
+
 @contextlib.contextmanager
 def turn() -> Iterator[None]:
     """The device for oneself, if there are others. May be entered again inside."""

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.benchmarks import arithmetic, products
+from experiments.benchmarks import arithmetic, products, turns
 from experiments.benchmarks.measure import Program, build, race, seconds
 from experiments.benchmarks.rows import Row, missing, row
 from purejaxo2o import agents, store
@@ -113,24 +113,29 @@ def measure(case: Case, dataset: Store, seeds: tuple[int, ...], sample_seconds: 
     bare, arguments, square_flops = products.square(2_000)
     square = build(bare, *arguments)
     speed = square_flops / min(seconds(square) for _ in range(2))  # a first guess, to size the samples
+    flops = None if work is None else sum(each.flops() for each in work)
+    steps = {count: max(1, round(sample_seconds * 0.7 * speed / ((flops or 1e9) * count))) for count in seeds}
+
+    def built(count: int) -> dict[str, Program]:
+        limits = {} if work is None else _limits(work, count, steps[count])
+        return {"square": square, "update": build(*function(case, dataset, count, steps[count])), **limits}
+
+    # Waiting for a turn with everything compiled leaves the machine to those who time.
+    ahead = {count: built(count) for count in seeds} if turns.wanted() else {}
     found, best, slow = [], 0.0, False
     for count in seeds:
         if slow:
             reason = f"a sample at fewer seeds took over {LONGEST_SECONDS:.0f} s"
             found.append(missing("updates", case.name, "updates/s", reason, seeds=count))
             continue
-        flops = None if work is None else sum(each.flops() for each in work)
-        steps = max(1, round(sample_seconds * 0.7 * speed / ((flops or 1e9) * count)))
-        programs = {"square": square, "update": build(*function(case, dataset, count, steps))}
-        if work is not None:
-            programs |= _limits(work, count, steps)
+        programs = ahead[count] if ahead else built(count)
         times = race(programs)
         slow = times["update"] * 4 > LONGEST_SECONDS
-        rate = steps * count / times["update"]
+        rate = steps[count] * count / times["update"]
         shares = {}
         if flops is not None:
             reached = rate * flops
-            limits = [steps * count * flops / times[name] for name in programs if name.startswith("bare")]
+            limits = [steps[count] * count * flops / times[name] for name in programs if name.startswith("bare")]
             best = max(best, *limits)
             shares = {
                 "mflop_per_update": flops / case.updates / 1e6,

@@ -69,31 +69,29 @@ def measure(name: str, *, quick: bool = False) -> list[Row]:
     if way.get("packed"):
         base.ADAM = optax.flatten(base.ADAM)
     dataset = updates.synthetic(2_000 if quick else updates.ROWS)
-    found = []
+    programs: dict[tuple[str, int, int], Program] = {}
     for case in (case for case in updates.CASES if case.name in (CASES[:1] if quick else CASES)):
         for seeds in SEEDS[:1] if quick else SEEDS:
             steps = 20 if quick else STEPS[case.name, seeds]
-            one = updates.function(
-                case, dataset, seeds, steps, unroll=way.get("unroll", 1), ready=way.get("ready", False)
-            )
-            program = build(*one)
-            seconds = race({name: program}, rounds=2)[name]
-            more: dict[str, Any] = {"seeds": seeds, "variant": name, "case": case.name, "xla_flags": _flags(way)}
-            if name == AS_IT_IS and (seen := profiled(program)) is not None:
-                more |= {
-                    "kernels_per_iteration": seen["count"] / steps,
-                    "share_of_time_in_kernels": seen["busy_s"] / seconds,
-                    "top_kernels_us": [[kind, count / steps, 1e6 * s / steps] for kind, count, s in seen["top"]],
-                }
-            label = f"{case.name}: {name}"
-            rate = steps * seeds / seconds
-            found.append(row("variants", label, rate, "updates/s", program.compile_seconds, **more))
-    return found
+            options = {"unroll": way.get("unroll", 1), "ready": way.get("ready", False)}
+            one = build(*updates.function(case, dataset, seeds, steps, **options))
+            programs[case.name, seeds, steps] = one
+    return [_row(name, case, seeds, steps, program) for (case, seeds, steps), program in programs.items()]
 
 
-def profiled(program: Program) -> dict[str, Any] | None:
+def _row(name: str, case: str, seeds: int, steps: int, program: Program) -> Row:
     with turns.turn():
-        return kernels(program)
+        seconds = race({name: program}, rounds=2)[name]
+        seen = kernels(program) if name == AS_IT_IS else None
+    more: dict[str, Any] = {"seeds": seeds, "variant": name, "case": case, "xla_flags": _flags(VARIANTS[name])}
+    if seen is not None:
+        more |= {
+            "kernels_per_iteration": seen["count"] / steps,
+            "share_of_time_in_kernels": seen["busy_s"] / seconds,
+            "top_kernels_us": [[kind, count / steps, 1e6 * s / steps] for kind, count, s in seen["top"]],
+        }
+    label, rate = f"{case}: {name}", steps * seeds / seconds
+    return row("variants", label, rate, "updates/s", program.compile_seconds, **more)
 
 
 if __name__ == "__main__":
