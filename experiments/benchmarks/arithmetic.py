@@ -4,6 +4,7 @@ Biases, activations, optimisers and sampling are left out, as in every published
 matrix unit could do. A product that two parts of a loss share (the policy at the next state, say) counts once.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -112,3 +113,27 @@ def _policy(agent: SAC, obs: int, action: int) -> tuple[int, ...]:
 
 COUNTED: dict[type, Callable[[Any, int, int, int, int], list[Pass]]] = {BC: _bc, IQL: _iql, CQL: _cql, SAC: _sac}
 """The first that an agent is an instance of counts, so a subclass stands before its base."""
+
+
+def traced(program: Any) -> float:
+    """Floating-point operations of the matrix products in a traced function (`jax.make_jaxpr`), loops of known length
+    counted as often as they run; of other loops one round, of branches the costliest."""
+    total = 0.0
+    for equation in program.eqns:
+        inner = [traced(part) for value in equation.params.values() for part in _programs_in(value)]
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            sizes = equation.invars[0].aval.shape
+            shared = math.prod(sizes[axis] for axis in contracted)
+            total += 2.0 * shared * math.prod(equation.outvars[0].aval.shape)
+        elif equation.primitive.name == "cond":
+            total += max(inner)
+        else:
+            total += sum(inner) * equation.params.get("length", 1)
+    return total
+
+
+def _programs_in(value: Any) -> list[Any]:
+    """The traced functions in a parameter of an operation."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [each for each in values if hasattr(each, "eqns")]

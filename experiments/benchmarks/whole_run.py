@@ -24,6 +24,7 @@ CASES = (("iql", "pointmaze-umaze"),)
 SEEDS = {"cpu": (1, 4), "gpu": (1, 64)}
 """Side by side, by kind of device."""
 EPISODES = 10
+ROUNDS = 2
 HEADLINE = "iql"
 GYMNASIUM: dict[str, tuple[str, str, dict[str, Any]]] = {  # task: module that registers, id, settings
     "pointmaze-umaze": ("gymnasium_robotics", "PointMaze_UMaze-v3", {"continuing_task": False}),
@@ -69,7 +70,7 @@ def _compared(
 ) -> list[Row]:
     """Our programs, by number of seeds, against host loops."""
     scores = {seeds: float(program().scores[..., -1].mean()) for seeds, program in programs.items()}  # warms up, too
-    ours = {seeds: race({"run": program}, rounds=2, warm=False)["run"] for seeds, program in programs.items()}
+    ours = {seeds: race({"run": program}, rounds=ROUNDS, warm=False)["run"] for seeds, program in programs.items()}
     found = []
     for place, make in _environments(task).items():
         label = f"{name} on {task.name}, host loop on {place}"

@@ -1,0 +1,180 @@
+"""`python -m experiments.studies.family`: every recipe on three tasks at small scale, one table and one figure.
+
+Tasks: PointMaze with poor, broad data; PointMaze with good, narrow data (the waypoint driver's); Pendulum with 20,000
+steps of a policy a third of the way to the last one of SAC (recorded on first use by our own `collect`, within a
+minute or two). Same environment steps, minibatches and networks for all (`recipes/budget.py`); recipes that cannot
+take part in a task are named with the reason.
+
+Every recipe and task is a sweep in a folder of its own under `--out`; interrupted, the same command goes on. Shares
+can be made by several processes (`--recipes`, `--tasks`); `--report` joins whatever is finished.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import matplotlib
+
+import purejaxo2o as o2o
+from experiments.benchmarks import arithmetic, rows
+from purejaxo2o import plots, stats
+from purejaxo2o.archive import load_results
+from purejaxo2o.data.folder import local_ids
+from purejaxo2o.files import replacing, write_json
+from purejaxo2o.result import Result
+from purejaxo2o.sinks import plain
+from purejaxo2o.tables import markdown_table
+
+matplotlib.use("Agg")
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "family"
+PENDULUM = "family/pendulum"
+TASKS = {
+    "pointmaze-umaze": None,
+    "pointmaze-umaze-waypoint": None,
+    "pendulum": f"{PENDULUM}/medium-v0",
+}
+"""Names, and the dataset where it is not the task's own."""
+ABOUT = (
+    "Written by `python -m experiments.studies.family --report`; what the tasks are stands there. Means with 95% "
+    "bootstrap intervals over seeds, by area under the online curve. *TFLOP a run*: floating-point operations of all "
+    "matrix products of one run, evaluations included."
+)
+FIGURES = {
+    "score_at_switch": "at the switch",
+    "dip": "dip",
+    "final": "final",
+    "online_auc": "online AUC",
+    "regret": "regret",
+}
+
+
+def task_of(name: str) -> o2o.Task:
+    """The task with its data, which are recorded if they are not there."""
+    task, dataset = o2o.task(name), TASKS[name]
+    if dataset is None:
+        return task
+    if dataset not in local_ids():
+        from purejaxo2o.cli import main as purejaxo2o
+
+        purejaxo2o(["collect", name, "--id", PENDULUM, "--policy", "all", "--scale", "small", "--steps", "20000"])
+    return dataclasses.replace(task, dataset=dataset)
+
+
+def train(name: str, task: o2o.Task, seeds: int, folder: Path) -> None:
+    """The sweep of a recipe, or what is left of it."""
+    if (folder / "results.npz").exists():
+        return
+    recipe = o2o.recipe(name, task, scale="small")
+    data = o2o.dataset(task) if any(phase.uses_offline for phase in recipe.phases) else None
+    o2o.sweep(recipe, task, data, seeds=seeds, out=folder, resume=folder.exists())
+
+
+def operations(name: str, task: o2o.Task) -> float:
+    """Floating-point operations of one run's matrix products, evaluations included."""
+    recipe = o2o.recipe(name, task, scale="small")
+    data = o2o.dataset(task) if any(phase.uses_offline for phase in recipe.phases) else None
+    return arithmetic.traced(
+        jax.make_jaxpr(lambda key, data: o2o.train(key, recipe, task, data))(jax.random.key(0), data)
+    )
+
+
+def outcome(found: dict[str, dict[str, Result]]) -> list[dict[str, Any]]:
+    """One row per task and recipe."""
+    table = []
+    for name, results in found.items():
+        task = task_of(name)
+        cost = {recipe: operations(recipe, task) for recipe in results}
+        for row in stats.summary(results):
+            table.append(row | {"task": name, "tflop": cost[row["method"]] / 1e12})
+    return table
+
+
+def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folder: Path) -> None:
+    """`figures.json`, `README.md`, `figure.png`."""
+    about = rows.head("float32")
+    head = {key: about[key] for key in ("device", "cores", "versions", "commit", "changed_files", "date")}
+    write_json(folder / "figures.json", plain({"about": head, "rows": table, "refused": refused}))
+    draw(table, folder / "figure.png")
+    text = ["# Every recipe side by side, small scale", "", ABOUT, ""]
+    columns = {"method": "recipe", "seeds": "seeds", **FIGURES, "tflop": "TFLOP a run"}
+    for task in dict.fromkeys(row["task"] for row in table):
+        lines = [dict(row) for row in table if row["task"] == task]
+        for line in lines:
+            line["tflop"] = f"{line['tflop']:.2f}"
+            line["seeds"] = f"{line['seeds'] - line['diverged']} of {line['seeds']}"
+            for figure in FIGURES:
+                line[figure] = str(stats.Interval(line[figure], line[f"{figure}_low"], line[f"{figure}_high"]))
+        lines.sort(key=lambda line: -float(line["online_auc"].split()[0]) if line["online_auc"][0] != "-" else 1e9)
+        text += [f"## {task}", "", markdown_table(lines, columns), ""]
+        text += [f"Without {name}: {why}" for name, why in refused.get(task, {}).items()] + [""]
+    text += ["Means with 95% bootstrap intervals over seeds. *TFLOP a run*: what XLA counts for training, evaluation"]
+    text += [
+        "left out.",
+        "",
+        "![figure](figure.png)",
+        "",
+        f"Measured on {head['device']}, commit {head['commit']}.",
+        "",
+    ]
+    with replacing(folder / "README.md") as temporary:
+        temporary.write_text("\n".join(text), encoding="utf-8")
+
+
+def draw(table: list[dict[str, Any]], path: Path) -> None:
+    """A column per task: scores at the switch (ring), lowest after it (end of the line) and at the end (dot)."""
+    from matplotlib.figure import Figure
+
+    tasks = list(dict.fromkeys(row["task"] for row in table))
+    methods = list(dict.fromkeys(row["method"] for row in table))
+    figure = Figure(figsize=(4.2 * len(tasks), 0.34 * len(methods) + 1.3), layout="constrained", dpi=130)
+    for index, task in enumerate(tasks):
+        axes = figure.add_subplot(1, len(tasks), index + 1)
+        for row in (row for row in table if row["task"] == task):
+            y = -methods.index(row["method"])
+            axes.plot([row["final_low"], row["final_high"]], [y, y], color="#1F77B4", lw=6, alpha=0.3)
+            axes.plot([row["score_at_switch"], row["score_at_switch"] - row["dip"]], [y, y], color="#D62728", lw=1.5)
+            axes.plot(row["score_at_switch"], y, "o", mfc="white", color="#555555")
+            axes.plot(row["final"], y, "o", color="#1F77B4")
+        axes.set_yticks([-i for i in range(len(methods))], methods if index == 0 else [])
+        axes.set_ylim(-len(methods) + 0.4, 0.6)
+        axes.grid(axis="x", color="#D5D9DF", lw=0.7)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(task, loc="left", fontweight="bold", fontsize=10)
+        axes.set_xlabel("score: ring at the switch, red down to the lowest after, dot at the end", fontsize=7.5)
+    plots.save(figure, path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", nargs="+", default=o2o.recipes(), help="all by default")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("runs/family"))
+    parser.add_argument("--report", action="store_true", help="train nothing, write what is there to the results")
+    arguments = parser.parse_args(argv)
+    found: dict[str, dict[str, Result]] = {}
+    refused: dict[str, dict[str, str]] = {}
+    for task_name in arguments.tasks:
+        task = task_of(task_name)
+        for name in arguments.recipes:
+            folder = arguments.out / task_name / name
+            try:
+                if not arguments.report:
+                    train(name, task, arguments.seeds, folder)
+                found.setdefault(task_name, {})[name] = load_results(folder)
+            except o2o.O2OError as error:
+                refused.setdefault(task_name, {})[name] = str(error)
+                print(f"{name} on {task_name}: {error}", file=sys.stderr, flush=True)
+    if arguments.report:
+        write(outcome(found), refused, RESULTS)
+        print(RESULTS / "README.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
