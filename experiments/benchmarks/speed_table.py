@@ -43,7 +43,7 @@ def text(row: Row) -> str:
         return f"{row['value']:.1%}"
     if row["unit"] == "x":
         return f"{row['value']:.1f} times"
-    return f"{row['value']:,.3g} {row['unit']}"
+    return f"{row['value']:,.0f} {row['unit']}" if row["value"] >= 1000 else f"{row['value']:.3g} {row['unit']}"
 
 
 def replaced(readme: str, table: str) -> str:

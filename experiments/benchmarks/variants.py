@@ -37,6 +37,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "nothing tuned while compiling": {"flags": "--xla_gpu_autotune_level=0"},
     "tf32, rbg, loops in command buffers": {"precision": "tensorfloat32", "prng": "rbg", "flags": LOOPS},
 }
+HEADLINES = (AS_IT_IS, "products in tf32", "products by cuBLAS alone")
 CASE = "iql"
 STEPS = {1: 1_000, 64: 200}
 """Of the loop, by number of seeds."""
@@ -82,7 +83,9 @@ def measure(name: str, *, quick: bool = False) -> list[Row]:
 def _row(name: str, seeds: int, steps: int, program: Program) -> Row:
     with turns.turn():
         seconds = race({name: program}, rounds=2)[name]
-        more: dict[str, Any] = {"seeds": seeds, "variant": name, "xla_flags": _flags(VARIANTS[name])}
+        more: dict[str, Any] = {"seeds": seeds, "variant": name, "xla_flags": os.environ.get("XLA_FLAGS", "")}
+        if jax.default_backend() == "gpu" and name in HEADLINES:
+            more["headline"] = f"IQL updates, {seeds} seed{'s' * (seeds > 1)}, {name}"
         seen = None
         if name == AS_IT_IS:
             try:
