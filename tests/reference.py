@@ -491,18 +491,23 @@ def sac_update(
     calibrated: bool = False,
     extra: Any = None,
     target: Any = None,
+    step: Any = None,
 ) -> tuple[State, Logs]:
-    """U critic steps, then one actor and one temperature step.
+    """U critic steps (or `step` in their place), then one actor and one temperature step.
 
     `noise["critic"][u]` holds `target [K, B, A]`, `subset` and, for CQL, `penalty` (`random`, `current`,
     `next` `[K_c, B, A]` and `members`); `noise["actor"]`, `noise["temperature"]` `[B', A]`.
     """
     state = dict(state)
     count = len(batches.reward)
-    steps = [
-        critic_step(agent, state, row(batches, u), noise["critic"][u], penalised, calibrated, extra, target)
-        for u in range(count)
-    ]
+
+    def one(u: int) -> Logs:
+        own, drawn = row(batches, u), noise["critic"][u]
+        if step is not None:
+            return step(agent, state, own, drawn)
+        return critic_step(agent, state, own, drawn, penalised, calibrated, extra, target)
+
+    steps = [one(u) for u in range(count)]
     logs = average(steps)
     every = agent.actor_batch == "all"
     obs, next_obs = (x.reshape(-1, x.shape[-1]) if every else x[-1] for x in (batches.obs, batches.next_obs))

@@ -53,7 +53,12 @@ def maze_run(tmp_path_factory):
 def test_list_names_what_the_other_commands_take(run, reach_data):
     found = run("list", "--json")
     assert {"recipes", "tasks", "envs", "datasets"} == set(found)
-    assert "wsrl" in {row["recipe"] for row in found["recipes"]}
+    recipes = {row["recipe"]: row for row in found["recipes"]}
+    assert recipes["iql"]["actions"] == "box, discrete"
+    assert (recipes["sac"]["actions"], recipes["sac"]["needs"]) == ("box", "-")
+    assert recipes["cal_ql"]["needs"] == "dataset, return_to_go"
+    assert recipes["wsrl"]["after the switch"].startswith("replay only; 5,000 policy steps first; changes ")
+    assert "arXiv 2412.07762" in recipes["wsrl"]["description"]
     assert "toy/reach" in {row["environment"] for row in found["envs"]}
     here = {row["dataset"]: row["here"] for row in found["datasets"]}
     assert here[reach_data] == "yes"

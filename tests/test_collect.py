@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from purejaxo2o import envs
 from purejaxo2o import store as stores
 from purejaxo2o.data import checks, collect, embedded, minari, specs, waypoint
 from purejaxo2o.data.transforms import trajectory_returns
@@ -259,3 +260,24 @@ def test_the_stored_spec_makes_the_original_environment():
     np.testing.assert_array_equal(np.array(original.unwrapped.maze.maze_map), env.walls)
     assert not original.unwrapped.continuing_task
     original.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("maze/PointMaze_Medium_Diverse_GR-v3", {}),
+        ("maze/AntMaze_Medium_Diverse_G-v5", {}),
+        ("maze/PointMaze_UMaze-v3", {"maze_map": ((1, 1, 1, 1), (1, "r", "g", 1), (1, 1, 1, 1))}),
+    ],
+)
+def test_a_stored_spec_keeps_where_goals_and_starts_may_be(name, settings):
+    gym = pytest.importorskip("gymnasium")
+    pytest.importorskip("gymnasium_robotics")
+    env = envs.make(name, **settings)
+    maze = gym.make(specs.original(env)[0]).unwrapped.maze
+    for theirs, ours in ((maze.unique_goal_locations, "goal_cells"), (maze.unique_reset_locations, "start_cells")):
+        theirs = [*theirs, *maze.combined_locations]
+        np.testing.assert_allclose(
+            np.array(sorted(map(tuple, theirs))),
+            sorted(map(tuple, env.cell_centre(getattr(env.layout, ours)).tolist())),
+        )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference as ref
+import reference_h2o
 import reference_td3
 import reference_weighted
 from jax.flatten_util import ravel_pytree
@@ -22,6 +23,7 @@ from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.rebrac import ReBRAC
@@ -156,6 +158,11 @@ CASES = {
         reference_weighted.so2_update,
         2,
     ),
+    "h2o": Case(
+        H2O(gap_weight=0.5, discriminator_hidden=(16, 16), samples=3, input_noise=0.3, real_fraction=0.5, **SOFT),
+        reference_h2o.h2o_update,
+        2,
+    ),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
@@ -283,6 +290,9 @@ def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
     key_critic, key_actor, key_temperature = jax.random.split(key, 3)
     steps = []
     for k in jax.random.split(key_critic, minibatches):
+        if isinstance(agent, H2O):
+            steps.append(h2o_noise(agent, k))
+            continue
         key_target, key_subset, key_penalty = jax.random.split(k, 3)
         target = np.asarray(jax.random.normal(key_target, (agent.target_samples, B, ACT)))
         steps.append({"target": target, "subset": subset_of(agent, key_subset)})
@@ -294,6 +304,14 @@ def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
     rows = B * minibatches if agent.actor_batch == "all" else B
     actor, temperature = (np.asarray(jax.random.normal(k, (rows, ACT))) for k in (key_actor, key_temperature))
     return {"critic": steps, "actor": actor, "temperature": temperature}
+
+
+def h2o_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    key_target, _, key_blur, key_next = jax.random.split(key, 4)
+    blur = [normal(k, B, size) for k, size in zip(jax.random.split(key_blur, 3), (OBS, ACT, OBS), strict=True)]
+    simulated = B - round(agent.real_fraction * B)
+    near = normal(key_next, agent.samples, simulated, OBS)
+    return {"target": normal(key_target, 1, B, ACT), "blur": blur, "near": near}
 
 
 def assert_states_match(state: Any, expected: dict[str, Any], tolerance: float) -> None:
@@ -327,12 +345,13 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"]
+    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "h2o"]
 )
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]
     # Penalties look at `next_obs` and at ends of every row; weight 0 leaves the TD error alone.
-    weights = [name for name in ("cql_weight", "critic_penalty") if hasattr(case.agent, name)]
+    terms = ("cql_weight", "critic_penalty", "gap_weight", "ratio_power")
+    weights = [name for name in terms if hasattr(case.agent, name)]
     agent = dataclasses.replace(case.agent, **dict.fromkeys(weights, 0.0))
     batches, key = batches_for(case), jax.random.key(7)
     none = np.zeros_like(batches.terminated)

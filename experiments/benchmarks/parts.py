@@ -28,6 +28,8 @@ RECIPES = {"iql": 1_000, "rlpd": 100}
 WIDE = {"agent.hidden": (256, 256), "agent.actor_hidden": (256, 256)}
 STEPPED = ("toy/reach", "maze/PointMaze_UMaze-v3", "gymnax/Pendulum-v1", "brax/hopper")
 SIDE_BY_SIDE = 64
+READY = 64
+"""Minibatches that lie ready. Learning one by heart would end in gradients so small that a CPU is slow with them."""
 LOOPED = ("reach", "pointmaze-umaze", "pendulum")
 
 
@@ -104,14 +106,16 @@ def _programs(run: Run, recipe: o2o.Recipe, task: o2o.Task, data: Any, index: in
     """The segment and its parts, each as long as the segment."""
     spec = recipe.phases[index]
     agent, count = recipe.agent_in(spec), spec.iterations(recipe.num_envs)
-    draw = jax.jit(lambda run, data, key: sample(run, recipe, spec, data, key))
-    batches, key = draw(run, data, jax.random.key(2)), jax.random.key(3)
+    draw = jax.jit(jax.vmap(lambda run, data, key: sample(run, recipe, spec, data, key), (None, None, 0)))
+    ready, key = draw(run, data, jax.random.split(jax.random.key(2), READY)), jax.random.key(3)
+    batches = jax.tree.map(lambda x: x[0], ready)
 
-    def updates(state: Any, batches: Any, *, metrics: bool) -> Any:
+    def updates(state: Any, ready: Any, *, metrics: bool) -> Any:
         shapes = jax.eval_shape(agent.update, state, batches, key)[1]
 
         def body(carry: Any, step: Array) -> tuple[Any, None]:
-            state, new = agent.update(carry[0], batches, jax.random.fold_in(key, step))
+            own = jax.tree.map(lambda x: x[step % READY], ready)
+            state, new = agent.update(carry[0], own, jax.random.fold_in(key, step))
             return (state, jax.tree.map(jnp.add, carry[1], new) if metrics else carry[1]), None
 
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
@@ -147,8 +151,8 @@ def _programs(run: Run, recipe: o2o.Recipe, task: o2o.Task, data: Any, index: in
 
     return {
         "segment": build(lambda run, data: segment(run, recipe, task, data, phase=index), run, data),
-        "updates": build(lambda s, b: updates(s, b, metrics=False), run.agent, batches),
-        "updates and metrics": build(lambda s, b: updates(s, b, metrics=True), run.agent, batches),
+        "updates": build(lambda s, b: updates(s, b, metrics=False), run.agent, ready),
+        "updates and metrics": build(lambda s, b: updates(s, b, metrics=True), run.agent, ready),
         "environment": build(environment, run),
         "stores": build(stores, run, data, batches),
         "evaluation": build(evaluation, run.agent),

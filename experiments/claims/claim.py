@@ -50,7 +50,8 @@ class Contrast:
 class Claim:
     """paper: who says it, and where. says: their claim. arms: recipes by name, the method itself first.
 
-    note: what a reader must know to judge the outcome (a cut, an adjustment, a diagnosis)."""
+    data: what the arms learn from offline. note: what a reader must know to judge the outcome (a cut, an adjustment, a
+    diagnosis)."""
 
     method: str
     paper: str
@@ -58,6 +59,7 @@ class Claim:
     task: Callable[[], o2o.Task]
     arms: Callable[[o2o.Task], Mapping[str, o2o.Recipe]]
     contrasts: tuple[Contrast, ...]
+    data: Callable[[o2o.Task], o2o.Store] = lambda task: o2o.dataset(task)
     note: str = ""
 
 

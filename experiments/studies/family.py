@@ -20,10 +20,10 @@ import jax
 import matplotlib
 
 import purejaxo2o as o2o
+from experiments import pendulum
 from experiments.benchmarks import arithmetic, rows
 from purejaxo2o import plots, stats
 from purejaxo2o.archive import load_results
-from purejaxo2o.data.folder import local_ids
 from purejaxo2o.files import replacing, write_json
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
@@ -32,12 +32,7 @@ from purejaxo2o.tables import markdown_table
 matplotlib.use("Agg")
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "family"
-PENDULUM = "family/pendulum"
-TASKS = {
-    "pointmaze-umaze": None,
-    "pointmaze-umaze-waypoint": None,
-    "pendulum": f"{PENDULUM}/medium-v0",
-}
+TASKS = {"pointmaze-umaze": None, "pointmaze-umaze-waypoint": None, "pendulum": pendulum.MEDIUM}
 """Names, and the dataset where it is not the task's own."""
 ABOUT = (
     "Written by `python -m experiments.studies.family --report`; what the tasks are stands there. Means with 95% "
@@ -58,10 +53,7 @@ def task_of(name: str) -> o2o.Task:
     task, dataset = o2o.task(name), TASKS[name]
     if dataset is None:
         return task
-    if dataset not in local_ids():
-        from purejaxo2o.cli import main as purejaxo2o
-
-        purejaxo2o(["collect", name, "--id", PENDULUM, "--policy", "all", "--scale", "small", "--steps", "20000"])
+    pendulum.record()
     return dataclasses.replace(task, dataset=dataset)
 
 

@@ -10,7 +10,6 @@ Needs the files (`MINARI_DATASETS_PATH`). Writes a page, its figures and a pictu
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from purejaxo2o.agents import IQL
 from purejaxo2o.data.folder import root
 from purejaxo2o.envs.twin import Twin, TwinState
 from purejaxo2o.evaluate import evaluate
+from purejaxo2o.files import replacing, write_json
 from purejaxo2o.tables import markdown_table
 from purejaxo2o.tasks import Task
 
@@ -128,10 +128,9 @@ def judged(judges: dict[str, Any], agent: Any, state: Any) -> dict[str, Any]:
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
-    """Of two means, with its 95% interval, and whether that holds zero."""
-    error = float(np.sqrt(ours.var(ddof=1) / len(ours) + theirs.var(ddof=1) / len(theirs)))
-    gap = float(ours.mean() - theirs.mean())
-    return {"difference": [gap, gap - 1.96 * error, gap + 1.96 * error], "agree": abs(gap) <= 1.96 * error}
+    """Of two means, with its 95% bootstrap interval, and whether that holds zero."""
+    found = stats.difference_interval(ours, theirs, paired=False)
+    return {"difference": [float(x) for x in found], "agree": bool(found.low <= 0 <= found.high)}
 
 
 def study(rows: int, offline: int, online: int, episodes: int) -> dict[str, Any]:
@@ -225,8 +224,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     found = study(arguments.rows, arguments.offline, arguments.online, arguments.episodes)
     picture(found, arguments.out / "returns.png")
-    (arguments.out / "figures.json").write_text(json.dumps(found, indent=1) + "\n")
-    (arguments.out / "README.md").write_text(page(found))
+    write_json(arguments.out / "figures.json", found)
+    with replacing(arguments.out / "README.md") as temporary:
+        temporary.write_text(page(found), encoding="utf-8")
     print(arguments.out / "README.md")
     return 0 if all(one["agree"] for one in found["policies"].values()) else 1
 

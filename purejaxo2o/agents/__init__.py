@@ -7,6 +7,7 @@ from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.rebrac import ReBRAC
@@ -22,6 +23,7 @@ __all__ = [
     "BOORL",
     "CQL",
     "EDAC",
+    "H2O",
     "IQL",
     "PEX",
     "SAC",

@@ -24,9 +24,64 @@ class List(Command):
 
 
 def _recipes() -> list[dict[str, Any]]:
-    from purejaxo2o.recipes import names, summary
+    from purejaxo2o.prepare import offline_needs
+    from purejaxo2o.recipes import names, recipe, summary
+    from purejaxo2o.tasks import task
 
-    return [{"recipe": name, "description": summary(name)} for name in names()]
+    maze, found = task("pointmaze-umaze"), []
+    for name in names():
+        made = recipe(name, maze)
+        needs = ["dataset"] * any(phase.uses_offline for phase in made.phases)
+        found.append(
+            {
+                "recipe": name,
+                "description": summary(name),
+                "actions": _actions(made.agent),
+                "needs": ", ".join([*needs, *offline_needs(made)]) or "-",
+                "after the switch": _afterwards(made),
+            }
+        )
+    return found
+
+
+def _actions(agent: Any) -> str:
+    """Which action spaces the agent takes."""
+    import jax
+
+    from purejaxo2o.types import Space, Spaces
+
+    taken = []
+    for kind, action in (("box", Space(shape=(2,))), ("discrete", Space(n=3))):
+        try:
+            jax.eval_shape(lambda key, action=action: agent.init(key, Spaces(Space(shape=(3,)), action)), _key())
+            taken.append(kind)
+        except O2OError:
+            continue
+    return ", ".join(taken)
+
+
+def _key() -> Any:
+    import jax
+
+    return jax.ShapeDtypeStruct((), jax.random.key(0).dtype)
+
+
+def _afterwards(recipe: Any) -> str:
+    """What minibatches are made of once it acts, and which settings change."""
+    acting = [phase for phase in recipe.phases if phase.acts]
+    if not acting:
+        return "-"
+    last = acting[-1]
+    rows = {
+        "online": "replay only",
+        "offline": "dataset only",
+        "fraction": f"{last.offline_fraction:.0%} dataset",
+        "ratio": f"{last.offline_ratio:.0%} dataset, by chance",
+        "by_size": "dataset and replay alike",
+    }
+    changed = sorted({**last.override, **dict(last.override_static)})
+    waits = [f"{phase.steps:,} {phase.act} steps first" for phase in acting if not phase.updates]
+    return "; ".join([rows[last.mix], *waits, *([f"changes {', '.join(changed)}"] if changed else [])])
 
 
 def _tasks() -> list[dict[str, Any]]:

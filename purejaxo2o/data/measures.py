@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from purejaxo2o.data.scores import normalise
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.types import O2OError, Transition
 
@@ -40,9 +41,7 @@ def by_return(found: Trajectories) -> np.ndarray:
 
 def trajectory_quality(returns: np.ndarray, low: float, high: float) -> float:
     """TQ: mean return, 0 where it is `low` (of a random policy), 1 where it is `high` (the best online policy)."""
-    if not low < high:
-        raise O2OError(f"reference returns ({low}, {high}) are not in order; give low < high")
-    return float((np.mean(returns) - low) / (high - low))
+    return float(normalise(np.mean(returns), low, high)) / 100
 
 
 def state_action_pairs(rows: Transition, like: Transition | None = None) -> int:

@@ -1,7 +1,8 @@
-"""Adapter for brax physics: the raw environment, without brax's automatic reset and episode wrappers.
+"""brax's own bodies, cheap cousins: *not* the dynamics of D4RL and Gymnasium (`mjx/...` has those).
 
-These are not Gymnasium's environments of the same name (other integrator, contacts and solver): good for
-speed and for tests, not for scores that are compared with published ones.
+The raw environments, without brax's automatic reset and episode wrappers. Integrator, contacts and solver are others
+than those of the environments of the same name: good for speed and for tests, not for scores that are compared
+with published ones.
 """
 
 import functools

@@ -168,8 +168,9 @@ class GoalMaze:
 
 
 class Layout(NamedTuple):
-    """A map; cells are `[K, 2]` int32, row by row."""
+    """A map; cells are `[K, 2]` int32, row by row. rows: as Gymnasium writes it."""
 
+    rows: MazeMap
     walls: np.ndarray  # [H, W] bool
     open_cells: np.ndarray
     goal_cells: np.ndarray
@@ -179,17 +180,16 @@ class Layout(NamedTuple):
 @functools.lru_cache
 def layout(maze: str, maze_map: MazeMap | None = None) -> Layout:
     """A named map or one's own, read-only since it is shared."""
-    if maze_map is None:
-        drawn = np.array([list(row) for row in MAZES[maze].split()])
-    else:
-        drawn = np.array([["#" if cell == 1 else "." if cell == 0 else cell for cell in row] for row in maze_map])
+    signs: dict[Any, int | str] = {"#": 1, ".": 0}
+    rows = maze_map or tuple(tuple(signs.get(cell, cell) for cell in row) for row in MAZES[maze].split())
+    drawn = np.array([[str(cell) for cell in row] for row in rows])
     goals, starts = np.isin(drawn, ["g", "c"]), np.isin(drawn, ["r", "c"])
-    plain = drawn == "."
-    masks = drawn != "#", goals if goals.any() else plain, starts if starts.any() else plain
-    found = Layout(drawn == "#", *(np.argwhere(mask).astype(np.int32) for mask in masks))
-    for array in found:
+    walls, plain = drawn == "1", drawn == "0"
+    masks = ~walls, goals if goals.any() else plain, starts if starts.any() else plain
+    arrays = (walls, *(np.argwhere(mask).astype(np.int32) for mask in masks))
+    for array in arrays:
         array.flags.writeable = False
-    return found
+    return Layout(rows, *arrays)
 
 
 def distance(a: Array, b: Array) -> Array:

@@ -1,6 +1,6 @@
-"""WSRL: pre-train conservatively, warm up with the frozen policy, then drop the offline data.
+"""WSRL: pre-train, warm up with the frozen policy, drop the offline data (Zhou et al. 2025, arXiv 2412.07762).
 
-Zhou et al. 2024, "Efficient Online RL Fine-Tuning Need Not Retain Offline Data", arXiv 2412.07762.
+"Efficient Online RL Fine-Tuning Need Not Retain Offline Data".
 
 Phases: offline Cal-QL (CQL in locomotion) with the online phase's ensemble; 5000 steps in which the pre-trained
 policy, sampled and unchanged, fills an empty store; online SAC on replay rows alone, 4 critic minibatches of 256
