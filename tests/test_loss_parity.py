@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import reference as ref
 import reference_h2o
+import reference_moorl
 import reference_td3
 import reference_weighted
 from jax.flatten_util import ravel_pytree
@@ -25,6 +26,7 @@ from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.moorl import MOORL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
@@ -163,6 +165,7 @@ CASES = {
         reference_h2o.h2o_update,
         2,
     ),
+    "moorl": Case(MOORL(meta_rate=0.3, critics=3, **SOFT), reference_moorl.moorl_update, 2),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
@@ -251,6 +254,10 @@ def penalty_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
 
 def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
     """All that `agent` draws in one update with `key`; None for those that draw nothing."""
+    if isinstance(agent, MOORL):
+        key_source, key_steps = jax.random.split(key)
+        steps = [soft_noise(agent, 1, k, B // 2) for k in jax.random.split(key_steps, minibatches)]
+        return {"from_data": bool(jax.random.bernoulli(key_source, agent.source_probability)), "steps": steps}
     if isinstance(agent, SAC):
         return soft_noise(agent, minibatches, key)
     draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise}
@@ -285,8 +292,8 @@ def pex_noise(agent: Any, key: jax.Array) -> Any:
     return {"sample": normal(key_sample, B, ACT), "choice": np.asarray(jax.random.gumbel(key_choice, (B, 2)))}
 
 
-def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
-    """Of SAC and its descendants."""
+def soft_noise(agent: Any, minibatches: int, key: jax.Array, size: int = B) -> dict[str, Any]:
+    """Of SAC and its descendants; `size`: rows of a minibatch."""
     key_critic, key_actor, key_temperature = jax.random.split(key, 3)
     steps = []
     for k in jax.random.split(key_critic, minibatches):
@@ -294,14 +301,14 @@ def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
             steps.append(h2o_noise(agent, k))
             continue
         key_target, key_subset, key_penalty = jax.random.split(k, 3)
-        target = np.asarray(jax.random.normal(key_target, (agent.target_samples, B, ACT)))
+        target = np.asarray(jax.random.normal(key_target, (agent.target_samples, size, ACT)))
         steps.append({"target": target, "subset": subset_of(agent, key_subset)})
         if isinstance(agent, SO2):
             key_sample, key_noise = jax.random.split(key_target)
             steps[-1] |= {"sample": normal(key_sample, B, ACT), "perturbation": normal(key_noise, B, ACT)}
         if isinstance(agent, CQL):
             steps[-1]["penalty"] = penalty_noise(agent, key_penalty)
-    rows = B * minibatches if agent.actor_batch == "all" else B
+    rows = size * minibatches if agent.actor_batch == "all" else size
     actor, temperature = (np.asarray(jax.random.normal(k, (rows, ACT))) for k in (key_actor, key_temperature))
     return {"critic": steps, "actor": actor, "temperature": temperature}
 
@@ -345,7 +352,7 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "h2o"]
+    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "h2o", "moorl"]
 )
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]

@@ -50,8 +50,8 @@ class Contrast:
 class Claim:
     """paper: who says it, and where. says: their claim. arms: recipes by name, the method itself first.
 
-    data: what the arms learn from offline. note: what a reader must know to judge the outcome (a cut, an adjustment, a
-    diagnosis)."""
+    data: what the arms learn from offline. note: what a reader must know to judge the outcome (a cut, an
+    adjustment, a diagnosis)."""
 
     method: str
     paper: str

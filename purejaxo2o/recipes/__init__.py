@@ -17,6 +17,7 @@ from purejaxo2o.recipes import (
     edac,
     h2o,
     iql,
+    moorl,
     naive,
     pex,
     rebrac,
@@ -50,6 +51,7 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "so2": so2.build,
     "boorl": boorl.build,
     "h2o": h2o.build,
+    "moorl": moorl.build,
 }
 
 
