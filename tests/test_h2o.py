@@ -101,5 +101,5 @@ def test_only_the_classifiers_learn_from_telling_apart():
 
 def test_a_phase_that_mixes_otherwise_is_refused():
     recipe, task, data = tiny("h2o")
-    with pytest.raises(O2OError, match=r"the first 0\.5 of a minibatch must be real"):
+    with pytest.raises(O2OError, match=r"H2O takes the first 0\.5 of every minibatch for offline rows"):
         jax.eval_shape(o2o.train, jax.random.key(0), o2o.replace(recipe, {"online.mix": "by_size"}), task, data)

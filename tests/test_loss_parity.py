@@ -165,7 +165,7 @@ CASES = {
         reference_h2o.h2o_update,
         2,
     ),
-    "moorl": Case(MOORL(meta_rate=0.3, critics=3, **SOFT), reference_moorl.moorl_update, 2),
+    "moorl": Case(MOORL(meta_rate=0.3, source_probability=1.0, critics=3, **SOFT), reference_moorl.moorl_update, 2),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 

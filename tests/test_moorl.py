@@ -72,5 +72,5 @@ def test_the_meta_step_goes_part_of_the_way(batches):
 
 def test_a_phase_that_mixes_otherwise_is_refused():
     recipe, task, data = tiny("moorl")
-    with pytest.raises(O2OError, match=r"one half of a minibatch or the other: use mix='fraction'"):
+    with pytest.raises(O2OError, match=r"MOORL takes the first 0\.5 of every minibatch for offline rows"):
         jax.eval_shape(o2o.train, jax.random.key(0), o2o.replace(recipe, {"online.mix": "online"}), task, data)

@@ -116,3 +116,13 @@ def require_box(agent: Any, spaces: Spaces) -> None:
             f"{type(agent).__name__} needs a box action space, the task has {spaces.action}; "
             "use iql or bc for discrete actions"
         )
+
+
+def require_fraction(agent: Any, phase: Phase, fraction: float) -> None:
+    """Refuse phases whose minibatches are not exactly `fraction` offline rows, which come first."""
+    if phase.updates and (phase.mix, phase.offline_fraction) != ("fraction", fraction):
+        raise O2OError(
+            f"phase {phase.name!r} has mix={phase.mix!r} and offline_fraction={phase.offline_fraction}, yet "
+            f"{type(agent).__name__} takes the first {fraction:g} of every minibatch for offline rows; set "
+            f"mix='fraction' and offline_fraction={fraction:g}"
+        )

@@ -23,12 +23,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, td_target
+from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, require_fraction, td_target
 from purejaxo2o.agents.sac import SAC, SACState
 from purejaxo2o.models import discriminator
 from purejaxo2o.networks import Hidden
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
 
 LOG_LEAST, MOST = -103.2789, 10.0
 """log 1e-45, and 10: the range of u. 1e-45 itself is no float32 that every device keeps."""
@@ -72,12 +72,7 @@ class H2O(SAC):
         return H2OState(**vars(state), discriminator=params, discriminator_opt=init_adam(params))
 
     def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
-        if phase.updates and (phase.mix, phase.offline_fraction) != ("fraction", self.real_fraction):
-            raise O2OError(
-                f"phase {phase.name!r} mixes {phase.mix!r} with offline_fraction={phase.offline_fraction}, yet the "
-                f"first {self.real_fraction} of a minibatch must be real; use mix='fraction' and set "
-                "agent.real_fraction and offline_fraction alike"
-            )
+        require_fraction(self, phase, self.real_fraction)
         return state
 
     def critic_step(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:

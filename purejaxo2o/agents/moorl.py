@@ -2,8 +2,8 @@
 
 Each update is one meta-epoch on one source, the dataset or the replay store, drawn at random:
 
-    (phi', theta') <- K SAC steps (critics, targets, policy, temperature) from (phi, theta) on that source's minibatches
-    phi <- phi + beta (phi' - phi),   theta <- theta + beta (theta' - theta)          (Reptile, Nichol et al. 2018)
+    (phi', theta') <- K SAC steps (critics, targets, policy, temperature) from (phi, theta) on that source's rows
+    phi <- phi + beta (phi' - phi),   theta <- theta + beta (theta' - theta)       (Reptile, Nichol et al. 2018)
 
 so the policy phi and the critics theta settle where either source is a few steps away. beta = 1 is SAC on alternating
 sources.
@@ -18,10 +18,10 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.agents.base import polyak_average, scan_updates
+from purejaxo2o.agents.base import polyak_average, require_fraction, scan_updates
 from purejaxo2o.agents.sac import SAC, SACState
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, O2OError, Transition, pytree, tree_where
+from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, tree_where
 
 
 @pytree
@@ -32,11 +32,7 @@ class MOORL(SAC):
     source_probability: Number = 0.5
 
     def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
-        if phase.updates and (phase.mix, phase.offline_fraction) != ("fraction", 0.5):
-            raise O2OError(
-                f"phase {phase.name!r} mixes {phase.mix!r} with offline_fraction={phase.offline_fraction}; MOORL takes "
-                "one half of a minibatch or the other: use mix='fraction' and offline_fraction=0.5"
-            )
+        require_fraction(self, phase, 0.5)
         return state
 
     def update(self, state: SACState, batches: Transition, key: Array) -> tuple[SACState, Metrics]:
