@@ -9,6 +9,7 @@ from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.jsrl import JSRL
 from purejaxo2o.agents.moorl import MOORL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.rebrac import ReBRAC
@@ -26,6 +27,7 @@ __all__ = [
     "EDAC",
     "H2O",
     "IQL",
+    "JSRL",
     "MOORL",
     "PEX",
     "SAC",

@@ -17,6 +17,7 @@ from purejaxo2o.recipes import (
     edac,
     h2o,
     iql,
+    jsrl,
     moorl,
     naive,
     pex,
@@ -52,6 +53,7 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "boorl": boorl.build,
     "h2o": h2o.build,
     "moorl": moorl.build,
+    "jsrl": jsrl.build,
 }
 
 
