@@ -46,7 +46,8 @@ class Memory:
 @pytree
 class JumpStart:
     """guide_horizon: H in steps. stages: n. curriculum: see above. guiding: the phases in which the guide acts.
-    fresh_learner (of the whole run): the learner starts anew when the guiding begins, else with the guide's networks."""
+    fresh_learner: the learner starts anew when the guiding begins, else with the guide's networks (a setting of the
+    whole run)."""
 
     guide_horizon: Number = 60.0
     stages: int = static(default=10)
