@@ -10,7 +10,7 @@ import pytest
 import purejaxo2o as o2o
 from experiments.benchmarks import __main__ as command
 from experiments.benchmarks import arithmetic, host_envs, host_loop, products, rows, speed_table, updates
-from purejaxo2o.agents import CQL, IQL, SAC, CalQL
+from purejaxo2o.agents import CQL, IQL, SAC, TD3, CalQL
 from purejaxo2o.types import O2OError, Space, Spaces
 from tests import tiny
 
@@ -48,6 +48,13 @@ def test_minibatches_multiply_what_is_done_for_each():
     assert five == 5 * (one - actor - policy) + actor + policy
 
 
+def test_td3s_actor_counts_in_its_turns_only():
+    two, four = (arithmetic.flops(TD3(), SPACES, batch=32, updates=count) for count in (2, 4))
+    assert two is not None
+    assert four == 2 * two
+    assert arithmetic.flops(TD3(), SPACES, batch=32, updates=3) is None
+
+
 def test_nothing_is_counted_for_unknown_agents_and_discrete_actions():
     assert arithmetic.flops(object(), SPACES, batch=8) is None
     assert arithmetic.flops(IQL(), Spaces(Space(shape=(4,)), Space(n=2)), batch=8) is None
@@ -55,8 +62,13 @@ def test_nothing_is_counted_for_unknown_agents_and_discrete_actions():
 
 @pytest.mark.parametrize(
     "agent",
-    [SAC(), CalQL(cql_actions=4), CQL(critics=3, penalty_critics=2, conservative=True, temperature_on="next_obs")],
-    ids=["sac", "cal_ql", "cql"],
+    [
+        SAC(),
+        CalQL(cql_actions=4),
+        CQL(critics=3, penalty_critics=2, conservative=True, temperature_on="next_obs"),
+        TD3(delay=1),
+    ],
+    ids=["sac", "cal_ql", "cql", "td3"],
 )
 def test_close_to_what_xla_counts(agent):
     data = updates.synthetic(100).data

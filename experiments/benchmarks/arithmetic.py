@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from purejaxo2o.agents import BC, CQL, IQL, SAC
+from purejaxo2o.agents import BC, CQL, IQL, SAC, TD3
 from purejaxo2o.types import Spaces
 
 Backward = Literal["none", "weights", "inputs"]
@@ -107,11 +107,29 @@ def _cql(agent: CQL, obs: int, action: int, rows: int, updates: int) -> list[Pas
     ]
 
 
+def _td3(agent: TD3, obs: int, action: int, rows: int, updates: int) -> list[Pass] | None:
+    if updates % agent.delay:
+        return None  # the actor's turn would not come as often in every call
+    critic, actor, turns = (
+        (obs + action, *agent.hidden, 1),
+        (obs, *agent.actor_hidden, action),
+        updates // agent.delay,
+    )
+    return [
+        Pass(rows, actor, count=updates),  # next actions
+        Pass(rows, critic, members=agent.critics, count=updates),
+        Pass(rows, critic, members=agent.critics, backward="weights", count=updates),
+        Pass(rows, actor, backward="weights", count=turns),
+        Pass(rows, critic, backward="inputs", inputs=action, count=turns),
+    ]
+
+
 def _policy(agent: SAC, obs: int, action: int) -> tuple[int, ...]:
     return (obs, *agent.actor_hidden, 2 * action if agent.std == "state" else action)
 
 
-COUNTED: dict[type, Callable[[Any, int, int, int, int], list[Pass]]] = {BC: _bc, IQL: _iql, CQL: _cql, SAC: _sac}
+Counter = Callable[[Any, int, int, int, int], list[Pass] | None]
+COUNTED: dict[type, Counter] = {BC: _bc, IQL: _iql, CQL: _cql, SAC: _sac, TD3: _td3}
 """The first that an agent is an instance of counts, so a subclass stands before its base."""
 
 

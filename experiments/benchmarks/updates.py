@@ -60,8 +60,8 @@ CASES = (
     Case("sac, 10 critics", "SAC", ENSEMBLE, headline="SAC updates, 10 critics"),
     Case("sac, 10 critics, 20 minibatches (RLPD)", "SAC", ENSEMBLE, 20),
     Case("sac, 10 critics, 4 minibatches (WSRL)", "SAC", WSRL, 4),
-    Case("td3", "TD3"),
-    Case("td3_bc", "TD3BC"),
+    Case("td3", "TD3", {}, 2, headline="TD3 updates"),
+    Case("td3_bc", "TD3BC", {}, 2),
 )
 
 
