@@ -1,0 +1,173 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347).
+
+On-policy: one update learns from a fresh rollout `[T, E]` of the policy, in `epochs` passes over it, each cut into
+`minibatches`.
+
+    delta_t = r_t + gamma (1 - terminated_t) V(s_{t+1}) - V(s_t)
+    A_t     = delta_t + gamma lambda (1 - ended_t) A_{t+1},    R_t = A_t + V(s_t)                     (GAE)
+    L       = -mean min(rho A, clip(rho, 1 - eps, 1 + eps) A) + c_v L_V - c_e H,   rho = pi(a|s) / pi_old(a|s)
+    L_V     = 1/2 mean (V - R)^2, or with `clip_values` the larger of that and the same for V kept within eps of V_old
+
+A truncated step bootstraps from the observation that it led to, before any reset; only a termination does not.
+Advantages are standardised within each minibatch. Policy and value have networks of their own and one Adam, whose
+gradient's joint norm is cut at `max_grad_norm`. Boxes have a squashed Gaussian with one free log-std vector, whose
+entropy is estimated by fresh samples; discrete actions a categorical.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxo2o.agents.base import adam, init_adam
+from purejaxo2o.distributions import Categorical
+from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply
+from purejaxo2o.phases import Phase
+from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, pytree, static
+
+
+def advantages(
+    reward: Array,
+    terminated: Array,
+    last: Array,
+    value: Array,
+    next_value: Array,
+    discount: Number,
+    gae_lambda: Number,
+) -> Array:
+    """Generalised advantages (Schulman et al. 2016); every argument `[T, ...]` along time."""
+    delta = reward + discount * jnp.where(terminated, 0.0, next_value) - value
+
+    def back(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        delta, last = now
+        advantage = delta + discount * gae_lambda * jnp.where(last, 0.0, later)
+        return advantage, advantage
+
+    return jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, last), reverse=True)[1]
+
+
+@pytree
+class PPOState:
+    params: Any  # {"actor": ..., "value": ...}
+    opt: Any
+
+    @property
+    def actor(self) -> Any:
+        return self.params["actor"]
+
+
+@pytree
+class PPO:
+    """clip: eps. value_weight c_v, entropy_weight c_e >= 0. rollout rows must divide into `minibatches`."""
+
+    learning_rate: Number = 2.5e-4
+    discount: Number = 0.99
+    gae_lambda: Number = 0.95
+    clip: Number = 0.2
+    value_weight: Number = 0.5
+    entropy_weight: Number = 0.01
+    max_grad_norm: Number = 0.5
+    clip_values: bool = static(default=False)
+    epochs: int = static(default=4)
+    minibatches: int = static(default=4)
+    hidden: Hidden = static(default=(64, 64))
+    actor_hidden: Hidden = static(default=(64, 64))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
+
+    def actor_network(self, space: Space) -> Actor:
+        return Actor(space, self.actor_hidden, std="global", log_std_range=(-5.0, 2.0))
+
+    def policy(self, actor: Any, obs: Array) -> Distribution:
+        return apply(self.actor_network(action_space_of(actor)), actor, obs)
+
+    def value(self, value: Any, obs: Array) -> Array:
+        """`V(s)`, `[..., O] -> [...]`."""
+        return apply(Value(self.hidden), value, obs)
+
+    def init(self, key: Array, spaces: Spaces) -> PPOState:
+        key_actor, key_value = jax.random.split(key)
+        obs = spaces.obs.zeros()
+        actor = self.actor_network(spaces.action).init(key_actor, obs)["params"]
+        params = {"actor": actor, "value": Value(self.hidden).init(key_value, obs)["params"]}
+        return PPOState(params=params, opt=init_adam(params))
+
+    def act(self, state: PPOState, obs: Array, key: Array, *, explore: bool) -> Array:
+        policy = self.policy(state.actor, obs)
+        return policy.sample(key) if explore else policy.mode()
+
+    def update(self, state: PPOState, rollout: Transition, key: Array) -> tuple[PPOState, Metrics]:
+        """Learn from a rollout `[T, E, ...]` that the policy of `state` has just made."""
+        rows = rollout.reward.size
+        if rows % self.minibatches:
+            raise O2OError(
+                f"a rollout of {rows} rows does not divide into {self.minibatches} minibatches; change one"
+            )
+        value, following = (self.value(state.params["value"], x) for x in (rollout.obs, rollout.next_obs))
+        advantage = advantages(
+            rollout.reward, rollout.terminated, rollout.last, value, following, self.discount, self.gae_lambda
+        )
+        known = {
+            "advantage": advantage,
+            "target": advantage + value,
+            "value": value,
+            "log_prob": self.policy(state.actor, rollout.obs).log_prob(rollout.action),
+        }
+        flat = jax.tree.map(lambda x: x.reshape(rows, *x.shape[2:]), (rollout._replace(extras={}), known))
+
+        def epoch(state: PPOState, key: Array) -> tuple[PPOState, Metrics]:
+            key_order, key_steps = jax.random.split(key)
+            order = jax.random.permutation(key_order, rows).reshape(self.minibatches, -1)
+            shuffled = jax.tree.map(lambda x: x[order], flat)
+            keys = jax.random.split(key_steps, self.minibatches)
+            return jax.lax.scan(lambda s, xs: self.step(s, *xs), state, (*shuffled, keys))
+
+        state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, self.epochs))
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    def step(
+        self, state: PPOState, batch: Transition, known: dict[str, Array], key: Array
+    ) -> tuple[PPOState, Metrics]:
+        """One minibatch `[B, ...]`; known: advantage, target, the old value and the old policy's log-probability."""
+        grads, metrics = jax.grad(self.loss, has_aux=True)(state.params, batch, known, key)
+        norm = optax.global_norm(grads)
+        grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, self.max_grad_norm / jnp.maximum(norm, 1e-12)), grads)
+        params, opt = adam(state.params, grads, state.opt, self.learning_rate)
+        return replace(state, params=params, opt=opt), metrics | {"grad_norm": norm}
+
+    def loss(self, params: Any, batch: Transition, known: dict[str, Array], key: Array) -> tuple[Array, Metrics]:
+        """The paper's equation 9, to be minimised."""
+        policy, value = self.policy(params["actor"], batch.obs), self.value(params["value"], batch.obs)
+        advantage = known["advantage"]
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        ratio = jnp.exp(policy.log_prob(batch.action) - known["log_prob"])
+        surrogate = jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - self.clip, 1.0 + self.clip) * advantage)
+        error = jnp.square(value - known["target"])
+        if self.clip_values:
+            near = known["value"] + jnp.clip(value - known["value"], -self.clip, self.clip)
+            error = jnp.maximum(error, jnp.square(near - known["target"]))
+        actor_loss, value_loss = -surrogate.mean(), 0.5 * error.mean()
+        entropy = self.entropy(policy, key)
+        total = actor_loss + self.value_weight * value_loss - self.entropy_weight * entropy
+        clipped = (jnp.abs(ratio - 1.0) > self.clip).astype(jnp.float32).mean()
+        return total, {
+            "actor_loss": actor_loss,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "clipped": clipped,
+            "value": value.mean(),
+        }
+
+    def entropy(self, policy: Distribution, key: Array) -> Array:
+        """Mean over the batch: exact for a categorical, else one sample a row, through which gradients flow."""
+        if isinstance(policy, Categorical):
+            log_p = jax.nn.log_softmax(policy.logits)
+            return -(jnp.exp(log_p) * log_p).sum(-1).mean()
+        return -policy.sample_and_log_prob(key)[1].mean()  # type: ignore[union-attr]
+
+    def enter(self, state: PPOState, key: Array, phase: Phase) -> PPOState:
+        return state
