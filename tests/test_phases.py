@@ -169,6 +169,7 @@ def hand_made(size=30, envs=2, pending=(0, 0), extras=()):
         agent=None,
         env=None,
         obs=None,
+        memory=None,
         episodes=episodes,
         store=stores.Store(data=data, size=jnp.int32(size), head=zero),
         fault=no_fault(),
