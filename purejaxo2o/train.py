@@ -212,8 +212,9 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
 
 
 def sample(run: Run, recipe: Recipe, spec: Phase, dataset: Store | None, key: Array) -> Transition:
-    """The phase's minibatches, leaves `[U, B, ...]`, with the learner's rewards and the extras it needs; `[U, B, h, ...]`
-    for agents that learn from chunks of `h` steps."""
+    """The phase's minibatches, leaves `[U, B, ...]`, with the learner's rewards and the extras it needs.
+
+    Leaves are `[U, B, h, ...]` for agents that learn from chunks of `h` steps."""
     key_off, key_on, key_mix = jax.random.split(key, 3)
     agent = recipe.agent_in(spec)
     needs, chunk = agent.needs, chunk_of(agent)

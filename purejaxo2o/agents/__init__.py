@@ -7,8 +7,10 @@ from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.qc import QC
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
@@ -22,8 +24,10 @@ __all__ = [
     "BOORL",
     "CQL",
     "EDAC",
+    "FQL",
     "IQL",
     "PEX",
+    "QC",
     "SAC",
     "SO2",
     "SPOT",

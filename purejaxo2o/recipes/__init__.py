@@ -15,9 +15,11 @@ from purejaxo2o.recipes import (
     cal_ql,
     cql,
     edac,
+    fql,
     iql,
     naive,
     pex,
+    qc,
     rebrac,
     rlpd,
     sac,
@@ -48,6 +50,8 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "pex": pex.build,
     "so2": so2.build,
     "boorl": boorl.build,
+    "fql": fql.build,
+    "qc": qc.build,
 }
 
 
