@@ -5,17 +5,16 @@ So it only clones, and a policy without steps follows both the flow and the valu
 flow in `models/flow.py`).
 
 Phases: offline; online with one update per environment step from the first step on, each row drawn from the union
-of dataset and replay store. At the switch nothing changes and nothing is reset: same loss, and the flow goes on cloning
-what is in the union now.
+of dataset and replay store. At the switch nothing changes and nothing is reset: the loss is the same, the flow clones
+whatever the union holds.
 
-Defaults (authors' code): 4 x 512, LayerNorm in the critics, learning rate 3e-4, batch 256, 10 flow steps; mazes r - 1,
-alpha 10 (large mazes 3), targets by the mean of the critics; adroit alpha 1000 (relocate 10000), by the minimum.
-alpha must fit the scale of the values: it is the one number to tune elsewhere. Deviations: none known in the update;
-"union" draws source and row apart, which has the same law. Small: see `recipes/budget.py`.
+Defaults (authors' code): 4 x 512, LayerNorm in the critics, learning rate 3e-4, batch 256, 10 flow steps; mazes
+r - 1, alpha 10 (large mazes 3), targets by the mean of the critics; adroit alpha 1000 (relocate 10000), targets by
+their minimum. alpha must fit the scale of the values: it is the one number to tune elsewhere. Deviations: none known.
+Small: see `recipes/budget.py`.
 
-Use it where behaviour is multimodal, and where acting must be cheap. The return at the switch carries over, since
-nothing changes there. Cost per update relative to IQL, counted in network passes: 1.8 (the flow's steps
-are a third of it), with wider networks in the paper; acting is one pass.
+Use it where behaviour is multimodal and acting must be cheap (one pass). Cost per update relative to IQL, counted in
+network passes: 1.8, a third of which are the flow's steps.
 """
 
 from typing import Any

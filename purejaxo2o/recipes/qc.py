@@ -14,10 +14,9 @@ the default because it is what the paper calls its method and nothing in it must
 `agent.chunk=1` the two are best-of-n and FQL.
 
 Defaults (authors' code): h = 5, 4 x 512, LayerNorm in the critics, learning rate 3e-4, batch 256, 10 flow steps,
-discount 0.99, targets by the mean of the critics; mazes r - 1. Deviations: a chunk may start at any row, so the few
-that run past the newest one (authors: never drawn) count as cut there, as do those at the end of the dataset (theirs
-run on into the replay rows, as cut); updates begin after 5000 steps, theirs with the 5000th.
-Small: see `recipes/budget.py`; best of 8, 5 flow steps, 2000 steps of warm-up.
+discount 0.99, targets by the mean of the critics; mazes r - 1. Deviations: chunks that run past the newest row of the
+replay store are drawn and count as cut there (theirs do not draw them); updates begin after the 5000th step (theirs
+with it). Small: see `recipes/budget.py`; best of 8, 5 flow steps, 2000 steps of warm-up.
 
 Use it with sparse rewards far away and data made of smooth, goal-directed behaviour. Not where an action must answer
 to what was seen a step before: within a chunk nobody looks. `result.policy()` keeps no plan and decides anew at every
