@@ -58,7 +58,7 @@ def test_the_field_is_asked_on_the_line_between_noise_and_data() -> None:
 
 @pytest.fixture(scope="module")
 def two_modes() -> tuple[jax.Array, jax.Array]:
-    """A field fitted to actions of -0.7 and 0.7, twice as often the latter; samples of 10 steps and of a single one."""
+    """A field fitted to actions of -0.7 and 0.7, twice as often the latter; samples of 10 steps and of 1."""
     field, optimiser = Field(1, HIDDEN), optax.adam(5e-3)
     params = field.init(KEY, jnp.zeros(1), jnp.zeros(1), jnp.zeros(1))["params"]
 

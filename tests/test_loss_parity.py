@@ -185,8 +185,8 @@ run_update = jax.jit(update, compiler_options={"xla_backend_optimization_level":
 
 
 def batches_for(case: Case, seed: int = 0) -> Transition:
-    """Random rows `[U, B, ...]`, float64, with terminations, truncations and rows that are both; for agents that learn
-    from chunks `[U, B, h, ...]`."""
+    """Random rows `[U, B, ...]`, float64, with terminations, truncations and rows that are both; `[U, B, h, ...]` for
+    agents that learn from chunks."""
     rng = np.random.default_rng(seed)
     chunk = chunk_of(case.agent)
     shape = (case.minibatches, B) if chunk is None else (case.minibatches, B, chunk)

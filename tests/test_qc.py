@@ -204,38 +204,39 @@ def test_random_steps_leave_no_plan() -> None:
     assert after.memory.left.tolist() == [0]
 
 
-@dataclasses.dataclass(frozen=True)
-class Counting:
-    """Acts by a count of its own steps; forgetful, it would do nothing."""
+class Forgetful:
+    """Stays where it is."""
 
-    def begin(self, state, count):
-        return jnp.zeros(count)
-
-    def act(self, state, obs, key, *, explore):
+    def act(self, state: Any, obs: Any, key: Any, *, explore: bool) -> Any:
         return jnp.zeros_like(obs)
 
-    def follow(self, state, obs, key, memory, *, explore):
+
+class Counting(Forgetful):
+    """Goes right for two steps, then left; it could not tell from what it sees."""
+
+    def begin(self, state: Any, count: int) -> Any:
+        return jnp.zeros(count)
+
+    def follow(self, state: Any, obs: Any, key: Any, memory: Any, *, explore: bool) -> Any:
         return jnp.where(memory < 2, 1.0, -1.0)[:, None], memory + 1
 
 
 def test_evaluation_keeps_what_the_agent_has_in_mind() -> None:
-    """`slope` pays a tenth of where one is: two steps right, then left to the border."""
+    """`slope` pays a tenth of where one is, for 20 steps."""
     env = task().env
-    returns = evaluate_agent(Counting(), None, env, KEY, episodes=8).returns
-    forgetful = evaluate_agent(
-        dataclasses.make_dataclass("Forgetful", [], namespace={"act": Counting.act})(), None, env, KEY, episodes=8
-    ).returns
-    where = jax.vmap(env.reset)(jax.random.split(jax.random.split(KEY)[0], 8))[1][:, 0]
-    expected = np.zeros(8)
-    for e, x in enumerate(np.asarray(where, float)):
+    counted, forgetful = (evaluate_agent(a, None, env, KEY, episodes=8).returns for a in (Counting(), Forgetful()))
+    starts = np.asarray(jax.vmap(env.reset)(jax.random.split(jax.random.split(KEY)[0], 8))[1][:, 0], float)
+    np.testing.assert_allclose(forgetful, 20 * 0.1 * starts, atol=1e-4)
+    expected = []
+    for x in starts:
+        total = 0.0
         for i in range(20):
-            x = np.clip(x + 0.2 * (1 if i < 2 else -1), -1, 1)
-            there = abs(x - 0.8) < 0.1
-            expected[e] += 0.1 * x + there
+            x = max(-1.0, x + (0.2 if i < 2 else -0.2))
+            total += 0.1 * x + (there := abs(x - 0.8) < 0.1)
             if there:
                 break
-    np.testing.assert_allclose(returns, expected, atol=1e-4)
-    np.testing.assert_allclose(forgetful, 2.0 * where, atol=1e-4)
+        expected.append(total)
+    np.testing.assert_allclose(counted, expected, atol=1e-4)
 
 
 def test_agents_without_a_memory_have_none() -> None:
