@@ -2,9 +2,9 @@
 
 Modules are static (hashable settings) and made on the spot; parameters are plain nested dictionaries that the
 agents own. Hidden blocks are Dense -> LayerNorm (optional) -> ReLU, or with `norm_place="after"` Dense -> ReLU ->
-LayerNorm (ReBRAC). Weights start Xavier-uniform, as in RLPD; IQL's and WSRL's code starts orthogonal, which needs a
-QR decomposition per layer: batched over an ensemble it deadlocks XLA's CPU runtime on two cores (jax 0.10.2), and it
-is slow to compile on accelerators.
+LayerNorm (ReBRAC; FQL with GELU for ReLU). Weights start Xavier-uniform, as in RLPD; IQL's and WSRL's code starts
+orthogonal, which needs a QR decomposition per layer: batched over an ensemble it deadlocks XLA's CPU runtime on two
+cores (jax 0.10.2), and it is slow to compile on accelerators.
 """
 
 from typing import Any, Literal
@@ -19,7 +19,9 @@ from purejaxo2o.types import Array, Space
 Hidden = tuple[int, ...]
 Distribution = TanhNormal | ClippedNormal | Categorical
 NormPlace = Literal["before", "after"]
-"""Where LayerNorm stands, if there is one: before or after the ReLU."""
+"""Where LayerNorm stands, if there is one: before or after the activation."""
+Activation = Literal["relu", "gelu"]
+"""GELU is flax's, the approximation by tanh."""
 
 XAVIER = nn.initializers.xavier_uniform()
 SMALL = nn.initializers.variance_scaling(1e-4, "fan_avg", "uniform")  # policy heads start near zero (gain 0.01)
@@ -32,16 +34,19 @@ class MLP(nn.Module):
     out: int | None = None
     layer_norm: bool = False
     norm_place: NormPlace = "before"
+    activation: Activation = "relu"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         # Without a bias LayerNorm(relu(W x)) depends on the direction of x alone: ReBRAC's code starts at 0.1.
-        bias = nn.initializers.constant(0.1 if self.layer_norm and self.norm_place == "after" else 0.0)
+        blind = self.layer_norm and self.norm_place == "after" and self.activation == "relu"
+        bias = nn.initializers.constant(0.1 if blind else 0.0)
+        activate = nn.relu if self.activation == "relu" else nn.gelu
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=XAVIER, bias_init=bias)(x)
             if self.layer_norm and self.norm_place == "before":
                 x = nn.LayerNorm()(x)
-            x = nn.relu(x)
+            x = activate(x)
             if self.layer_norm and self.norm_place == "after":
                 x = nn.LayerNorm()(x)
         if self.out is not None:
@@ -100,18 +105,25 @@ class Critic(nn.Module):
     hidden: Hidden
     layer_norm: bool = False
     norm_place: NormPlace = "before"
+    activation: Activation = "relu"
 
     @nn.compact
     def __call__(self, obs: Array, action: Array) -> Array:
+        block = (self.layer_norm, self.norm_place, self.activation)
         if self.action_space.n is not None:
-            q = MLP(self.hidden, self.action_space.n, self.layer_norm, self.norm_place)(obs)
+            q = MLP(self.hidden, self.action_space.n, *block)(obs)
             return jnp.take_along_axis(q, action[..., None], axis=-1)[..., 0]
-        mlp = MLP(self.hidden, 1, self.layer_norm, self.norm_place)
+        mlp = MLP(self.hidden, 1, *block)
         return mlp(jnp.concatenate([obs, action], axis=-1))[..., 0]
 
 
 def ensemble(
-    action_space: Space, hidden: Hidden, members: int, layer_norm: bool = False, norm_place: NormPlace = "before"
+    action_space: Space,
+    hidden: Hidden,
+    members: int,
+    layer_norm: bool = False,
+    norm_place: NormPlace = "before",
+    activation: Activation = "relu",
 ) -> nn.Module:
     """`members` independent critics, mapped over their parameters: `(obs, action) -> [members, ...]`.
 
@@ -121,7 +133,7 @@ def ensemble(
     mapped = nn.vmap(
         Critic, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=shared, axis_size=members
     )
-    return mapped(action_space, hidden, layer_norm, norm_place)
+    return mapped(action_space, hidden, layer_norm, norm_place, activation)
 
 
 class Value(nn.Module):
@@ -153,10 +165,11 @@ def q_values(
     hidden: Hidden,
     layer_norm: bool = False,
     norm_place: NormPlace = "before",
+    activation: Activation = "relu",
 ) -> Array:
     """`[n, ...]` values of given actions under the `n` members whose parameters are given."""
     space = Space(shape=action.shape[-1:])
     if jnp.issubdtype(action.dtype, jnp.integer):
         space = Space(n=critic["MLP_0"][f"Dense_{len(hidden)}"]["bias"].shape[-1], dtype="int32")
     members = jax.tree.leaves(critic)[0].shape[0]
-    return apply(ensemble(space, hidden, members, layer_norm, norm_place), critic, obs, action)
+    return apply(ensemble(space, hidden, members, layer_norm, norm_place, activation), critic, obs, action)

@@ -10,7 +10,7 @@ import numpy as np
 
 from purejaxo2o import runs
 from purejaxo2o.checkpoint import Checkpoints
-from purejaxo2o.evaluate import Evaluation, evaluate
+from purejaxo2o.evaluate import Evaluation, evaluate_agent
 from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.tasks import Task
@@ -28,7 +28,7 @@ class Trained(NamedTuple):
     segment: int  # the checkpoint was taken after so many
 
     def policy(self, lane: int = 0) -> Policy:
-        """`act(obs, key) -> action`, greedy. Raises `O2OError` for a lane that the run does not have."""
+        """`act(obs, key) -> action`, greedy, as `Result.policy`. Raises `O2OError` for a lane that is not there."""
         if not 0 <= lane < self.lanes:
             raise O2OError(f"lane is {lane}; the run has lanes 0 to {self.lanes - 1}")
         agent, state = jax.tree.map(lambda x: x[lane], (self.agent, self.state))
@@ -41,10 +41,7 @@ class Trained(NamedTuple):
             raise O2OError(f"episodes is {episodes}; it must be at least 1")
 
         def one(agent: Any, state: Any) -> Evaluation:
-            def act(obs: Array, key: Array) -> Array:
-                return agent.act(state, obs, key, explore=False)
-
-            return evaluate(act, self.task.eval_env, key, episodes=episodes)
+            return evaluate_agent(agent, state, self.task.eval_env, key, episodes=episodes)
 
         return jax.jit(jax.vmap(one))(self.agent, self.state)
 

@@ -89,7 +89,10 @@ class Result:
         return stats.handover(self.scores, self.env_steps, self.switch)
 
     def policy(self, seed: int | tuple[int, ...] | None = None, *, explore: bool = False) -> Policy:
-        """`act(obs, key) -> action` of one trained agent; `seed` indexes the leading axes, if there are any."""
+        """`act(obs, key) -> action` of one trained agent; `seed` indexes the leading axes, if there are any.
+
+        Nothing is kept in mind between calls: an agent that plans chunks of actions (`qc`) plans anew at every call,
+        unlike in training and evaluation."""
         axes = self.scores.shape[:-1]
         index = () if seed is None else (seed,) if isinstance(seed, int) else tuple(seed)
         if len(index) > len(axes) or (seed is None) != (not axes) or (self.program_axes and len(index) < len(axes)):

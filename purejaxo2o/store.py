@@ -89,8 +89,9 @@ def mix(offline: Transition, online: Transition) -> Transition:
 
 
 def mix_rows(offline: Transition, online: Transition, key: Array, ratio: Number) -> Transition:
-    """Choose each row of two equally shaped samples: the offline one with probability `ratio` (traced)."""
-    take = jax.random.bernoulli(key, ratio, offline.reward.shape)
+    """Choose each of the `[U, B]` rows (or chunks) of two equally shaped samples: the offline one with probability
+    `ratio` (traced)."""
+    take = jax.random.bernoulli(key, ratio, offline.reward.shape[:2])
 
     def select(a: Array, b: Array) -> Array:
         return jnp.where(take.reshape(take.shape + (1,) * (a.ndim - take.ndim)), a, b)

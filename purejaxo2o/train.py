@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import rollout, store
+from purejaxo2o.agents.base import begin, chunk_of, follow
 from purejaxo2o.envs.base import spaces
-from purejaxo2o.evaluate import evaluate
+from purejaxo2o.evaluate import evaluate_agent
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, no_fault
@@ -28,13 +29,14 @@ INIT, ENTER, ITERATE, STARTS, EVALUATE = range(5)
 @pytree
 class Run:
     """Everything that changes while training. The four counters (and the store's) are the same for all seeds
-    and stay unbatched; `env`, `obs`, `episodes` and `store` are None in a run that never acts. A run with a fault
-    is frozen: its learner and environment stay as they were before the segment in which it occurred."""
+    and stay unbatched; `env`, `obs`, `memory`, `episodes` and `store` are None in a run that never acts. A run with
+    a fault is frozen: its learner and environment stay as they were before the segment in which it occurred."""
 
     key: Array  # root, never changes
     agent: Any
     env: Any  # [E, ...] environment states
     obs: Any  # [E, ...] observations to act on
+    memory: Any  # [E, ...] what the agent keeps in mind from step to step of an episode; None for most
     episodes: Episodes | None
     store: Store | None
     iteration: Array  # int32
@@ -75,8 +77,9 @@ def init(key: Array, recipe: Recipe, task: Task) -> Run:
     key_agent, key_env = jax.random.split(stream(key, INIT, 0))
     agent = recipe.agent.init(key_agent, spaces(task.env))
     zero = jnp.int32(0)
-    env = obs = episodes = replay = None
+    env = obs = memory = episodes = replay = None
     if recipe.capacity:
+        memory = begin(recipe.agent, agent, recipe.num_envs)
         env, obs = rollout.reset(task.env, key_env, recipe.num_envs)
         episodes = rollout.begin(recipe.num_envs)
         example = transition_example(spaces(task.env), online_needs(recipe))
@@ -86,6 +89,7 @@ def init(key: Array, recipe: Recipe, task: Task) -> Run:
         agent=agent,
         env=env,
         obs=obs,
+        memory=memory,
         episodes=episodes,
         store=replay,
         iteration=zero,
@@ -164,7 +168,7 @@ def _freeze(before: Run, after: Run, fault: Fault) -> Run:
         step=jnp.where(spoiled, after.iteration - 1, fault.step), metric=jnp.where(spoiled, PARAMETERS, fault.metric)
     )
     fault = tree_where(before.fault.step >= 0, before.fault, fault)
-    kept = ("agent", "env", "obs", "episodes")
+    kept = ("agent", "env", "obs", "memory", "episodes")
     old, new = ({name: getattr(run, name) for name in kept} for run in (before, after))
     return replace(after, fault=fault, **tree_where(fault.step < 0, new, old))
 
@@ -174,10 +178,11 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
     assert run.store is not None
     assert run.episodes is not None
     agent = recipe.agent_in(spec)
+    fresh = begin(agent, run.agent, recipe.num_envs)
     if spec.act == "random":
-        action = rollout.random_action(task.env.action_space, keys[0], (recipe.num_envs,))
+        action, memory = rollout.random_action(task.env.action_space, keys[0], (recipe.num_envs,)), fresh
     else:
-        action = agent.act(run.agent, run.obs, keys[0], explore=True)
+        action, memory = follow(agent, run.agent, run.obs, keys[0], run.memory, explore=True)
     env, obs, row, _ = rollout.step(task.env, run.env, run.obs, action, keys[1], starts)
     extras = online_needs(recipe)
     replay = store.add(run.store, row._replace(extras={name: jnp.zeros_like(row.reward) for name in extras}))
@@ -198,6 +203,7 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
         run,
         env=env,
         obs=obs,
+        memory=tree_where(row.last, fresh, memory),
         store=replay,
         episodes=rollout.advance(run.episodes, row, task.fail_reward),
         env_steps=run.env_steps + recipe.num_envs,
@@ -206,19 +212,25 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
 
 
 def sample(run: Run, recipe: Recipe, spec: Phase, dataset: Store | None, key: Array) -> Transition:
-    """The phase's minibatches, leaves `[U, B, ...]`, with the learner's rewards and the extras it needs."""
+    """The phase's minibatches, leaves `[U, B, ...]`, with the learner's rewards and the extras it needs.
+
+    Leaves are `[U, B, h, ...]` for agents that learn from chunks of `h` steps."""
     key_off, key_on, key_mix = jax.random.split(key, 3)
-    needs = recipe.agent_in(spec).needs
+    agent = recipe.agent_in(spec)
+    needs, chunk = agent.needs, chunk_of(agent)
     count = spec.batch_size
     n_off = round(spec.offline_fraction * count) if spec.mix == "fraction" else count
     n_on = count - n_off if spec.mix == "fraction" else count
 
     def draw(source: Store | None, key: Array, n: int, pending: Array | None) -> Transition:
         assert source is not None
-        batch = store.sample(source, key, (spec.updates, n), pending=pending)
-        return batch._replace(
-            reward=recipe.learned_reward(batch.reward), extras={name: batch.extras[name] for name in sorted(needs)}
-        )
+        if chunk is None:
+            batch, valid = store.sample(source, key, (spec.updates, n), pending=pending), {}
+        else:
+            batch, inside = store.sample_chunks(source, key, (spec.updates, n), chunk)
+            valid = {"valid": inside}
+        extras = {name: batch.extras[name] for name in sorted(needs)} | valid
+        return batch._replace(reward=recipe.learned_reward(batch.reward), extras=extras)
 
     offline = draw(dataset, key_off, n_off, None) if spec.uses_offline else None
     if not spec.uses_online:
@@ -247,12 +259,7 @@ def first_record(run: Run, recipe: Recipe, task: Task) -> Record:
 def _record(run: Run, recipe: Recipe, task: Task, spec: Phase, metrics: Metrics) -> Record:
     agent = recipe.agent_in(spec)
     key = stream(run.key, EVALUATE, run.segment)
-    outcome = evaluate(
-        lambda obs, key: agent.act(run.agent, obs, key, explore=False),
-        task.eval_env,
-        key,
-        episodes=recipe.eval_episodes,
-    )
+    outcome = evaluate_agent(agent, run.agent, task.eval_env, key, episodes=recipe.eval_episodes)
     finite = run.fault.step < 0
     # What a frozen seed does from here on must not enter any average unnoticed.
     return Record(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference as ref
+import reference_flow
 import reference_h2o
 import reference_moorl
 import reference_td3
@@ -20,14 +21,17 @@ import reference_weighted
 from jax.flatten_util import ravel_pytree
 
 from purejaxo2o.agents.awac import AWAC
+from purejaxo2o.agents.base import chunk_of
 from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.moorl import MOORL
 from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.qc import QC
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
@@ -43,6 +47,7 @@ NETS: dict[str, Any] = {"hidden": (16, 16), "actor_hidden": (16, 16)}
 RATES: dict[str, Any] = {"learning_rate": 1e-2, "discount": 0.97}
 SOFT: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "temperature_learning_rate": 2e-2}
 TWIN: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "smoothing_noise": 0.4}
+FLOW: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "flow_steps": 3}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
 
 
@@ -166,11 +171,18 @@ CASES = {
         2,
     ),
     "moorl": Case(MOORL(meta_rate=0.3, source_probability=1.0, critics=3, **SOFT), reference_moorl.moorl_update, 2),
+    "fql": Case(FQL(alpha=0.7, **FLOW), reference_flow.fql_update, 2),
+    "fql_scaled": Case(
+        FQL(alpha=0.7, normalise_q=True, target_reduction="min", layer_norm=False, **FLOW), reference_flow.fql_update
+    ),
+    "qc": Case(QC(chunk=3, samples=4, **FLOW), reference_flow.qc_update, 2),
+    "qc_min": Case(QC(chunk=2, samples=4, target_reduction="min", **FLOW), reference_flow.qc_update),
+    "qc_distilled": Case(QC(chunk=3, policy="distilled", alpha=0.7, **FLOW), reference_flow.qc_update, 2),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
 
-FLOAT32 = ("bc_nll", "iql", "sac_rlpd", "cal_ql", "rebrac")
+FLOAT32 = ("bc_nll", "iql", "sac_rlpd", "cal_ql", "rebrac", "qc")
 PRECISIONS = [(name, 64, 1e-8) for name in CASES] + [(name, 32, 1e-4) for name in FLOAT32]
 
 
@@ -183,9 +195,11 @@ run_update = jax.jit(update, compiler_options={"xla_backend_optimization_level":
 
 
 def batches_for(case: Case, seed: int = 0) -> Transition:
-    """Random rows `[U, B, ...]`, float64, with terminations, truncations and rows that are both."""
+    """Random rows `[U, B, ...]`, float64, with terminations, truncations and rows that are both; `[U, B, h, ...]` for
+    agents that learn from chunks."""
     rng = np.random.default_rng(seed)
-    shape = (case.minibatches, B)
+    chunk = chunk_of(case.agent)
+    shape = (case.minibatches, B) if chunk is None else (case.minibatches, B, chunk)
     action: Any = rng.uniform(-0.95, 0.95, (*shape, ACT))
     if case.spaces.action.discrete:
         action = rng.integers(0, CHOICES, shape).astype(np.int32)
@@ -195,6 +209,12 @@ def batches_for(case: Case, seed: int = 0) -> Transition:
     obs, next_obs = rng.normal(size=(2, *shape, OBS))
     reward, return_to_go = rng.normal(size=(2, *shape))
     extras = {"return_to_go": return_to_go, "next_action": rng.uniform(-0.95, 0.95, (*shape, ACT))}
+    if chunk is not None:  # ends anywhere, at the last step alone as well
+        terminated, truncated = rng.random((2, *shape)) < 0.2
+        terminated[:, 0], truncated[:, 0] = False, False
+        terminated[:, 0, -1] = True
+        ended = np.cumsum(terminated | truncated, axis=-1) > 0
+        extras["valid"] = np.concatenate([np.ones((*shape[:2], 1), bool), ~ended[..., :-1]], axis=-1)
     rows: Any = (obs, action, reward, next_obs, terminated, truncated, extras)
     return Transition(*rows)
 
@@ -260,7 +280,7 @@ def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
         return {"from_data": bool(jax.random.bernoulli(key_source, agent.source_probability)), "steps": steps}
     if isinstance(agent, SAC):
         return soft_noise(agent, minibatches, key)
-    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise}
+    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise, FQL: flow_noise}
     for kind, draw in draws.items():
         if isinstance(agent, kind):
             return [draw(agent, k) for k in jax.random.split(key, minibatches)]
@@ -290,6 +310,20 @@ def awac_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
 def pex_noise(agent: Any, key: jax.Array) -> Any:
     key_sample, key_choice, _ = jax.random.split(key, 3)
     return {"sample": normal(key_sample, B, ACT), "choice": np.asarray(jax.random.gumbel(key_choice, (B, 2)))}
+
+
+def flow_noise(agent: Any, key: jax.Array) -> Any:
+    """Of FQL and Q-chunking."""
+    key_next, key_flow, key_actor = jax.random.split(key, 3)
+    key_noise, key_time = jax.random.split(key_flow)
+    size = ACT * (chunk_of(agent) or 1)
+    several = (agent.samples,) if getattr(agent, "policy", "distilled") == "best_of_n" else ()
+    return {
+        "next": normal(key_next, B, *several, size),
+        "flow": normal(key_noise, B, size),
+        "time": np.asarray(jax.random.uniform(key_time, (B, 1))),
+        "own": normal(key_actor, B, size),
+    }
 
 
 def soft_noise(agent: Any, minibatches: int, key: jax.Array, size: int = B) -> dict[str, Any]:
@@ -352,7 +386,8 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "h2o", "moorl"]
+    "name",
+    ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "h2o", "moorl", "fql"],
 )
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]

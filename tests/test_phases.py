@@ -89,6 +89,8 @@ def test_published_phases():
     assert shape("rlpd") == [("warmup", "random", None, 0), ("online", "policy", "fraction", 20)]
     assert shape("sac") == [("warmup", "random", None, 0), ("online", "policy", "online", 1)]
     assert shape("bc") == [pretrain]
+    assert shape("fql") == [pretrain, ("online", "policy", "by_size", 1)]
+    assert shape("qc") == [pretrain, ("warmup", "policy", None, 0), ("online", "policy", "by_size", 1)]
 
 
 @pytest.mark.parametrize("name", ["wsrl", "naive"])
@@ -169,6 +171,7 @@ def hand_made(size=30, envs=2, pending=(0, 0), extras=()):
         agent=None,
         env=None,
         obs=None,
+        memory=None,
         episodes=episodes,
         store=stores.Store(data=data, size=jnp.int32(size), head=zero),
         fault=no_fault(),

@@ -12,7 +12,26 @@ import numpy as np
 import pytest
 
 from purejaxo2o import store as stores
-from purejaxo2o.agents import AWAC, BC, CQL, EDAC, H2O, IQL, MOORL, PEX, SAC, SO2, SPOT, TD3, TD3BC, CalQL, ReBRAC
+from purejaxo2o.agents import (
+    AWAC,
+    BC,
+    CQL,
+    EDAC,
+    FQL,
+    H2O,
+    IQL,
+    MOORL,
+    PEX,
+    QC,
+    SAC,
+    SO2,
+    SPOT,
+    TD3,
+    TD3BC,
+    CalQL,
+    ReBRAC,
+)
+from purejaxo2o.agents.base import chunk_of
 from purejaxo2o.data import collect
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs import make
@@ -43,6 +62,9 @@ AGENTS = {
     "pex": PEX(**RATES, expectile=0.7, temperature=10.0, evaluation_noise=0.0, expanded=True),
     # Without LayerNorm: the observation is 0, and LayerNorm of a single number sees its sign, hardly its size.
     "rebrac": ReBRAC(**RATES, layer_norm=False, actor_penalty=0.05, critic_penalty=0.005),
+    "fql": FQL(**RATES, layer_norm=False, alpha=0.05, flow_steps=3),
+    # Longer chunks learn nothing here: most probes end after a step, which leaves no chunk whole.
+    "qc": QC(**RATES, layer_norm=False, chunk=1, samples=32, flow_steps=3),
 }
 VALUE_TOLERANCE = 0.1
 """Of values between -1 and 1; ten times that where the value is 10."""
@@ -55,7 +77,11 @@ def trained(agent, space, data, key):
 
     def body(state, key):
         key_sample, key_update = jax.random.split(key)
-        batches = stores.sample(data, key_sample, (1, BATCH))
+        if chunk_of(agent) is None:
+            batches = stores.sample(data, key_sample, (1, BATCH))
+        else:
+            batches, valid = stores.sample_chunks(data, key_sample, (1, BATCH), agent.chunk)
+            batches = batches._replace(extras={"valid": valid})
         return agent.update(state, batches, key_update)[0], None
 
     return jax.lax.scan(body, agent.init(key_init, space), jax.random.split(key_run, UPDATES))[0]

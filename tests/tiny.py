@@ -22,6 +22,9 @@ CUTS = {
     "target_critics": 2,
     "target_samples": 2,
     "cql_actions": 2,
+    "flow_steps": 3,
+    "samples": 3,
+    "chunk": 3,
 }
 """Upper limits by the last part of a setting's name."""
 HIDDEN = (8, 8)

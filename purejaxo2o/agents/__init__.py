@@ -7,11 +7,13 @@ from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.jsrl import JSRL
 from purejaxo2o.agents.moorl import MOORL
 from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.qc import QC
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
@@ -25,11 +27,13 @@ __all__ = [
     "BOORL",
     "CQL",
     "EDAC",
+    "FQL",
     "H2O",
     "IQL",
     "JSRL",
     "MOORL",
     "PEX",
+    "QC",
     "SAC",
     "SO2",
     "SPOT",

@@ -20,7 +20,10 @@ AgentState = Any
 
 @runtime_checkable
 class Agent(Protocol):
-    """An update rule."""
+    """An update rule.
+
+    It may have two things besides, asked for below: `chunk`, and a memory for acting, `begin` with `follow`.
+    """
 
     @property
     def needs(self) -> frozenset[str]:
@@ -47,6 +50,25 @@ class Agent(Protocol):
     def enter(self, state: AgentState, key: Array, phase: Phase) -> AgentState:
         """Called once on entering each phase: the one place for resetting, freezing, widening."""
         ...
+
+
+def chunk_of(agent: Any) -> int | None:
+    """How many consecutive steps the agent wants for each row, as leaves `[U, B, chunk, ...]` with `extras["valid"]`
+    (`store.sample_chunks`); None: rows are single steps."""
+    return getattr(agent, "chunk", None)
+
+
+def begin(agent: Any, state: AgentState, count: int) -> Any:
+    """What the agent keeps in mind at the start of an episode, in `count` environments: `agent.begin(state, count)`,
+    a pytree with leaves `[count, ...]`. None for agents that decide by the observation alone."""
+    return agent.begin(state, count) if hasattr(agent, "begin") else None
+
+
+def follow(agent: Any, state: AgentState, obs: Array, key: Array, memory: Any, *, explore: bool) -> tuple[Array, Any]:
+    """Actions for `obs [E, O]`, and what to keep in mind for the next: `agent.follow(...)`, or plain `agent.act`."""
+    if memory is None:
+        return agent.act(state, obs, key, explore=explore), None
+    return agent.follow(state, obs, key, memory, explore=explore)
 
 
 ADAM = optax.scale_by_adam(eps_root=1e-30)

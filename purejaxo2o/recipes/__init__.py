@@ -15,12 +15,14 @@ from purejaxo2o.recipes import (
     cal_ql,
     cql,
     edac,
+    fql,
     h2o,
     iql,
     jsrl,
     moorl,
     naive,
     pex,
+    qc,
     rebrac,
     rlpd,
     sac,
@@ -54,6 +56,8 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "h2o": h2o.build,
     "moorl": moorl.build,
     "jsrl": jsrl.build,
+    "fql": fql.build,
+    "qc": qc.build,
 }
 
 
