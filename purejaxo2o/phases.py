@@ -10,6 +10,7 @@ from typing import Any, Literal
 from purejaxo2o.types import Number, O2OError, pytree, static
 
 Mix = Literal["offline", "online", "fraction", "ratio", "by_size"]
+Feed = Literal["sampled", "rollout", "both"]
 
 
 @pytree
@@ -21,6 +22,8 @@ class Phase:
     updates: minibatches per iteration (0: no learning). One iteration steps each of the recipe's `num_envs`
         environments once, so the update-to-data ratio is `updates / num_envs`.
     batch_size: rows per minibatch.
+    feed: what an update gets: the minibatches; the rows of a fresh rollout, in time order, for on-policy agents; or
+        the rollout and the minibatches. rollout: steps of each environment in one iteration, for the latter two.
     mix: where each minibatch comes from: the dataset, the replay store, an exact share of both
         (`offline_fraction`, static), a share drawn row by row (`offline_ratio`, a number that can be swept),
         or row by row in proportion to the two sizes (as if the dataset had been put into the replay buffer).
@@ -34,6 +37,8 @@ class Phase:
     act: Literal["none", "policy", "random"] = static(default="none")
     updates: int = static(default=1)
     batch_size: int = static(default=256)
+    feed: Feed = static(default="sampled")
+    rollout: int = static(default=128)
     mix: Mix = static(default="offline")
     offline_fraction: float = static(default=0.5)
     offline_ratio: Number = 0.5
@@ -50,17 +55,28 @@ class Phase:
     def uses_offline(self) -> bool:
         """Whether any minibatch of this phase holds dataset rows."""
         exact_zero = self.mix == "fraction" and self.offline_fraction == 0.0
-        return self.updates > 0 and self.mix != "online" and not exact_zero
+        return self.samples and self.mix != "online" and not exact_zero
 
     @property
     def uses_online(self) -> bool:
         """Whether any minibatch of this phase holds replay rows."""
         exact_one = self.mix == "fraction" and self.offline_fraction == 1.0
-        return self.updates > 0 and self.mix != "offline" and not exact_one
+        return self.samples and self.mix != "offline" and not exact_one
+
+    @property
+    def samples(self) -> bool:
+        """Whether any minibatch is drawn at all."""
+        return self.updates > 0 and self.feed != "rollout"
+
+    def per_iteration(self, num_envs: int) -> int:
+        """Steps that one iteration takes of `steps`."""
+        if not self.acts:
+            return 1
+        return num_envs if self.feed == "sampled" else num_envs * self.rollout
 
     def iterations(self, num_envs: int) -> int:
         """Loop length of one segment."""
-        return self.steps // (self.segments * (num_envs if self.acts else 1))
+        return self.steps // (self.segments * self.per_iteration(num_envs))
 
 
 @pytree
@@ -143,15 +159,20 @@ def check_phases(recipe: Recipe) -> None:
 
 def _check_phase(p: Phase, num_envs: int, collected: bool) -> None:
     where = f"phase {p.name!r}"
-    for name, low in (("steps", 1), ("segments", 1), ("batch_size", 1), ("updates", 0)):
+    for name, low in (("steps", 1), ("segments", 1), ("batch_size", 1), ("updates", 0), ("rollout", 1)):
         if getattr(p, name) < low:
             raise O2OError(f"{where}: {name} is {getattr(p, name)}; it must be at least {low}")
-    unit = p.segments * (num_envs if p.acts else 1)
+    if p.feed != "sampled" and not (p.act == "policy" and p.updates):
+        raise O2OError(
+            f"{where} feeds a rollout of act={p.act!r} to updates={p.updates}; set act='policy' and updates"
+        )
+    unit = p.segments * p.per_iteration(num_envs)
     if p.steps % unit:
         fit = max(unit, round(p.steps / unit) * unit)
         raise O2OError(
             f"{where}: steps={p.steps} does not divide into {p.segments} segments"
             + (f" of {num_envs} environments" if p.acts and num_envs > 1 else "")
+            + (f" and rollouts of {p.rollout}" if p.feed != "sampled" else "")
             + f"; use steps={fit} or change segments"
         )
     if not 0.0 <= p.offline_fraction <= 1.0:

@@ -66,6 +66,9 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
             f"recipe {recipe.name!r} needs {sorted(missing)} of online rows, which the rollout cannot make; "
             "use it in offline phases only"
         )
+    longest = max((p.rollout for p in recipe.phases if p.feed != "sampled"), default=0)
+    if longest > recipe.capacity:
+        raise O2OError(f"a rollout of {longest} steps does not fit store_rows={recipe.capacity}; raise store_rows")
     if online_needs(recipe) and recipe.capacity < task.env.horizon:
         raise O2OError(
             f"the replay store holds {recipe.capacity} rows, fewer than one episode of {task.env.horizon}; "

@@ -11,16 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import rollout, store
-from purejaxo2o.agents.base import begin, chunk_of, follow
+from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import evaluate_agent
+from purejaxo2o.feeds import feed
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, no_fault
 from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, Transition, pytree, transition_example, tree_finite, tree_where
+from purejaxo2o.types import Array, Metrics, pytree, transition_example, tree_finite, tree_where
 
 # Streams of random numbers, folded into the root key together with a counter of their own.
 INIT, ENTER, ITERATE, STARTS, EVALUATE = range(5)
@@ -150,13 +151,25 @@ def iterate(
     keys = jax.random.split(stream(run.key, ITERATE, run.iteration), 4)
     metrics: Metrics = {}
     if spec.acts:
-        run, metrics = collect(run, recipe, task, spec, keys[:2], starts)
+        run, metrics = act(run, recipe, task, spec, keys[:2], starts)
     if spec.updates:
-        batches = sample(run, recipe, spec, dataset, keys[2])
-        state, losses = recipe.agent_in(spec).update(run.agent, batches, keys[3])
+        fed = feed(run, recipe, spec, dataset, keys[2])
+        state, losses = recipe.agent_in(spec).update(run.agent, fed, keys[3])
         run = replace(run, agent=state, grad_steps=run.grad_steps + spec.updates)
         metrics = metrics | losses
     return replace(run, iteration=run.iteration + 1), metrics
+
+
+def act(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, starts: Any) -> tuple[Run, Metrics]:
+    """One step of every environment, or a rollout of `spec.rollout` of them; metrics are sums."""
+    if spec.feed == "sampled":
+        return collect(run, recipe, task, spec, keys, starts)
+
+    def body(run: Run, key: Array) -> tuple[Run, Metrics]:
+        return collect(run, recipe, task, spec, jax.random.split(key), starts)
+
+    run, metrics = jax.lax.scan(body, run, jax.random.split(keys[0], spec.rollout))
+    return run, jax.tree.map(lambda x: x.sum(axis=0), metrics)
 
 
 def _freeze(before: Run, after: Run, fault: Fault) -> Run:
@@ -209,46 +222,6 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
         env_steps=run.env_steps + recipe.num_envs,
     )
     return run, {"train_episodes": ended, "train_return": totals}
-
-
-def sample(run: Run, recipe: Recipe, spec: Phase, dataset: Store | None, key: Array) -> Transition:
-    """The phase's minibatches, leaves `[U, B, ...]`, with the learner's rewards and the extras it needs.
-
-    Leaves are `[U, B, h, ...]` for agents that learn from chunks of `h` steps."""
-    key_off, key_on, key_mix = jax.random.split(key, 3)
-    agent = recipe.agent_in(spec)
-    needs, chunk = agent.needs, chunk_of(agent)
-    count = spec.batch_size
-    n_off = round(spec.offline_fraction * count) if spec.mix == "fraction" else count
-    n_on = count - n_off if spec.mix == "fraction" else count
-
-    def draw(source: Store | None, key: Array, n: int, pending: Array | None) -> Transition:
-        assert source is not None
-        if chunk is None:
-            batch, valid = store.sample(source, key, (spec.updates, n), pending=pending), {}
-        else:
-            batch, inside = store.sample_chunks(source, key, (spec.updates, n), chunk)
-            valid = {"valid": inside}
-        extras = {name: batch.extras[name] for name in sorted(needs)} | valid
-        return batch._replace(reward=recipe.learned_reward(batch.reward), extras=extras)
-
-    offline = draw(dataset, key_off, n_off, None) if spec.uses_offline else None
-    if not spec.uses_online:
-        assert offline is not None
-        return offline
-    # The returns-to-go of an unfinished episode are not known yet.
-    pending = run.episodes.length if run.episodes is not None and "return_to_go" in needs else None
-    online = draw(run.store, key_on, n_on, pending)
-    if offline is None:
-        return online
-    if spec.mix == "fraction":
-        return store.mix(offline, online)
-    ratio = spec.offline_ratio
-    if spec.mix == "by_size":
-        assert dataset is not None
-        assert run.store is not None
-        ratio = dataset.size / (dataset.size + run.store.size * run.store.envs)
-    return store.mix_rows(offline, online, key_mix, ratio)
 
 
 def first_record(run: Run, recipe: Recipe, task: Task) -> Record:

@@ -12,9 +12,10 @@ from tiny import ROWS, arrays, distance, tiny
 import purejaxo2o as o2o
 from purejaxo2o import rollout
 from purejaxo2o import store as stores
+from purejaxo2o.feeds import sample
 from purejaxo2o.phases import Phase, Recipe, online, warmup
 from purejaxo2o.result import no_fault
-from purejaxo2o.train import Run, enter, sample, segment
+from purejaxo2o.train import Run, enter, segment
 from purejaxo2o.types import transition_example
 
 KEY = jax.random.key(0)

@@ -19,8 +19,9 @@ from experiments.benchmarks.rows import Row, row
 from purejaxo2o import envs, rollout, store
 from purejaxo2o.data.collect import collect, random_policy
 from purejaxo2o.evaluate import evaluate
+from purejaxo2o.feeds import sample
 from purejaxo2o.prepare import prepare
-from purejaxo2o.train import Run, enter, init, sample, segment
+from purejaxo2o.train import Run, enter, init, segment
 from purejaxo2o.types import Array
 
 RECIPES = {"iql": 1_000, "rlpd": 100}

@@ -13,6 +13,7 @@ from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.jsrl import JSRL
 from purejaxo2o.agents.moorl import MOORL
 from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.ppo import PPO
 from purejaxo2o.agents.qc import QC
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
@@ -33,6 +34,7 @@ __all__ = [
     "JSRL",
     "MOORL",
     "PEX",
+    "PPO",
     "QC",
     "SAC",
     "SO2",

@@ -22,6 +22,7 @@ from purejaxo2o.recipes import (
     moorl,
     naive,
     pex,
+    ppo,
     qc,
     rebrac,
     rlpd,
@@ -56,6 +57,7 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "h2o": h2o.build,
     "moorl": moorl.build,
     "jsrl": jsrl.build,
+    "ppo": ppo.build,
     "fql": fql.build,
     "qc": qc.build,
 }

@@ -1,0 +1,94 @@
+"""Independent float64 NumPy reference of PPO (see `reference.py` for the conventions).
+
+Written from Schulman et al. 2016 (advantages) and 2017 (the loss).
+"""
+
+from typing import Any
+
+import numpy as np
+import reference as ref
+from reference import Logs, State, Var
+
+LOG_STD_RANGE = (-5.0, 2.0)
+
+
+def advantages(rows: Any, value: Any, following: Any, discount: float, gae_lambda: float) -> Any:
+    """The sum of the definition, term by term: `A_t = sum_k (gamma lambda)^k delta_{t+k}` up to the episode's end."""
+    found = np.zeros_like(value)
+    steps, envs = value.shape
+    for t in range(steps):
+        for e in range(envs):
+            weight = 1.0
+            for k in range(t, steps):
+                after = 0.0 if rows.terminated[k, e] else discount * following[k, e]
+                found[t, e] += weight * (rows.reward[k, e] + after - value[k, e])
+                weight *= discount * gae_lambda
+                if rows.terminated[k, e] or rows.truncated[k, e]:
+                    break
+    return found
+
+
+def log_prob(p: Any, obs: Any, action: Any) -> Var:
+    if "logits" in p:
+        return ref.log_softmax_at(p, obs, action)
+    return ref.tanh_normal_log_prob(np.arctanh(action), *ref.actor_head(p, obs, LOG_STD_RANGE))
+
+
+def entropy(p: Any, obs: Any, noise: Any) -> Var:
+    if "logits" in p:
+        logits = ref.dense(p["logits"], ref.mlp(p["MLP_0"], obs, output=False))
+        log_p = logits - ref.logsumexp(logits, 1).reshape(-1, 1)
+        return -(ref.exp(log_p) * log_p).sum(1).mean()
+    mean, log_std = ref.actor_head(p, obs, LOG_STD_RANGE)
+    u = mean + ref.exp(log_std) * noise
+    return -ref.tanh_normal_log_prob(u, mean, log_std).mean()
+
+
+def ppo_update(agent: Any, state: State, rollout: Any, orders: Any, noises: Any) -> tuple[State, Logs]:
+    """orders: `[epochs, minibatches, B]` indices of the flat rows; noises: normal, `[epochs][minibatches]` `[B, A]`."""
+    state, logs = dict(state), []
+    old = state["params"]
+
+    def values(obs: Any) -> Any:
+        flat = obs.reshape(-1, obs.shape[-1])
+        return ref.value_net(old["value"], flat).value.reshape(obs.shape[:2])
+
+    value = values(rollout.obs)
+    advantage = advantages(rollout, value, values(rollout.next_obs), agent.discount, agent.gae_lambda)
+    target = (advantage + value).ravel()
+    obs = rollout.obs.reshape(-1, rollout.obs.shape[-1])
+    action = rollout.action.reshape(len(obs), *rollout.action.shape[2:])
+    before = log_prob(old["actor"], obs, action).value
+    advantage, value = advantage.ravel(), value.ravel()
+    for order, drawn in zip(orders, noises, strict=True):
+        for rows, noise in zip(order, drawn, strict=True):
+            own = advantage[rows]
+            own = (own - own.mean()) / (own.std() + 1e-8)
+
+            def loss(p: Any, rows: Any = rows, own: Any = own, noise: Any = noise) -> Var:
+                ratio = ref.exp(log_prob(p["actor"], obs[rows], action[rows]) - before[rows])
+                plain, cut = ratio * own, ref.clip(ratio, 1 - agent.clip, 1 + agent.clip) * own
+                surrogate = plain.reshape(1, -1)
+                surrogate = ref.concat([surrogate, cut.reshape(1, -1)], 0).min(0)
+                now = ref.value_net(p["value"], obs[rows])
+                error = (now - target[rows]) * (now - target[rows])
+                if agent.clip_values:
+                    near = ref.clip(now - value[rows], -agent.clip, agent.clip) + value[rows]
+                    other = (near - target[rows]) * (near - target[rows])
+                    error = ref.concat([error.reshape(1, -1), other.reshape(1, -1)], 0).max(0)
+                spread = entropy(p["actor"], obs[rows], noise)
+                actor_loss, value_loss = -surrogate.mean(), error.mean() * 0.5
+                logs.append({"actor_loss": actor_loss, "value_loss": value_loss, "entropy": spread})
+                return actor_loss + value_loss * agent.value_weight - spread * agent.entropy_weight
+
+            _, grads = ref.gradient(loss, state["params"])
+            norm = np.sqrt(sum(np.square(g).sum() for g in leaves(grads)))
+            logs[-1] |= {"grad_norm": norm}
+            grads = ref.tree_map(lambda g, n=norm: g * min(1.0, agent.max_grad_norm / n), grads)
+            state["params"], state["opt"] = ref.adam_step(state["params"], grads, state["opt"], agent.learning_rate)
+    plain = [{name: float(getattr(x, "value", x)) for name, x in each.items()} for each in logs]
+    return state, ref.average(plain)
+
+
+def leaves(tree: Any) -> list[Any]:
+    return [x for part in tree.values() for x in leaves(part)] if isinstance(tree, dict) else [tree]
