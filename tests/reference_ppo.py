@@ -45,7 +45,7 @@ def entropy(p: Any, obs: Any, noise: Any) -> Var:
 
 
 def ppo_update(agent: Any, state: State, rollout: Any, orders: Any, noises: Any) -> tuple[State, Logs]:
-    """orders: `[epochs, minibatches, B]` indices of the flat rows; noises: normal, `[epochs][minibatches]` `[B, A]`."""
+    """orders: `[epochs, minibatches, B]` indices of the flat rows; noises: as many arrays `[B, A]`."""
     state, logs = dict(state), []
     old = state["params"]
 
