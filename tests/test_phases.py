@@ -44,19 +44,20 @@ def test_every_recipe_feeds_what_its_phases_say(name):
     recipe = counting(recipe)
     result = TRAIN(KEY, recipe, task, marked())
     metrics_by_name = jax.tree.map(np.asarray, result.metrics)
-    entry, grad_steps, env_steps = 1, 0, 0
+    entry, grad_steps, env_steps, leading = 1, 0, 0, 0
     for phase in recipe.phases:
         for _ in range(phase.segments):
             count = phase.iterations(recipe.num_envs)
             grad_steps += count * phase.updates
-            env_steps += count * recipe.num_envs * phase.acts
+            leading += count * (phase.updates if phase.feed == "sampled" else phase.rollout)
+            env_steps += count * phase.per_iteration(recipe.num_envs) * phase.acts
             assert (result.grad_steps[entry], result.env_steps[entry]) == (grad_steps, env_steps)
             metrics = {key: value[entry] for key, value in metrics_by_name.items()}
             entry += 1
             if phase.updates == 0:
                 assert np.isnan(metrics["share"])
                 continue
-            assert metrics["rows"] == phase.batch_size
+            assert metrics["rows"] == (phase.batch_size if phase.feed == "sampled" else recipe.num_envs)
             if phase.mix == "offline":
                 assert metrics["share"] == 1
             elif phase.mix == "online":
@@ -67,10 +68,10 @@ def test_every_recipe_feeds_what_its_phases_say(name):
             else:
                 assert 0 < metrics["share"] <= 1
     assert entry == len(result.env_steps)
-    assert result.run.agent["updates"] == grad_steps
+    assert result.run.agent["updates"] == leading  # minibatches, or steps of rollouts
     final = recipe.phases[-1]
     if final.acts:
-        kept = sum(p.steps for p in recipe.phases if p.acts)
+        kept = sum(p.steps for p in recipe.phases if p.acts) // recipe.num_envs
         assert result.run.store.size == min(kept, recipe.capacity)
 
 
@@ -90,6 +91,7 @@ def test_published_phases():
     assert shape("rlpd") == [("warmup", "random", None, 0), ("online", "policy", "fraction", 20)]
     assert shape("sac") == [("warmup", "random", None, 0), ("online", "policy", "online", 1)]
     assert shape("bc") == [pretrain]
+    assert shape("ppo") == [("online", "policy", "online", 1)]
     assert shape("fql") == [pretrain, ("online", "policy", "by_size", 1)]
     assert shape("qc") == [pretrain, ("warmup", "policy", None, 0), ("online", "policy", "by_size", 1)]
 
