@@ -14,7 +14,7 @@ from purejaxo2o.prepare import check
 from purejaxo2o.stats import Interval
 from purejaxo2o.sweep import seed_keys
 
-BASELINES = {"bc", "sac", "naive", "ppo"}
+BASELINES = {"bc", "sac", "naive", "ppo", "dqn"}
 """What others are measured against; they claim nothing themselves."""
 
 

@@ -3,6 +3,7 @@
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import purejaxo2o as o2o
@@ -10,7 +11,7 @@ from purejaxo2o import settings
 from purejaxo2o.data import collect
 from purejaxo2o.envs.toy import Reach
 from purejaxo2o.tasks import make
-from purejaxo2o.types import pytree
+from purejaxo2o.types import Space, pytree
 
 CUTS = {
     "steps": 40,
@@ -44,15 +45,30 @@ class Slope(Reach):
         return state, step._replace(reward=step.reward + 0.1 * state.value)
 
 
-@cache
-def task() -> o2o.Task:
-    return make("slope", Slope(), domain="toy")
+@pytree
+class Stairs(Slope):
+    """`Slope` with three actions: left, stay, right."""
+
+    action_space = Space(n=3)
+
+    def step(self, state, action, key):
+        return super().step(state, jnp.array([[-1.0], [0.0], [1.0]])[action], key)
+
+
+DISCRETE = {"dqn", "hyq"}
+"""Recipes that take discrete actions alone."""
 
 
 @cache
-def dataset() -> o2o.Store:
+def task(name: str = "") -> o2o.Task:
+    """A task that the recipe can take."""
+    return make("slope", Stairs() if name in DISCRETE else Slope(), domain="toy")
+
+
+@cache
+def dataset(name: str = "") -> o2o.Store:
     """`ROWS` rows of uniformly random actions."""
-    env = task().env
+    env = task(name).env
     return collect.collect(env, collect.random_policy(env.action_space), jax.random.key(1), steps=ROWS, num_envs=10)
 
 
@@ -71,7 +87,8 @@ def shrink(recipe: o2o.Recipe) -> o2o.Recipe:
 @cache
 def tiny(name: str) -> tuple[o2o.Recipe, o2o.Task, o2o.Store]:
     """The published recipe `name`, shrunk, with its task and data."""
-    return shrink(o2o.recipe(name, task())), task(), dataset()
+    kind = name if name in DISCRETE else ""
+    return shrink(o2o.recipe(name, task(kind))), task(kind), dataset(kind)
 
 
 def arrays(tree) -> list[np.ndarray]:

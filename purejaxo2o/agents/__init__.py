@@ -6,6 +6,7 @@ from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
+from purejaxo2o.agents.dqn import DQN
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.h2o import H2O
@@ -27,6 +28,7 @@ __all__ = [
     "BC",
     "BOORL",
     "CQL",
+    "DQN",
     "EDAC",
     "FQL",
     "H2O",
