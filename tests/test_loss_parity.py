@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference as ref
+import reference_family
 import reference_td3
 import reference_weighted
 from jax.flatten_util import ravel_pytree
@@ -22,6 +23,7 @@ from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.famo2o import FamO2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.rebrac import ReBRAC
@@ -156,6 +158,16 @@ CASES = {
         reference_weighted.so2_update,
         2,
     ),
+    "famo2o": Case(
+        FamO2O(temperature=2.0, spread=1.5, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
+        reference_family.famo2o_update,
+        2,
+    ),
+    "famo2o_adaptive": Case(
+        FamO2O(adaptive=True, temperature=9.0, spread=4.0, expectile=0.8, polyak=0.1, **NETS, **RATES),
+        reference_family.famo2o_update,
+        2,
+    ),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
@@ -246,7 +258,7 @@ def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
     """All that `agent` draws in one update with `key`; None for those that draw nothing."""
     if isinstance(agent, SAC):
         return soft_noise(agent, minibatches, key)
-    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise}
+    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise, FamO2O: family_noise}
     for kind, draw in draws.items():
         if isinstance(agent, kind):
             return [draw(agent, k) for k in jax.random.split(key, minibatches)]
@@ -276,6 +288,15 @@ def awac_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
 def pex_noise(agent: Any, key: jax.Array) -> Any:
     key_sample, key_choice, _ = jax.random.split(key, 3)
     return {"sample": normal(key_sample, B, ACT), "choice": np.asarray(jax.random.gumbel(key_choice, (B, 2)))}
+
+
+def family_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    """Of FamO2O."""
+    key_family, key_balance = jax.random.split(key)
+    key_choice, key_action = jax.random.split(key_balance)
+    uniform = np.asarray(jax.random.uniform(key_family, (B, 1), minval=-1.0, maxval=1.0))
+    family = normal(key_family, B, 1) if agent.adaptive else uniform
+    return {"family": family, "choice": normal(key_choice, B, 1), "action": normal(key_action, B, ACT)}
 
 
 def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
@@ -327,7 +348,7 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"]
+    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "famo2o"]
 )
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from purejaxo2o import store as stores
-from purejaxo2o.agents import AWAC, BC, CQL, EDAC, IQL, PEX, SAC, SO2, SPOT, TD3, TD3BC, CalQL, ReBRAC
+from purejaxo2o.agents import AWAC, BC, CQL, EDAC, IQL, PEX, SAC, SO2, SPOT, TD3, TD3BC, CalQL, FamO2O, ReBRAC
 from purejaxo2o.data import collect
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs import make
@@ -39,6 +39,7 @@ AGENTS = {
     "so2": SO2(**SOFT, critics=4, target_critics=4, perturbed=True, target_noise=0.1),
     "spot": SPOT(**RATES, actor_learning_rate=5e-3, support_weight=0.05, vae_hidden=(16, 16)),
     "pex": PEX(**RATES, expectile=0.7, temperature=10.0, evaluation_noise=0.0, expanded=True),
+    "famo2o": FamO2O(**RATES, expectile=0.7, adaptive=True),
     # Without LayerNorm: the observation is 0, and LayerNorm of a single number sees its sign, hardly its size.
     "rebrac": ReBRAC(**RATES, layer_norm=False, actor_penalty=0.05, critic_penalty=0.005),
 }

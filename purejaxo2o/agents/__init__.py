@@ -7,6 +7,7 @@ from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.famo2o import FamO2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.rebrac import ReBRAC
@@ -31,5 +32,6 @@ __all__ = [
     "TD3BC",
     "Agent",
     "CalQL",
+    "FamO2O",
     "ReBRAC",
 ]

@@ -97,6 +97,10 @@ class IQL:
         """`[2, ...]` values of given actions."""
         return q_values(critic, obs, action, self.hidden)
 
+    def guidance(self, state: IQLState, batch: Transition, key: Array) -> tuple[Array, Number]:
+        """What the policy sees, `[B, ...]`, and how strongly it prefers better actions."""
+        return batch.obs, self.temperature
+
     def imitated(self, state: IQLState, batch: Transition, q_target: Array, key: Array) -> tuple[Array, Array]:
         """The actions whose likelihood the policy raises, and their target values `[B]`: here the recorded ones."""
         return batch.action, q_target
@@ -113,10 +117,11 @@ class IQL:
         value, value_opt, value_metrics = descend(value_loss, state.value, state.value_opt, self.learning_rate)
         action, q_action = self.imitated(state, batch, q_target, key)
         advantage = q_action - self.value(value, batch.obs)
-        weight = jnp.minimum(jnp.exp(self.temperature * advantage), self.max_weight)
+        seen, temperature = self.guidance(state, batch, key)
+        weight = jnp.minimum(jnp.exp(temperature * advantage), self.max_weight)
 
         def actor_loss(params: Any) -> tuple[Array, Metrics]:
-            loss = -(weight * self.policy(params, batch.obs).log_prob(action)).mean()
+            loss = -(weight * self.policy(params, seen).log_prob(action)).mean()
             return loss, {"actor_loss": loss, "advantage": advantage.mean()}
 
         actor_rate = rate_or(self.actor_learning_rate, self.learning_rate)

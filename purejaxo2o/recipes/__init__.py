@@ -15,6 +15,7 @@ from purejaxo2o.recipes import (
     cal_ql,
     cql,
     edac,
+    famo2o,
     iql,
     naive,
     pex,
@@ -48,6 +49,7 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "pex": pex.build,
     "so2": so2.build,
     "boorl": boorl.build,
+    "famo2o": famo2o.build,
 }
 
 
