@@ -26,6 +26,7 @@ from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.famo2o import FamO2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.proto import PROTO
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
@@ -168,6 +169,20 @@ CASES = {
         reference_family.famo2o_update,
         2,
     ),
+    "proto_offline": Case(
+        PROTO(temperature=1.5, max_exponent=0.5, polyak=0.1, **NETS, **RATES),
+        reference_family.proto_offline_update,
+        2,
+    ),
+    "proto": Case(
+        PROTO(finetuning=True, anchor_polyak=0.05, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
+        reference_family.proto_update,
+        2,
+    ),
+    "proto_sparse": Case(
+        PROTO(finetuning=True, target_critics=1, backup_entropy=False, trust_decay=0.1, **NETS, **RATES),
+        reference_family.proto_update,
+    ),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
@@ -258,7 +273,7 @@ def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
     """All that `agent` draws in one update with `key`; None for those that draw nothing."""
     if isinstance(agent, SAC):
         return soft_noise(agent, minibatches, key)
-    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise, FamO2O: family_noise}
+    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise, FamO2O: family_noise, PROTO: proto_noise}
     for kind, draw in draws.items():
         if isinstance(agent, kind):
             return [draw(agent, k) for k in jax.random.split(key, minibatches)]
@@ -297,6 +312,14 @@ def family_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
     uniform = np.asarray(jax.random.uniform(key_family, (B, 1), minval=-1.0, maxval=1.0))
     family = normal(key_family, B, 1) if agent.adaptive else uniform
     return {"family": family, "choice": normal(key_choice, B, 1), "action": normal(key_action, B, ACT)}
+
+
+def proto_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    key_next, key_actor = jax.random.split(key)
+    key_action, key_member = jax.random.split(key_next)
+    one = np.asarray(jax.random.randint(key_member, (1,), 0, 2))
+    members = one if agent.target_critics == 1 else np.arange(2)
+    return {"next": normal(key_action, B, ACT), "members": members, "actor": normal(key_actor, B, ACT)}
 
 
 def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
@@ -348,7 +371,8 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "famo2o"]
+    "name",
+    ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "famo2o", "proto"],
 )
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]

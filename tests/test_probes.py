@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from purejaxo2o import store as stores
-from purejaxo2o.agents import AWAC, BC, CQL, EDAC, IQL, PEX, SAC, SO2, SPOT, TD3, TD3BC, CalQL, FamO2O, ReBRAC
+from purejaxo2o.agents import AWAC, BC, CQL, EDAC, IQL, PEX, PROTO, SAC, SO2, SPOT, TD3, TD3BC, CalQL, FamO2O, ReBRAC
 from purejaxo2o.data import collect
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs import make
@@ -40,6 +40,11 @@ AGENTS = {
     "spot": SPOT(**RATES, actor_learning_rate=5e-3, support_weight=0.05, vae_hidden=(16, 16)),
     "pex": PEX(**RATES, expectile=0.7, temperature=10.0, evaluation_noise=0.0, expanded=True),
     "famo2o": FamO2O(**RATES, expectile=0.7, adaptive=True),
+    "proto_offline": PROTO(**RATES, layer_norm=False, temperature=10.0),
+    # Neither price: the values are then the plain ones.
+    "proto": PROTO(
+        **RATES, layer_norm=False, finetuning=True, backup_entropy=False, trust_weight=0.01, anchor_polyak=0.1
+    ),
     # Without LayerNorm: the observation is 0, and LayerNorm of a single number sees its sign, hardly its size.
     "rebrac": ReBRAC(**RATES, layer_norm=False, actor_penalty=0.05, critic_penalty=0.005),
 }
@@ -75,7 +80,7 @@ def solved(agent, probe, policy=None):
 def value(agent, state, obs):
     """What the agent expects from observation `obs` on."""
     obs = jnp.array([[float(obs)]])
-    if isinstance(agent, IQL):
+    if isinstance(agent, IQL) and not (isinstance(agent, PROTO) and agent.finetuning):
         return float(agent.value(state.value, obs)[0])
     action = agent.act(state, obs, KEY, explore=False)
     return float(agent.q(state.critic, obs, action).min())

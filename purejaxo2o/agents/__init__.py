@@ -10,6 +10,7 @@ from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.famo2o import FamO2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.proto import PROTO
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
@@ -25,6 +26,7 @@ __all__ = [
     "EDAC",
     "IQL",
     "PEX",
+    "PROTO",
     "SAC",
     "SO2",
     "SPOT",

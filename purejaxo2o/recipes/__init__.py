@@ -19,6 +19,7 @@ from purejaxo2o.recipes import (
     iql,
     naive,
     pex,
+    proto,
     rebrac,
     rlpd,
     sac,
@@ -50,6 +51,7 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "so2": so2.build,
     "boorl": boorl.build,
     "famo2o": famo2o.build,
+    "proto": proto.build,
 }
 
 
