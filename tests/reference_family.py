@@ -185,3 +185,96 @@ def proto_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs:
 
 proto_offline_update = stepwise(proto_offline_step)
 proto_update = stepwise(proto_step)
+
+
+# ---- RO2O ------------------------------------------------------------------------------------------------
+
+
+def near(obs: Any, radius: float, noise: Any) -> Any:
+    """States `[K, B, O]` around `obs`, in units of the minibatch's standard deviations."""
+    return obs + radius * noise * np.sqrt(((obs - obs.mean(0)) ** 2).mean(0))
+
+
+def critics_at(p: Any, obs: Any, action: Any) -> Var:
+    """`Q [N, K, B]` at states `[K, B, O]`."""
+    lead = obs.shape[:-1]
+    flat = ref.critic(p, obs.reshape(-1, obs.shape[-1]), np.asarray(action).reshape(-1, action.shape[-1]))
+    return flat.reshape(-1, *lead)
+
+
+def spread(q: Any) -> Any:
+    """Standard deviation over the critics that divides by N - 1."""
+    q = ref.lift(q)
+    centred = q - q.mean(0, keepdims=True)
+    return ref.power((centred * centred).sum(0) * (1 / (len(q.value) - 1)), 0.5)
+
+
+def smoothness(agent: Any, p: Any, b: Any, noise: Any) -> Var:
+    states = near(b.obs, agent.value_radius, noise)
+    action = np.broadcast_to(b.action, (*states.shape[:-1], b.action.shape[1]))
+    q = ref.critic(p, b.obs, b.action)
+    error = critics_at(p, states, action) - q.reshape(len(q.value), 1, -1)
+    weight = np.where(error.value > 0, 1 - agent.asymmetry, agent.asymmetry)
+    return (error * error * weight).mean(0).max(0).mean()
+
+
+def pull(agent: Any, p: Any, actor: Any, steps: int, b: Any, noise: dict[str, Any]) -> Var:
+    states = near(b.obs, agent.pull_radius, noise["pull"])
+    flat = states.reshape(-1, states.shape[-1])
+    action = ref.draw(actor, flat, noise["own"].reshape(len(flat), -1))[0].value.reshape(*states.shape[:-1], -1)
+    q = critics_at(p, states, action)
+    uncertainty = max(agent.uncertainty - agent.uncertainty_decay * steps, agent.uncertainty_end)
+    error = q - (q.value - uncertainty * spread(q.value).value)
+    return (error * error).mean()
+
+
+def divergence(one: tuple[Var, Var], other: tuple[Var, Var]) -> Var:
+    """Both Kullback-Leibler divergences between diagonal Gaussians, textbook form, summed."""
+
+    def kl(a: tuple[Var, Var], b: tuple[Var, Var]) -> Var:
+        gap = a[0] - b[0]
+        ratio = (ref.exp(a[1] * 2.0) + gap * gap) * ref.exp(b[1] * -2.0)
+        return (b[1] - a[1] + ratio * 0.5 - 0.5).sum(-1)
+
+    return kl(one, other) + kl(other, one)
+
+
+def ro2o_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[State, Logs]:
+    """SAC with the two terms in every critic step, over N as the mean over critics divides the paper's sum, and the
+    third in the policy's. `ref` asks for the terms of one minibatch after the other."""
+    steps, bound = int(state["steps"]), agent.pessimism == "bound"
+    robust = agent.online_terms or not agent.finetuning
+    rounds = iter(enumerate(noise["critic"]))
+
+    def extra(p: Any, b: Any) -> Var:
+        u, eps = next(rounds)
+        value, own = smoothness(agent, p, b, eps["value"]), pull(agent, p, state["actor"], steps + u, b, eps)
+        return (value * agent.value_weight + own * agent.pull_weight) * (1 / agent.critics)
+
+    def target(current: State, b: Any, eps: dict[str, Any]) -> Any:
+        action, log_prob = (x.value for x in ref.draw(current["actor"], b.next_obs, eps["next"]))
+        alpha = ref.temperature_of(agent, current["log_temperature"]).value
+        q = ref.critic(current["target"], b.next_obs, action).value
+        return ref.td_target(b, q - alpha * log_prob, agent.discount)
+
+    obs, recorded = batches.obs[-1], batches.action[-1]
+
+    def actor_extra(p: Any, action: Var) -> Var:
+        states = near(obs, agent.policy_radius, noise["near"])
+        around = ref.actor_head(p, states.reshape(-1, states.shape[-1]))
+        around = tuple(x.reshape(*states.shape[:-1], -1) for x in around)
+        error = action - recorded
+        jump = divergence(ref.actor_head(p, obs), around).max(0).mean() * (agent.policy_weight * robust)
+        return jump + (error * error).mean() * agent.bc_weight
+
+    after, logs = ref.sac_update(
+        agent,
+        state,
+        batches,
+        noise,
+        extra=extra if robust else None,
+        target=target if bound else None,
+        reduce=(lambda q: q.mean(0) - spread(q) * agent.lower_bound) if bound else None,
+        actor_extra=actor_extra,
+    )
+    return after | {"steps": steps + len(batches.reward)}, logs

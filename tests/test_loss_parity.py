@@ -28,6 +28,7 @@ from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.proto import PROTO
 from purejaxo2o.agents.rebrac import ReBRAC
+from purejaxo2o.agents.ro2o import RO2O
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.spot import SPOT
@@ -42,6 +43,15 @@ NETS: dict[str, Any] = {"hidden": (16, 16), "actor_hidden": (16, 16)}
 RATES: dict[str, Any] = {"learning_rate": 1e-2, "discount": 0.97}
 SOFT: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "temperature_learning_rate": 2e-2}
 TWIN: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "smoothing_noise": 0.4}
+NEAR: dict[str, Any] = {
+    "value_weight": 3.0,
+    "value_radius": 0.3,
+    "pull_weight": 2.0,
+    "pull_radius": 0.4,
+    "policy_weight": 0.5,
+    "policy_radius": 0.2,
+    "uncertainty_decay": 0.2,
+}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
 
 
@@ -182,6 +192,20 @@ CASES = {
     "proto_sparse": Case(
         PROTO(finetuning=True, target_critics=1, backup_entropy=False, trust_decay=0.1, **NETS, **RATES),
         reference_family.proto_update,
+    ),
+    "ro2o": Case(
+        RO2O(critics=4, target_critics=4, temperature_form="linear", neighbours=3, **NEAR, **SOFT),
+        reference_family.ro2o_update,
+        2,
+    ),
+    "ro2o_mazes": Case(
+        RO2O(critics=3, target_critics=3, pessimism="bound", bc_weight=2.0, neighbours=3, **NEAR, **SOFT),
+        reference_family.ro2o_update,
+        2,
+    ),
+    "ro2o_online": Case(
+        RO2O(critics=3, target_critics=3, finetuning=True, online_terms=False, neighbours=3, **NEAR, **SOFT),
+        reference_family.ro2o_update,
     ),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
@@ -335,9 +359,25 @@ def soft_noise(agent: Any, minibatches: int, key: jax.Array) -> dict[str, Any]:
             steps[-1] |= {"sample": normal(key_sample, B, ACT), "perturbation": normal(key_noise, B, ACT)}
         if isinstance(agent, CQL):
             steps[-1]["penalty"] = penalty_noise(agent, key_penalty)
+        if isinstance(agent, RO2O):
+            steps[-1] |= ro2o_noise(agent, key_target, key_penalty)
     rows = B * minibatches if agent.actor_batch == "all" else B
     actor, temperature = (np.asarray(jax.random.normal(k, (rows, ACT))) for k in (key_actor, key_temperature))
-    return {"critic": steps, "actor": actor, "temperature": temperature}
+    return {"critic": steps, "actor": actor, "temperature": temperature, "near": near_noise(agent, key_actor)}
+
+
+def near_noise(agent: Any, key_actor: jax.Array) -> Any:
+    """Around what states RO2O's policy is made smooth."""
+    shape = (getattr(agent, "neighbours", 1), 1, OBS)
+    return np.asarray(jax.random.uniform(jax.random.fold_in(key_actor, 1), shape, minval=-1.0, maxval=1.0))
+
+
+def ro2o_noise(agent: Any, key_target: jax.Array, key_penalty: jax.Array) -> dict[str, Any]:
+    key_value, key_pull, key_action = jax.random.split(key_penalty, 3)
+    shape = (agent.neighbours, 1, OBS)
+    value, pull = (np.asarray(jax.random.uniform(k, shape, minval=-1.0, maxval=1.0)) for k in (key_value, key_pull))
+    noise = {"value": value, "pull": pull, "own": normal(key_action, agent.neighbours, B, ACT)}
+    return noise | ({"next": normal(key_target, B, ACT)} if agent.pessimism == "bound" else {})
 
 
 def assert_states_match(state: Any, expected: dict[str, Any], tolerance: float) -> None:
@@ -370,10 +410,13 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     assert {"actor_loss", "critic_loss", "value_loss"} & losses.keys() <= metrics.keys()
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "famo2o", "proto"],
+BOOTSTRAPPING = (
+    *("iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"),
+    *("famo2o", "proto", "ro2o", "ro2o_mazes"),
 )
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPPING)
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]
     # Penalties look at `next_obs` and at ends of every row; weight 0 leaves the TD error alone.

@@ -12,7 +12,24 @@ import numpy as np
 import pytest
 
 from purejaxo2o import store as stores
-from purejaxo2o.agents import AWAC, BC, CQL, EDAC, IQL, PEX, PROTO, SAC, SO2, SPOT, TD3, TD3BC, CalQL, FamO2O, ReBRAC
+from purejaxo2o.agents import (
+    AWAC,
+    BC,
+    CQL,
+    EDAC,
+    IQL,
+    PEX,
+    PROTO,
+    RO2O,
+    SAC,
+    SO2,
+    SPOT,
+    TD3,
+    TD3BC,
+    CalQL,
+    FamO2O,
+    ReBRAC,
+)
 from purejaxo2o.data import collect
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs import make
@@ -45,6 +62,8 @@ AGENTS = {
     "proto": PROTO(
         **RATES, layer_norm=False, finetuning=True, backup_entropy=False, trust_weight=0.01, anchor_polyak=0.1
     ),
+    # The pull's weight is that of the diversity term: small, since it lowers values.
+    "ro2o": RO2O(**SOFT, critics=4, target_critics=4, neighbours=2, pull_weight=0.01),
     # Without LayerNorm: the observation is 0, and LayerNorm of a single number sees its sign, hardly its size.
     "rebrac": ReBRAC(**RATES, layer_norm=False, actor_penalty=0.05, critic_penalty=0.005),
 }

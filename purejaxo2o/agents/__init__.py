@@ -12,6 +12,7 @@ from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.proto import PROTO
 from purejaxo2o.agents.rebrac import ReBRAC
+from purejaxo2o.agents.ro2o import RO2O
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.spot import SPOT
@@ -27,6 +28,7 @@ __all__ = [
     "IQL",
     "PEX",
     "PROTO",
+    "RO2O",
     "SAC",
     "SO2",
     "SPOT",

@@ -22,6 +22,7 @@ from purejaxo2o.recipes import (
     proto,
     rebrac,
     rlpd,
+    ro2o,
     sac,
     so2,
     spot,
@@ -52,6 +53,7 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "boorl": boorl.build,
     "famo2o": famo2o.build,
     "proto": proto.build,
+    "ro2o": ro2o.build,
 }
 
 
