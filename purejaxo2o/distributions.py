@@ -63,6 +63,12 @@ class ClippedNormal(NamedTuple):
         noise = jax.random.normal(key, self.mean.shape)
         return jnp.clip(self.mean + jnp.exp(self.log_std) * noise, -1.0, 1.0)
 
+    def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
+        """Reparameterised actions before they are clipped, `[..., A]`, and their log-densities `[...]`: what losses
+        see, since clipping would stop gradients and leave the density."""
+        action = self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        return action, self.log_prob(action)
+
     def log_prob(self, action: Array) -> Array:
         return normal_log_prob(action, self.mean, self.log_std).sum(-1)
 

@@ -140,10 +140,11 @@ class Value(nn.Module):
     """`V(s)`: `[..., O] -> [...]`."""
 
     hidden: Hidden
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, obs: Array) -> Array:
-        return MLP(self.hidden, 1)(obs)[..., 0]
+        return MLP(self.hidden, 1, self.layer_norm)(obs)[..., 0]
 
 
 def apply(module: nn.Module, params: Any, *inputs: Array) -> Any:

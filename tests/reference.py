@@ -492,8 +492,13 @@ def sac_update(
     extra: Any = None,
     target: Any = None,
     step: Any = None,
+    reduce: Any = None,
+    actor_extra: Any = None,
 ) -> tuple[State, Logs]:
     """U critic steps (or `step` in their place), then one actor and one temperature step.
+
+    Another method's own: `extra` and `target` as in `critic_step`, `reduce(q)` of the critics in the actor's loss,
+    `actor_extra(p, action)` added to it.
 
     `noise["critic"][u]` holds `target [K, B, A]`, `subset` and, for CQL, `penalty` (`random`, `current`,
     `next` `[K_c, B, A]` and `members`); `noise["actor"]`, `noise["temperature"]` `[B', A]`.
@@ -517,7 +522,9 @@ def sac_update(
     def actor_loss(p: Any) -> Var:
         action, log_prob = draw(p, obs, noise["actor"])
         q = critic(state["critic"], obs, action)
-        return (log_prob * alpha - (q.min(0) if agent.actor_reduction == "min" else q.mean(0))).mean()
+        q = reduce(q) if reduce else q.min(0) if agent.actor_reduction == "min" else q.mean(0)
+        loss = (log_prob * alpha - q).mean()
+        return loss + actor_extra(p, action) if actor_extra else loss
 
     logs["actor_loss"] = descend(state, "actor", actor_loss, rate_of(agent, "actor"))
     logs["entropy"] = entropy = -float(draw(old, obs, noise["actor"])[1].value.mean())

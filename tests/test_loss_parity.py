@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference as ref
+import reference_family
 import reference_flow
 import reference_h2o
 import reference_moorl
@@ -26,13 +27,16 @@ from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.famo2o import FamO2O
 from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.moorl import MOORL
 from purejaxo2o.agents.pex import PEX
+from purejaxo2o.agents.proto import PROTO
 from purejaxo2o.agents.qc import QC
 from purejaxo2o.agents.rebrac import ReBRAC
+from purejaxo2o.agents.ro2o import RO2O
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.spot import SPOT
@@ -48,6 +52,15 @@ RATES: dict[str, Any] = {"learning_rate": 1e-2, "discount": 0.97}
 SOFT: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "temperature_learning_rate": 2e-2}
 TWIN: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "actor_learning_rate": 3e-3, "smoothing_noise": 0.4}
 FLOW: dict[str, Any] = NETS | RATES | {"polyak": 0.1, "flow_steps": 3}
+NEAR: dict[str, Any] = {
+    "value_weight": 3.0,
+    "value_radius": 0.3,
+    "pull_weight": 2.0,
+    "pull_radius": 0.4,
+    "policy_weight": 0.5,
+    "policy_radius": 0.2,
+    "uncertainty_decay": 0.2,
+}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
 
 
@@ -178,6 +191,44 @@ CASES = {
     "qc": Case(QC(chunk=3, samples=4, **FLOW), reference_flow.qc_update, 2),
     "qc_min": Case(QC(chunk=2, samples=4, target_reduction="min", **FLOW), reference_flow.qc_update),
     "qc_distilled": Case(QC(chunk=3, policy="distilled", alpha=0.7, **FLOW), reference_flow.qc_update, 2),
+    "famo2o": Case(
+        FamO2O(temperature=2.0, spread=1.5, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
+        reference_family.famo2o_update,
+        2,
+    ),
+    "famo2o_adaptive": Case(
+        FamO2O(adaptive=True, temperature=9.0, spread=4.0, expectile=0.8, polyak=0.1, **NETS, **RATES),
+        reference_family.famo2o_update,
+        2,
+    ),
+    "proto_offline": Case(
+        PROTO(temperature=1.5, max_exponent=0.5, polyak=0.1, **NETS, **RATES),
+        reference_family.proto_offline_update,
+        2,
+    ),
+    "proto": Case(
+        PROTO(finetuning=True, anchor_polyak=0.05, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
+        reference_family.proto_update,
+        2,
+    ),
+    "proto_sparse": Case(
+        PROTO(finetuning=True, target_critics=1, backup_entropy=False, trust_decay=0.1, **NETS, **RATES),
+        reference_family.proto_update,
+    ),
+    "ro2o": Case(
+        RO2O(critics=4, target_critics=4, temperature_form="linear", neighbours=3, **NEAR, **SOFT),
+        reference_family.ro2o_update,
+        2,
+    ),
+    "ro2o_mazes": Case(
+        RO2O(critics=3, target_critics=3, pessimism="bound", bc_weight=2.0, neighbours=3, **NEAR, **SOFT),
+        reference_family.ro2o_update,
+        2,
+    ),
+    "ro2o_online": Case(
+        RO2O(critics=3, target_critics=3, finetuning=True, online_terms=False, neighbours=3, **NEAR, **SOFT),
+        reference_family.ro2o_update,
+    ),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
@@ -280,7 +331,8 @@ def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
         return {"from_data": bool(jax.random.bernoulli(key_source, agent.source_probability)), "steps": steps}
     if isinstance(agent, SAC):
         return soft_noise(agent, minibatches, key)
-    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise, FQL: flow_noise}
+    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise, FamO2O: family_noise, PROTO: proto_noise}
+    draws |= {FQL: flow_noise}
     for kind, draw in draws.items():
         if isinstance(agent, kind):
             return [draw(agent, k) for k in jax.random.split(key, minibatches)]
@@ -326,6 +378,23 @@ def flow_noise(agent: Any, key: jax.Array) -> Any:
     }
 
 
+def family_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    """Of FamO2O."""
+    key_family, key_balance = jax.random.split(key)
+    key_choice, key_action = jax.random.split(key_balance)
+    uniform = np.asarray(jax.random.uniform(key_family, (B, 1), minval=-1.0, maxval=1.0))
+    family = normal(key_family, B, 1) if agent.adaptive else uniform
+    return {"family": family, "choice": normal(key_choice, B, 1), "action": normal(key_action, B, ACT)}
+
+
+def proto_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    key_next, key_actor = jax.random.split(key)
+    key_action, key_member = jax.random.split(key_next)
+    one = np.asarray(jax.random.randint(key_member, (1,), 0, 2))
+    members = one if agent.target_critics == 1 else np.arange(2)
+    return {"next": normal(key_action, B, ACT), "members": members, "actor": normal(key_actor, B, ACT)}
+
+
 def soft_noise(agent: Any, minibatches: int, key: jax.Array, size: int = B) -> dict[str, Any]:
     """Of SAC and its descendants; `size`: rows of a minibatch."""
     key_critic, key_actor, key_temperature = jax.random.split(key, 3)
@@ -342,9 +411,25 @@ def soft_noise(agent: Any, minibatches: int, key: jax.Array, size: int = B) -> d
             steps[-1] |= {"sample": normal(key_sample, B, ACT), "perturbation": normal(key_noise, B, ACT)}
         if isinstance(agent, CQL):
             steps[-1]["penalty"] = penalty_noise(agent, key_penalty)
+        if isinstance(agent, RO2O):
+            steps[-1] |= ro2o_noise(agent, key_target, key_penalty)
     rows = size * minibatches if agent.actor_batch == "all" else size
     actor, temperature = (np.asarray(jax.random.normal(k, (rows, ACT))) for k in (key_actor, key_temperature))
-    return {"critic": steps, "actor": actor, "temperature": temperature}
+    return {"critic": steps, "actor": actor, "temperature": temperature, "near": near_noise(agent, key_actor)}
+
+
+def near_noise(agent: Any, key_actor: jax.Array) -> Any:
+    """Around what states RO2O's policy is made smooth."""
+    shape = (getattr(agent, "neighbours", 1), 1, OBS)
+    return np.asarray(jax.random.uniform(jax.random.fold_in(key_actor, 1), shape, minval=-1.0, maxval=1.0))
+
+
+def ro2o_noise(agent: Any, key_target: jax.Array, key_penalty: jax.Array) -> dict[str, Any]:
+    key_value, key_pull, key_action = jax.random.split(key_penalty, 3)
+    shape = (agent.neighbours, 1, OBS)
+    value, pull = (np.asarray(jax.random.uniform(k, shape, minval=-1.0, maxval=1.0)) for k in (key_value, key_pull))
+    noise = {"value": value, "pull": pull, "own": normal(key_action, agent.neighbours, B, ACT)}
+    return noise | ({"next": normal(key_target, B, ACT)} if agent.pessimism == "bound" else {})
 
 
 def h2o_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
@@ -385,10 +470,13 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
     assert {"actor_loss", "critic_loss", "value_loss"} & losses.keys() <= metrics.keys()
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2", "h2o", "moorl", "fql"],
+BOOTSTRAPPING = (
+    *("iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"),
+    *("famo2o", "proto", "ro2o", "ro2o_mazes", "fql", "h2o", "moorl"),
 )
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPPING)
 def test_truncated_rows_bootstrap_and_terminated_rows_do_not(name: str) -> None:
     case = CASES[name]
     # Penalties look at `next_obs` and at ends of every row; weight 0 leaves the TD error alone.

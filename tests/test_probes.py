@@ -22,13 +22,16 @@ from purejaxo2o.agents import (
     IQL,
     MOORL,
     PEX,
+    PROTO,
     QC,
+    RO2O,
     SAC,
     SO2,
     SPOT,
     TD3,
     TD3BC,
     CalQL,
+    FamO2O,
     ReBRAC,
 )
 from purejaxo2o.agents.base import chunk_of
@@ -60,6 +63,14 @@ AGENTS = {
     "moorl": MOORL(**SOFT, meta_rate=0.5),
     "h2o": H2O(**SOFT, gap_weight=0.0, discriminator_hidden=(16, 16), samples=2),
     "pex": PEX(**RATES, expectile=0.7, temperature=10.0, evaluation_noise=0.0, expanded=True),
+    "famo2o": FamO2O(**RATES, expectile=0.7, adaptive=True),
+    "proto_offline": PROTO(**RATES, layer_norm=False, temperature=10.0),
+    # Neither price: the values are then the plain ones.
+    "proto": PROTO(
+        **RATES, layer_norm=False, finetuning=True, backup_entropy=False, trust_weight=0.01, anchor_polyak=0.1
+    ),
+    # The pull's weight is that of the diversity term: small, since it lowers values.
+    "ro2o": RO2O(**SOFT, critics=4, target_critics=4, neighbours=2, pull_weight=0.01),
     # Without LayerNorm: the observation is 0, and LayerNorm of a single number sees its sign, hardly its size.
     "rebrac": ReBRAC(**RATES, layer_norm=False, actor_penalty=0.05, critic_penalty=0.005),
     "fql": FQL(**RATES, layer_norm=False, alpha=0.05, flow_steps=3),
@@ -102,7 +113,7 @@ def solved(agent, probe, policy=None):
 def value(agent, state, obs):
     """What the agent expects from observation `obs` on."""
     obs = jnp.array([[float(obs)]])
-    if isinstance(agent, IQL):
+    if isinstance(agent, IQL) and not (isinstance(agent, PROTO) and agent.finetuning):
         return float(agent.value(state.value, obs)[0])
     action = agent.act(state, obs, KEY, explore=False)
     return float(agent.q(state.critic, obs, action).min())

@@ -8,6 +8,7 @@ from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.dqn import DQN
 from purejaxo2o.agents.edac import EDAC
+from purejaxo2o.agents.famo2o import FamO2O
 from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
@@ -15,8 +16,10 @@ from purejaxo2o.agents.jsrl import JSRL
 from purejaxo2o.agents.moorl import MOORL
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.ppo import PPO
+from purejaxo2o.agents.proto import PROTO
 from purejaxo2o.agents.qc import QC
 from purejaxo2o.agents.rebrac import ReBRAC
+from purejaxo2o.agents.ro2o import RO2O
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.spot import SPOT
@@ -37,7 +40,9 @@ __all__ = [
     "MOORL",
     "PEX",
     "PPO",
+    "PROTO",
     "QC",
+    "RO2O",
     "SAC",
     "SO2",
     "SPOT",
@@ -45,5 +50,6 @@ __all__ = [
     "TD3BC",
     "Agent",
     "CalQL",
+    "FamO2O",
     "ReBRAC",
 ]

@@ -44,7 +44,9 @@ class IQLState:
 
 @pytree
 class IQL:
-    """expectile: tau in (0, 1); 0.5 regresses the mean. temperature: beta >= 0; 0 clones behaviour."""
+    """expectile: tau in (0, 1); 0.5 regresses the mean. temperature: beta >= 0; 0 clones behaviour.
+
+    layer_norm: in Q and V; not in IQL's own code."""
 
     learning_rate: Number = 3e-4
     actor_learning_rate: Number | None = None
@@ -53,6 +55,7 @@ class IQL:
     expectile: Number = 0.7
     temperature: Number = 3.0
     max_weight: Number = 100.0
+    layer_norm: bool = static(default=False)
     hidden: Hidden = static(default=(256, 256))
     actor_hidden: Hidden = static(default=(256, 256))
 
@@ -68,14 +71,15 @@ class IQL:
 
     def value(self, value: Any, obs: Array) -> Array:
         """`V(s)`, `[..., O] -> [...]`."""
-        return apply(Value(self.hidden), value, obs)
+        return apply(Value(self.hidden, self.layer_norm), value, obs)
 
     def init(self, key: Array, spaces: Spaces) -> IQLState:
         key_actor, key_critic, key_value = jax.random.split(key, 3)
         obs, action = spaces.obs.zeros(), spaces.action.zeros()
         actor = self.actor_network(spaces.action).init(key_actor, obs)["params"]
-        critic = ensemble(spaces.action, self.hidden, CRITICS).init(key_critic, obs, action)["params"]
-        value = Value(self.hidden).init(key_value, obs)["params"]
+        network = ensemble(spaces.action, self.hidden, CRITICS, self.layer_norm)
+        critic = network.init(key_critic, obs, action)["params"]
+        value = Value(self.hidden, self.layer_norm).init(key_value, obs)["params"]
         return IQLState(
             actor=actor,
             critic=critic,
@@ -95,7 +99,15 @@ class IQL:
 
     def q(self, critic: Any, obs: Array, action: Array) -> Array:
         """`[2, ...]` values of given actions."""
-        return q_values(critic, obs, action, self.hidden)
+        return q_values(critic, obs, action, self.hidden, self.layer_norm)
+
+    def value_loss(self, error: Array) -> Array:
+        """What V minimises, given `q - V(s)`, `[B]`."""
+        return expectile_loss(error, self.expectile).mean()
+
+    def guidance(self, state: IQLState, batch: Transition, key: Array) -> tuple[Array, Number]:
+        """What the policy sees, `[B, ...]`, and how strongly it prefers better actions."""
+        return batch.obs, self.temperature
 
     def imitated(self, state: IQLState, batch: Transition, q_target: Array, key: Array) -> tuple[Array, Array]:
         """The actions whose likelihood the policy raises, and their target values `[B]`: here the recorded ones."""
@@ -107,16 +119,17 @@ class IQL:
 
         def value_loss(params: Any) -> tuple[Array, Metrics]:
             v = self.value(params, batch.obs)
-            loss = expectile_loss(q_target - v, self.expectile).mean()
+            loss = self.value_loss(q_target - v)
             return loss, {"value_loss": loss, "value": v.mean()}
 
         value, value_opt, value_metrics = descend(value_loss, state.value, state.value_opt, self.learning_rate)
         action, q_action = self.imitated(state, batch, q_target, key)
         advantage = q_action - self.value(value, batch.obs)
-        weight = jnp.minimum(jnp.exp(self.temperature * advantage), self.max_weight)
+        seen, temperature = self.guidance(state, batch, key)
+        weight = jnp.minimum(jnp.exp(temperature * advantage), self.max_weight)
 
         def actor_loss(params: Any) -> tuple[Array, Metrics]:
-            loss = -(weight * self.policy(params, batch.obs).log_prob(action)).mean()
+            loss = -(weight * self.policy(params, seen).log_prob(action)).mean()
             return loss, {"actor_loss": loss, "advantage": advantage.mean()}
 
         actor_rate = rate_or(self.actor_learning_rate, self.learning_rate)

@@ -166,6 +166,16 @@ class SAC:
         """What a conservative method adds to the critic loss (`q [N, B]` at recorded actions); zero here."""
         return 0.0, {}
 
+    def policy_value(self, q: Array) -> Array:
+        """What the policy maximises, `[B]`, of the critics' values `[N, B]`."""
+        return q.min(axis=0) if self.actor_reduction == "min" else q.mean(axis=0)
+
+    def policy_penalty(
+        self, actor: Any, state: SACState, batch: Transition, action: Array, key: Array
+    ) -> tuple[Number, Metrics]:
+        """What a constrained method adds to the policy's loss (`action [B, A]` its own); zero here."""
+        return 0.0, {}
+
     def critic_step(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
         """One step of all critics on one minibatch `[B, ...]`, then of their targets."""
         key_target, key_subset, key_penalty = jax.random.split(key, 3)
@@ -190,10 +200,10 @@ class SAC:
 
         def loss(actor: Any) -> tuple[Array, Metrics]:
             action, log_prob = self.policy(actor, batch.obs).sample_and_log_prob(key_actor)
-            q = self.q(state.critic, batch.obs, action)
-            q = q.min(axis=0) if self.actor_reduction == "min" else q.mean(axis=0)
-            value = (alpha * log_prob - q).mean()
-            return value, {"actor_loss": value, "entropy": -log_prob.mean()}
+            q = self.policy_value(self.q(state.critic, batch.obs, action))
+            penalty, metrics = self.policy_penalty(actor, state, batch, action, key_actor)
+            value = (alpha * log_prob - q).mean() + penalty
+            return value, {"actor_loss": value, "entropy": -log_prob.mean(), **metrics}
 
         rate = rate_or(self.actor_learning_rate, self.learning_rate)
         actor, actor_opt, metrics = descend(loss, state.actor, state.actor_opt, rate)

@@ -16,6 +16,7 @@ from purejaxo2o.recipes import (
     cql,
     dqn,
     edac,
+    famo2o,
     fql,
     h2o,
     hyq,
@@ -25,9 +26,11 @@ from purejaxo2o.recipes import (
     naive,
     pex,
     ppo,
+    proto,
     qc,
     rebrac,
     rlpd,
+    ro2o,
     sac,
     so2,
     spot,
@@ -64,6 +67,9 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "hyq": hyq.build,
     "fql": fql.build,
     "qc": qc.build,
+    "famo2o": famo2o.build,
+    "proto": proto.build,
+    "ro2o": ro2o.build,
 }
 
 
