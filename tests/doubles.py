@@ -22,11 +22,13 @@ class Counting:
         return frozenset(self.extras if self.conservative else ())
 
     def init(self, key, spaces):
-        return {"updates": jnp.int32(0), "calls": jnp.int32(0), "zero": jnp.zeros(spaces.action.shape)}
+        return {"updates": jnp.int32(0), "calls": jnp.int32(0), "zero": spaces.action.zeros()}
 
     def act(self, state, obs, key, *, explore):
-        shape = (*obs.shape[:-1], *state["zero"].shape)
-        return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0) if explore else jnp.zeros(shape)
+        shape, discrete = (*obs.shape[:-1], *state["zero"].shape), state["zero"].dtype == jnp.int32
+        if not explore or discrete:
+            return jnp.zeros(shape, state["zero"].dtype)
+        return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
     def update(self, state, batches, key):
         marked = (batches.obs[..., 0] == MARK).sum(axis=1)  # [U]

@@ -15,7 +15,7 @@ from purejaxo2o.models import discriminator
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
 SPACES = Spaces(Space(shape=(1,)), Space(shape=(1,)))
-AGENT = H2O(hidden=(16, 16), actor_hidden=(16, 16), discriminator_hidden=(32, 32), learning_rate=3e-3)
+AGENT = H2O(hidden=(16, 16), actor_hidden=(16, 16), discriminator_hidden=(32, 32), learning_rate=3e-3, gap_weight=0.5)
 
 
 def rows(key, count, slip):
@@ -70,7 +70,7 @@ def test_slipping_is_found_out_and_trusted_less(taught):
 def test_values_are_pushed_down_where_the_dynamics_differ(taught):
     obs = jnp.array([[0.5], [-0.5]])
     q = AGENT.q(taught.critic, obs, jnp.zeros((2, 1))).mean(axis=0)
-    assert q[0] < q[1]
+    assert q[0] < q[1] - 0.1
 
 
 def test_without_weights_the_critics_are_those_of_sac_on_both_halves():

@@ -22,9 +22,9 @@ KEY = jax.random.key(0)
 TRAIN = jax.jit(o2o.train)
 
 
-def marked():
-    """The dataset with an observation in every row that no environment here produces."""
-    data = tiny("bc")[2]
+def marked(name="bc"):
+    """The recipe's dataset with an observation in every row that no environment here produces."""
+    data = tiny(name)[2]
     return dataclasses.replace(data, data=data.data._replace(obs=jnp.full_like(data.data.obs, MARK)))
 
 
@@ -42,7 +42,7 @@ def test_every_recipe_feeds_what_its_phases_say(name):
     """Shares of dataset rows, numbers of updates and of steps, in the whole run of each recipe."""
     recipe, task, _ = tiny(name)
     recipe = counting(recipe)
-    result = TRAIN(KEY, recipe, task, marked())
+    result = TRAIN(KEY, recipe, task, marked(name))
     metrics_by_name = jax.tree.map(np.asarray, result.metrics)
     entry, grad_steps, env_steps, leading = 1, 0, 0, 0
     for phase in recipe.phases:

@@ -118,7 +118,7 @@ def test_termination_stops_and_truncation_bootstraps():
 
 def test_a_rollout_that_does_not_divide_is_refused():
     agent = dataclasses.replace(PPO(**SETTINGS), minibatches=5)
-    with pytest.raises(O2OError, match="24 rows does not divide by minibatches=5"):
+    with pytest.raises(O2OError, match="a rollout of 24 rows does not divide into 5 minibatches"):
         jax.eval_shape(agent.update, agent.init(jax.random.key(0), BOX), rollout(BOX), jax.random.key(0))
 
 

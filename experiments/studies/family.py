@@ -88,6 +88,7 @@ def outcome(found: dict[str, dict[str, Result]]) -> list[dict[str, Any]]:
 
 def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folder: Path) -> None:
     """`figures.json`, `README.md`, `figure.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
     about = rows.head("float32")
     head = {key: about[key] for key in ("device", "cores", "versions", "commit", "changed_files", "date")}
     write_json(folder / "figures.json", plain({"about": head, "rows": table, "refused": refused}))
