@@ -216,7 +216,7 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
         run,
         env=env,
         obs=obs,
-        memory=tree_where(row.last, fresh, memory),
+        memory=None if memory is None else tree_where(row.last, fresh, memory),
         store=replay,
         episodes=rollout.advance(run.episodes, row, task.fail_reward),
         env_steps=run.env_steps + recipe.num_envs,

@@ -60,8 +60,8 @@ def test_every_loss_reaches_its_own_network_alone() -> None:
     state, rows = AGENT.init(KEY, SPACES), batches()
     after = run_update(AGENT, state, rows, KEY)[0]
     assert moved(state, after) >= {"flow", "actor", "critic"}
-    for changes in ({"reward": 7.0}, {"next_obs": 0.5}):  # the target alone sees them
-        assert moved(after, run_update(AGENT, state, batches(**changes), KEY)[0]) == {"critic"}
+    for changes in ({"reward": rows.reward + 7.0}, {"next_obs": 2.0 * rows.next_obs}):  # the target alone sees them
+        assert moved(after, run_update(AGENT, state, rows._replace(**changes), KEY)[0]) == {"critic"}
     heavier = dataclasses.replace(AGENT, alpha=500.0)
     assert moved(after, run_update(heavier, state, rows, KEY)[0]) == {"actor"}
     other = jax.tree.map(lambda x: x + 0.1, state.flow)  # the distillation reads the flow, L_Q does not

@@ -246,6 +246,7 @@ def test_agents_without_a_memory_have_none() -> None:
     assert begin(recipe.agent, None, 3) is None
 
 
+@pytest.mark.slow
 def test_lanes_equal_solo_runs() -> None:
     """Plans run out at different steps in different lanes."""
     batch = jax.jit(jax.vmap(o2o.train, in_axes=(0, None, None, None)))(KEYS, *tiny("qc"))
@@ -268,6 +269,7 @@ class Stop:
         pass
 
 
+@pytest.mark.slow
 def test_a_run_killed_within_a_chunk_goes_on_with_it(tmp_path: Any) -> None:
     """Segments of ten steps and chunks of three."""
     recipe, where, data = tiny("qc")
