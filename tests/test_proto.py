@@ -189,3 +189,17 @@ def test_offline_the_online_parts_rest() -> None:
     after = run_update(agent, state, batches(2), KEY)[0]
     rest = set(field_names(after)) - {f.name for f in dataclasses.fields(IQLState)}
     assert_equal(state, after, sorted(rest))
+
+
+def test_online_the_policy_finds_the_best_action() -> None:
+    """Rewards -(a - 0.3)^2 of single steps: critics, policy and T learn from nothing but these rows."""
+    agent = PROTO(
+        finetuning=True, layer_norm=False, learning_rate=5e-3, polyak=0.1, hidden=(16, 16), actor_hidden=(16,)
+    )
+    state = agent.init(KEY, SPACES)
+    action = jax.random.uniform(KEY, (1000, 64, ACT), minval=-1.0, maxval=1.0)
+    rows = jax.tree.map(lambda x: jnp.broadcast_to(x[:, :1], (1000, 64, *x.shape[2:])), batches(terminated=True))
+    rows = rows._replace(action=action, reward=-jnp.square(action - 0.3).sum(-1))
+    after = jax.jit(agent.update)(state, rows, KEY)[0]
+    np.testing.assert_allclose(agent.act(after, rows.obs[0, :1], KEY, explore=False), [[0.3, 0.3]], atol=0.15)
+    assert 0.0 < float(jnp.exp(after.actor["log_std"]).max()) < 0.6  # it started at 1

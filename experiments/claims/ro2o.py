@@ -10,6 +10,7 @@ WITHOUT = {"value_weight": 0.0, "pull_weight": 0.0, "policy_weight": 0.0}
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = with_agent(o2o.recipe("ro2o", task, scale="small"), value_weight=1e-4)
+    recipe = o2o.replace(recipe, {"online.steps": 2_500, "online.segments": 10})
     return {
         "ro2o": recipe,
         "without the terms": with_agent(recipe, **WITHOUT),
@@ -42,5 +43,6 @@ CLAIM = Claim(
             "area under the online curve above that without", "ro2o", "without the terms", handover("online_auc")
         ),
     ),
-    note="Values are smoothed here with the weight that the paper uses for locomotion; in its mazes they are not.",
+    note="Values are smoothed here with the weight that the paper uses for locomotion; in its mazes they are not. Half "
+    "of the usual online steps: the neighbours make every update several times as long.",
 )

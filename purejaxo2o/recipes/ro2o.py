@@ -15,7 +15,7 @@ entropy in the backup; 2.5M steps offline. Mazes: the bound with 4 standard devi
 and 0 offline, 1 online), policy's radius 0.005, no smoothing of values, rewards 4 (r - 1/2), 1M steps. Deviations:
 neighbourhoods scaled by the minibatch's standard deviations, states not standardised; order critics, policy,
 temperature (theirs: the reverse); log-std clipped to [-20, 2], theirs to [-5, 2].
-Small: see `recipes/budget.py`; 4 critics, 4 neighbours, lambda reaches 0.1 as early in the offline phase.
+Small: see `recipes/budget.py`; 4 critics, 2 neighbours, lambda reaches 0.1 as early in the offline phase.
 
 Use it where observations are noisy or the online states shift a little. Cost per update relative to IQL with equal
 networks, counted in network passes: 84 with 10 critics and 20 neighbours (without the terms: 4).
@@ -45,7 +45,7 @@ def build(task: Task, scale: str) -> Recipe:
         **(SPARSE if sparse else {}),
     }
     if scale == "small":
-        few = {"critics": budget.CRITICS, "target_critics": budget.CRITICS, "neighbours": 4}
+        few = {"critics": budget.CRITICS, "target_critics": budget.CRITICS, "neighbours": 2}
         settings |= budget.ACTOR_CRITIC | few | {"uncertainty_decay": DECAY * OFFLINE / budget.OFFLINE}
         first, steps = offline(**budget.offline()), budget.POLICY_WARMUP // 2
         last = online(
