@@ -6,13 +6,14 @@ from collections.abc import Mapping
 import purejaxo2o as o2o
 from experiments import pendulum
 from experiments.claims.claim import Claim, Contrast, handover, only_offline, with_agent
+from purejaxo2o import envs
 
 FINAL = handover("final")
 
 
 def task() -> o2o.Task:
     """Judged on Pendulum, trained where gravity is doubled; the data are Pendulum's."""
-    real, heavy = o2o.task("pendulum"), o2o.envs.make("gymnax/Pendulum-v1", g=20.0)
+    real, heavy = o2o.task("pendulum"), envs.make("gymnax/Pendulum-v1", g=20.0)
     name = "pendulum, simulated with twice the gravity"
     return dataclasses.replace(real, name=name, env=heavy, dataset=pendulum.MEDIUM)
 

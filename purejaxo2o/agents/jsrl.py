@@ -55,7 +55,7 @@ class JumpStart:
     guiding: bool = static(default=False)
     fresh_learner: bool = static(default=False)
 
-    def init(self, key: Array, spaces: Spaces) -> JumpStartState:
+    def init(self, key: Array, spaces: Spaces) -> Any:
         key_learner, key_fresh = jax.random.split(key)
         learner = super().init(key_learner, spaces)  # type: ignore[misc]
         return JumpStartState(
@@ -67,16 +67,14 @@ class JumpStart:
             span=jnp.int32(1),
         )
 
-    def act(self, state: JumpStartState, obs: Array, key: Array, *, explore: bool) -> Array:
+    def act(self, state: Any, obs: Array, key: Array, *, explore: bool) -> Array:
         """The learner's action."""
         return super().act(state.learner, obs, key, explore=explore)  # type: ignore[misc]
 
-    def begin(self, state: JumpStartState, count: int) -> Memory:
+    def begin(self, state: Any, count: int) -> Memory:
         return Memory(time=jnp.zeros(count, jnp.int32), horizon=jnp.zeros(count))
 
-    def follow(
-        self, state: JumpStartState, obs: Array, key: Array, memory: Memory, *, explore: bool
-    ) -> tuple[Array, Memory]:
+    def follow(self, state: Any, obs: Array, key: Array, memory: Memory, *, explore: bool) -> tuple[Array, Memory]:
         """The guide's action in the first steps of an episode; never in evaluations."""
         if not (self.guiding and explore):
             return self.act(state, obs, key, explore=explore), memory
@@ -87,7 +85,7 @@ class JumpStart:
         action = tree_where(memory.time < horizon, guide, self.act(state, obs, key_learner, explore=True))
         return action, Memory(time=memory.time + 1, horizon=horizon)
 
-    def horizon(self, state: JumpStartState, key: Array, shape: tuple[int, ...]) -> Array:
+    def horizon(self, state: Any, key: Array, shape: tuple[int, ...]) -> Array:
         """How long the guide acts in episodes that begin now."""
         if self.curriculum == "random":
             stage = jax.random.randint(key, shape, 0, self.stages + 1)
@@ -96,12 +94,12 @@ class JumpStart:
             stage = jnp.full(shape, jnp.minimum(jnp.floor(passed * (self.stages + 1)), self.stages))
         return self.guide_horizon * (1.0 - stage / self.stages)
 
-    def update(self, state: JumpStartState, batches: Transition, key: Array) -> tuple[JumpStartState, Metrics]:
+    def update(self, state: Any, batches: Transition, key: Array) -> tuple[Any, Metrics]:
         learner, metrics = super().update(state.learner, batches, key)  # type: ignore[misc]
         steps = state.steps + batches.reward.shape[0]
         return dataclasses.replace(state, learner=learner, steps=steps), metrics
 
-    def enter(self, state: JumpStartState, key: Array, phase: Phase) -> JumpStartState:
+    def enter(self, state: Any, key: Array, phase: Phase) -> Any:
         """The guide is what the learner is on entering the first guided phase."""
         learner = super().enter(state.learner, key, phase)  # type: ignore[misc]
         if not self.guiding:

@@ -119,12 +119,15 @@ class PPO:
         }
         flat = jax.tree.map(lambda x: x.reshape(rows, *x.shape[2:]), (rollout._replace(extras={}), known))
 
+        def minibatch(state: PPOState, fed: Any) -> tuple[PPOState, Metrics]:
+            return self.step(state, *fed)
+
         def epoch(state: PPOState, key: Array) -> tuple[PPOState, Metrics]:
             key_order, key_steps = jax.random.split(key)
             order = jax.random.permutation(key_order, rows).reshape(self.minibatches, -1)
             shuffled = jax.tree.map(lambda x: x[order], flat)
             keys = jax.random.split(key_steps, self.minibatches)
-            return jax.lax.scan(lambda s, xs: self.step(s, *xs), state, (*shuffled, keys))
+            return jax.lax.scan(minibatch, state, (*shuffled, keys))
 
         state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, self.epochs))
         return state, jax.tree.map(jnp.mean, metrics)

@@ -41,7 +41,7 @@ def by_return(found: Trajectories) -> np.ndarray:
 
 def trajectory_quality(returns: np.ndarray, low: float, high: float) -> float:
     """TQ: mean return, 0 where it is `low` (of a random policy), 1 where it is `high` (the best online policy)."""
-    return float(normalise(np.mean(returns), low, high)) / 100
+    return normalise(float(np.mean(returns)), low, high) / 100
 
 
 def state_action_pairs(rows: Transition, like: Transition | None = None) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 from gymnasium.envs.registration import EnvSpec, WrapperSpec, registry
 
 from purejaxo2o.envs.ant_maze import AntMaze
-from purejaxo2o.envs.goal_maze import GoalMaze
+from purejaxo2o.envs.maze import PointMaze
 from purejaxo2o.envs.twin import Twin
 
 SCALED = WrapperSpec("RescaleAction", "gymnasium.wrappers:RescaleAction", {"min_action": -1.0, "max_action": 1.0})
@@ -14,7 +14,7 @@ SCALED = WrapperSpec("RescaleAction", "gymnasium.wrappers:RescaleAction", {"min_
 
 def original(env: Any) -> tuple[EnvSpec | None, tuple[str, ...]]:
     """What to declare as `env_spec` and `requirements`; `(None, ())` for environments that equal none."""
-    if isinstance(env, GoalMaze):
+    if isinstance(env, PointMaze | AntMaze):
         known = getattr(env, "plan", None) is None  # walls that are traced belong to no registered maze
         return (maze_spec(env), ("gymnasium-robotics>=1.4", env.physics)) if known else (None, ())
     if isinstance(env, Twin):
@@ -30,7 +30,7 @@ def original(env: Any) -> tuple[EnvSpec | None, tuple[str, ...]]:
     return None, ()
 
 
-def maze_spec(env: GoalMaze) -> EnvSpec:
+def maze_spec(env: PointMaze | AntMaze) -> EnvSpec:
     """What gymnasium-robotics would register, written by hand; with the registered time limit, for evaluation."""
     place = "gymnasium_robotics.envs.maze"
     ant = isinstance(env, AntMaze)

@@ -2,7 +2,7 @@
 
 Idea: the dataset is real, online steps are simulated with other dynamics; trust simulated steps as far as they could
 have been real (equations in `agents/h2o.py`). So `task.env` is the simulator, `task.eval_env` and the data are real:
-`dataclasses.replace(task, env=o2o.envs.make(..., g=20.0))`.
+`dataclasses.replace(task, env=envs.make(..., g=20.0))`.
 
 Phases: steps by the fresh policy without updates, then one update per simulated step, half real and half simulated
 rows. There is no pre-training, so the switch is at the start.

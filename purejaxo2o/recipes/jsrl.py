@@ -14,6 +14,8 @@ Use it when offline data are scarce, and where exploring from the start state al
 relative to IQL: 1; acting asks two policies.
 """
 
+from typing import Any
+
 from purejaxo2o.agents import JSRL
 from purejaxo2o.phases import Recipe, offline, online
 from purejaxo2o.recipes import budget
@@ -28,7 +30,7 @@ HORIZON, IN_MAZES = 300.0, 60.0
 def build(task: Task, scale: str) -> Recipe:
     expectile, temperature = EXPECTILE_TEMPERATURE.get(task.domain, (0.7, 3.0))
     reward_scale, reward_bias = SHIFTED.get(task.domain, (1.0, 0.0))
-    settings = {
+    settings: dict[str, Any] = {
         "expectile": expectile,
         "temperature": temperature,
         "guide_horizon": IN_MAZES if task.domain in ("maze", "toy") else HORIZON,
