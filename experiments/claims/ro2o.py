@@ -43,6 +43,6 @@ CLAIM = Claim(
             "area under the online curve above that without", "ro2o", "without the terms", handover("online_auc")
         ),
     ),
-    note="Values are smoothed here with the weight that the paper uses for locomotion; in its mazes they are not. Half "
-    "of the usual online steps: the neighbours make every update several times as long.",
+    note="Values are smoothed here with the weight that the paper uses for locomotion; in its mazes they are not. "
+    "Half of the usual online steps: the neighbours make every update several times as long.",
 )
