@@ -33,4 +33,7 @@ CLAIM = Claim(
             OFFLINE,
         ),
     ),
+    note="The mechanism is there, its benefit is not: on these broad data the minimum of as many undiversified "
+    "critics is not too optimistic (the paper's case is narrow data and fewer critics), so more pessimism "
+    "only costs.",
 )
