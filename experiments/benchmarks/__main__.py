@@ -29,6 +29,7 @@ from experiments.benchmarks import (
     variants,
     whole_run,
 )
+from purejaxo2o.recipes import names as recipe_names
 from purejaxo2o.tables import table
 
 Section = Callable[..., list[rows.Row]]
@@ -42,7 +43,7 @@ SECTIONS: dict[str, Section] = {
     "twins": twins.rows,
     "variants": variants.rows,
 }
-PARTS = {"updates": updates.names, "twins": twins.names}
+PARTS = {"updates": updates.names, "compile": recipe_names, "twins": twins.names}
 """Sections of which `--only` picks rows by the beginning of their name (by the whole of it where there is such)."""
 COLUMNS = {
     "section": "section",
@@ -138,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--out", type=Path, help="JSON file; default experiments/results/benchmarks/<device>.json")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
-    parser.add_argument("--only", default="", help="updates, twins: those whose name starts with this")
+    parser.add_argument("--only", default="", help="updates, compile, twins: those whose name starts with this")
     parser.add_argument("--limit", type=float, help="seconds for all that is side by side")
     parser.add_argument("--side-by-side", type=int, default=0, metavar="N", help="compile in N processes")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(updates.SEEDS), help="updates: seeds at once")

@@ -20,12 +20,13 @@ TASK = "pointmaze-umaze"
 SEEDS = 4
 
 
-def rows(*, quick: bool = False) -> list[Row]:
-    """Two rows per recipe: compile seconds (tracing and lowering included) and bytes per seed."""
+def rows(*, quick: bool = False, wanted: list[str] | None = None) -> list[Row]:
+    """Three rows per recipe: compile seconds (tracing and lowering included) of one and of several seeds, and bytes
+    per seed. wanted: names of recipes, None for all."""
     task = o2o.task("reach" if quick else TASK)
     data = None if quick else o2o.dataset(task)
     found = []
-    for name in ("sac",) if quick else names():
+    for name in ("sac",) if quick else wanted or names():
         print(f"compile: {name}", file=sys.stderr, flush=True)
         try:
             found += _recipe(name, task, data)

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def missing(section: str, name: str, unit: str, reason: str, **more: Any) -> Row
     return {"section": section, "name": name, "value": None, "unit": unit, "compile_s": None, "reason": reason} | more
 
 
-def matching(names: list[str], beginning: str) -> list[str]:
+def matching(names: Sequence[str], beginning: str) -> list[str]:
     """The name itself where there is such, else all that begin so."""
     return [beginning] if beginning in names else [name for name in names if name.startswith(beginning)]
 
