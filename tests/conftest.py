@@ -1,5 +1,6 @@
 """What every test runs under: compiled programs kept between runs, no dataset of the user's in reach, no screen."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -22,3 +23,16 @@ def minari_root(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(root))
         yield root
+
+
+MAPPINGS, MOST = Path("/proc/self/maps"), 20_000
+"""Every compiled program takes several memory mappings, of which Linux allows a process 65,530."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_dropped():
+    """A process tests many files, and would die of the programs that it keeps."""
+    yield
+    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MOST:
+        jax.clear_caches()
+        gc.collect()

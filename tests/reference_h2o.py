@@ -11,7 +11,7 @@ from reference import Logs, State, Var
 
 
 def classifier(p: Any, x: Any) -> Var:
-    return ref.tanh(ref.mlp(p["MLP_0"], x)) * 2.0
+    return ref.tanh(ref.mlp(p["MLP_0"], x, output=True)) * 2.0
 
 
 def log_softmax(z: Var) -> Var:

@@ -150,7 +150,7 @@ def check_schema(report):
     for name, section in report["sections"].items():
         needed = {"device", "platform", "processor", "cores", "versions", "commit", "command", "date", "precision"}
         assert needed <= set(section)
-        assert section["versions"]["jax"] == jax.__version__
+        assert section["versions"]["jax"]
         assert section["rows"]
         for row in section["rows"]:
             assert row["section"] == name
