@@ -81,7 +81,8 @@ def _afterwards(recipe: Any) -> str:
     }
     changed = sorted({**last.override, **dict(last.override_static)})
     waits = [f"{phase.steps:,} {phase.act} steps first" for phase in acting if not phase.updates]
-    return "; ".join([rows[last.mix], *waits, *([f"changes {', '.join(changed)}"] if changed else [])])
+    fed = {"sampled": rows[last.mix], "rollout": "fresh rollouts", "both": f"fresh rollouts, {rows[last.mix]}"}
+    return "; ".join([fed[last.feed], *waits, *([f"changes {', '.join(changed)}"] if changed else [])])
 
 
 def _tasks() -> list[dict[str, Any]]:
