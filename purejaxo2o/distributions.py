@@ -60,13 +60,15 @@ class ClippedNormal(NamedTuple):
         return jnp.clip(self.mean, -1.0, 1.0)
 
     def sample(self, key: Array) -> Array:
-        noise = jax.random.normal(key, self.mean.shape)
-        return jnp.clip(self.mean + jnp.exp(self.log_std) * noise, -1.0, 1.0)
+        return jnp.clip(self._unclipped(key), -1.0, 1.0)
+
+    def _unclipped(self, key: Array) -> Array:
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
 
     def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
         """Reparameterised actions before they are clipped, `[..., A]`, and their log-densities `[...]`: what losses
         see, since clipping would stop gradients and leave the density."""
-        action = self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        action = self._unclipped(key)
         return action, self.log_prob(action)
 
     def log_prob(self, action: Array) -> Array:

@@ -108,6 +108,11 @@ class Recipe:
         return dataclasses.replace(self.agent, **phase.override, **dict(phase.override_static))
 
     @property
+    def uses_offline(self) -> bool:
+        """Whether any phase learns from a dataset."""
+        return any(phase.uses_offline for phase in self.phases)
+
+    @property
     def switch(self) -> int:
         """Number of segments before the first phase that acts (the hand-over)."""
         before = 0

@@ -29,7 +29,7 @@ def offline_needs(recipe: Recipe) -> tuple[str, ...]:
 def prepare(recipe: Recipe, task: Task, dataset: Store | None) -> Store | None:
     """The dataset with the extras that the recipe's agents need, computed where they can be."""
     needs = offline_needs(recipe)
-    if dataset is None or not any(p.uses_offline for p in recipe.phases):
+    if dataset is None or not recipe.uses_offline:
         return None
     extras = {name: dataset.data.extras[name] for name in needs if name in dataset.data.extras}
     if "return_to_go" in needs:  # always anew: it depends on this recipe's rewards and discount
@@ -74,7 +74,7 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
             f"the replay store holds {recipe.capacity} rows, fewer than one episode of {task.env.horizon}; "
             "returns-to-go need whole episodes: raise the online steps or store_rows"
         )
-    if not any(p.uses_offline for p in recipe.phases):
+    if not recipe.uses_offline:
         return
     if dataset is None:
         raise O2OError(

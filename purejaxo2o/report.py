@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ FIGURES = ("score_at_switch", "lowest", "dip", "final", "online_auc")
 
 def rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row per method: every figure as mean and 95% bootstrap interval over seeds, ready to print."""
-    table = stats.summary(results)
-    for row in table:
-        for name in FIGURES:
-            row[name] = str(stats.Interval(row[name], row[f"{name}_low"], row[f"{name}_high"]))
-    return table
+    return [shown(row, FIGURES) for row in stats.summary(results)]
+
+
+def shown(row: Mapping[str, Any], figures: Iterable[str]) -> dict[str, Any]:
+    """A row of `stats.summary` with these figures as text, mean and interval."""
+    texts = {name: str(stats.Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])) for name in figures}
+    return {**row, **texts}
 
 
 def report(results: Result | Mapping[str, Result], out: str | os.PathLike[str], *, title: str = "") -> Path:

@@ -48,7 +48,7 @@ class Member:
     @property
     def uses_data(self) -> bool:
         """Whether any phase learns from offline rows."""
-        return any(phase.uses_offline for phase in self.recipe.phases)
+        return self.recipe.uses_offline
 
 
 def folder_name(name: str) -> str:

@@ -60,8 +60,8 @@ def critic_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs
         error = q - y
         square = error * error
         pushed = ref.log((ref.exp(q[:, real:]) * omega).sum(1)) - q[:, :real].mean(1)
-        logs["critic_loss"] = float((square[:, :real].mean() + (square[:, real:] * ratio).mean()).value)
         td = square[:, :real].mean() + (square[:, real:] * ratio).mean()
+        logs["critic_loss"] = float(td.value)
         return td + pushed.mean() * agent.gap_weight
 
     ref.descend(state, "critic", loss, agent.learning_rate)

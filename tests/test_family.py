@@ -13,11 +13,12 @@ from experiments.studies import family
 def small(monkeypatch, tmp_path):
     """One task and two recipes, tiny."""
     _, task, data = tiny("sac")
+    made = {name: tiny(name)[0] for name in ("bc", "sac")}  # before `tiny` would find the doubles
     monkeypatch.setattr(family, "TASKS", {"slope": None})
     monkeypatch.setattr(family, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(o2o, "task", lambda name: task)
     monkeypatch.setattr(o2o, "dataset", lambda task: data)
-    monkeypatch.setattr(o2o, "recipe", lambda name, task, scale: tiny(name)[0])
+    monkeypatch.setattr(o2o, "recipe", lambda name, task, scale: made[name])
     return tmp_path
 
 

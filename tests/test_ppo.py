@@ -15,7 +15,7 @@ import purejaxo2o as o2o
 from purejaxo2o import feeds
 from purejaxo2o.agents import PPO
 from purejaxo2o.agents.ppo import PPOState, advantages
-from purejaxo2o.train import enter, init, iterate
+from purejaxo2o.train import act, enter, init, iterate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
 T, E, OBS, ACT, CHOICES = 6, 4, 3, 2, 3
@@ -137,6 +137,19 @@ def test_the_rollout_is_what_was_just_collected_in_order():
     assert set(metrics) >= {"train_episodes", "actor_loss"}
     first = iterate(enter(init(jax.random.key(0), recipe, task), recipe, phase=0), recipe, task, spec, None, None)[0]
     np.testing.assert_array_equal(np.asarray(feeds.newest(first, recipe, spec).obs)[0], start)
+
+
+def test_both_are_the_rollout_and_minibatches_of_the_dataset():
+    recipe, task, _ = tiny("ppo")
+    data = tiny("bc")[2]
+    recipe = o2o.replace(recipe, {"online.feed": "both", "online.mix": "offline"})
+    spec = recipe.phases[0]
+    run = act(init(jax.random.key(0), recipe, task), recipe, task, spec, jax.random.split(jax.random.key(1)), None)[0]
+    rollout, batches = feeds.feed(run, recipe, spec, data, jax.random.key(2))
+    assert rollout.reward.shape == (spec.rollout, recipe.num_envs)
+    assert batches.reward.shape == (spec.updates, spec.batch_size)
+    known = {tuple(row) for row in np.asarray(data.data.obs).reshape(-1, 1).tolist()}
+    assert {tuple(row) for row in np.asarray(batches.obs).reshape(-1, 1).tolist()} <= known
 
 
 def test_rollouts_that_cannot_be_are_refused():

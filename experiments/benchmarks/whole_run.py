@@ -54,7 +54,7 @@ def shortened(name: str, task: o2o.Task, quick: bool) -> o2o.Recipe:
 def _case(name: str, task_name: str, quick: bool) -> list[Row]:
     task = o2o.task(task_name)
     recipe = shortened(name, task, quick)
-    data = o2o.dataset(task) if any(phase.uses_offline for phase in recipe.phases) else None
+    data = o2o.dataset(task) if recipe.uses_offline else None
     programs: dict[int, Program] = {}
     counts = SEEDS.get(jax.default_backend(), SEEDS["gpu"])
     for seeds in counts:

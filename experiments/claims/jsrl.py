@@ -15,7 +15,7 @@ AREA, FINAL = handover("online_auc"), handover("final")
 
 def scarce(task: o2o.Task) -> o2o.Store:
     """The first whole episodes of the task's data, `ROWS` rows or a little less."""
-    data = jax.tree.map(lambda x: x[:, 0], o2o.dataset(task).data)
+    data = store.flat(o2o.dataset(task))
     ends = np.flatnonzero(np.asarray(data.last)[:ROWS])
     return store.from_transitions(jax.tree.map(lambda x: x[: int(ends[-1]) + 1], data))
 

@@ -21,7 +21,7 @@ def run(claim: Claim, seeds: range, *, progress: bool = True) -> dict[str, Resul
     """Train every arm with the same seeds."""
     task = claim.task()
     arms = claim.arms(task)
-    needs_data = any(phase.uses_offline for recipe in arms.values() for phase in recipe.phases)
+    needs_data = any(recipe.uses_offline for recipe in arms.values())
     data = claim.data(task) if needs_data else None
     return {arm: o2o.sweep(recipe, task, data, seeds=keys(seeds), progress=progress) for arm, recipe in arms.items()}
 

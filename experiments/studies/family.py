@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import matplotlib
+import numpy as np
 
 import purejaxo2o as o2o
 from experiments import pendulum
@@ -25,6 +26,7 @@ from experiments.benchmarks import arithmetic, rows
 from purejaxo2o import plots, stats
 from purejaxo2o.archive import load_results
 from purejaxo2o.files import replacing, write_json
+from purejaxo2o.report import shown
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
 from purejaxo2o.tables import markdown_table
@@ -62,14 +64,14 @@ def train(name: str, task: o2o.Task, seeds: int, folder: Path) -> None:
     if (folder / "results.npz").exists():
         return
     recipe = o2o.recipe(name, task, scale="small")
-    data = o2o.dataset(task) if any(phase.uses_offline for phase in recipe.phases) else None
+    data = o2o.dataset(task) if recipe.uses_offline else None
     o2o.sweep(recipe, task, data, seeds=seeds, out=folder, resume=folder.exists())
 
 
 def operations(name: str, task: o2o.Task) -> float:
     """Floating-point operations of one run's matrix products, evaluations included."""
     recipe = o2o.recipe(name, task, scale="small")
-    data = o2o.dataset(task) if any(phase.uses_offline for phase in recipe.phases) else None
+    data = o2o.dataset(task) if recipe.uses_offline else None
     return arithmetic.traced(
         jax.make_jaxpr(lambda key, data: o2o.train(key, recipe, task, data))(jax.random.key(0), data)
     )
@@ -96,13 +98,12 @@ def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folde
     text = ["# Every recipe side by side, small scale", "", ABOUT, ""]
     columns = {"method": "recipe", "seeds": "seeds", **FIGURES, "tflop": "TFLOP a run"}
     for task in dict.fromkeys(row["task"] for row in table):
-        lines = [dict(row) for row in table if row["task"] == task]
-        for line in lines:
-            line["tflop"] = f"{line['tflop']:.2f}"
-            line["seeds"] = f"{line['seeds'] - line['diverged']} of {line['seeds']}"
-            for figure in FIGURES:
-                line[figure] = str(stats.Interval(line[figure], line[f"{figure}_low"], line[f"{figure}_high"]))
-        lines.sort(key=lambda line: -float(line["online_auc"].split()[0]) if line["online_auc"][0] != "-" else 1e9)
+        best_first = sorted((row for row in table if row["task"] == task), key=_by_area)
+        lines = [
+            shown(row, FIGURES)
+            | {"tflop": f"{row['tflop']:.2f}", "seeds": f"{row['seeds'] - row['diverged']} of {row['seeds']}"}
+            for row in best_first
+        ]
         text += [f"## {task}", "", markdown_table(lines, columns), ""]
         text += [f"Without {name}: {why}" for name, why in refused.get(task, {}).items()] + [""]
     text += ["Means with 95% bootstrap intervals over seeds. *TFLOP a run*: what XLA counts for training, evaluation"]
@@ -116,6 +117,11 @@ def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folde
     ]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(text), encoding="utf-8")
+
+
+def _by_area(row: dict[str, Any]) -> tuple[bool, float]:
+    """The largest area first, recipes that never act last."""
+    return bool(np.isnan(row["online_auc"])), -row["online_auc"]
 
 
 def draw(table: list[dict[str, Any]], path: Path) -> None:

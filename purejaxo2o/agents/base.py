@@ -113,10 +113,14 @@ def polyak_average(target: Any, online: Any, rate: Number) -> Any:
     return jax.tree.map(lambda t, o: (1.0 - rate) * t + rate * o, target, online)
 
 
+def progress(step: Array, span: Array) -> Array:
+    """`step / span`: the share of a phase of `span` minibatches that has passed."""
+    return step.astype(float) / jnp.maximum(span, 1)  # not a quotient of int32, which is float32 everywhere
+
+
 def relaxation(step: Array, span: Array, end: Number) -> Array:
     """`max(end, 1 - step / span)`: the share of a constraint left at minibatch `step` of a phase of `span`."""
-    passed = step.astype(float) / jnp.maximum(span, 1)  # not a quotient of int32, which is float32 everywhere
-    return jnp.maximum(end, 1.0 - passed)
+    return jnp.maximum(end, 1.0 - progress(step, span))
 
 
 def scan_updates(

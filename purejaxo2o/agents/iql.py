@@ -136,12 +136,7 @@ class IQL:
         actor, actor_opt, actor_metrics = descend(actor_loss, state.actor, state.actor_opt, actor_rate)
         y = td_target(batch.reward, batch.terminated, self.value(value, batch.next_obs), self.discount)
 
-        def critic_loss(params: Any) -> tuple[Array, Metrics]:
-            q = self.q(params, batch.obs, batch.action)  # [2, B]
-            loss = jnp.square(q - y).mean(axis=1).sum()
-            return loss, {"critic_loss": loss, "q": q.mean()}
-
-        critic, critic_opt, critic_metrics = descend(critic_loss, state.critic, state.critic_opt, self.learning_rate)
+        critic, critic_opt, critic_metrics = self.critic_step(state, batch, y)
         state = replace(
             state,
             actor=actor,
@@ -153,6 +148,16 @@ class IQL:
             value_opt=value_opt,
         )
         return state, value_metrics | actor_metrics | critic_metrics
+
+    def critic_step(self, state: IQLState, batch: Transition, y: Array) -> tuple[Any, Any, Metrics]:
+        """One step of both critics towards `y [B]`: parameters, moments, metrics."""
+
+        def loss(params: Any) -> tuple[Array, Metrics]:
+            q = self.q(params, batch.obs, batch.action)  # [2, B]
+            value = jnp.square(q - y).mean(axis=1).sum()
+            return value, {"critic_loss": value, "q": q.mean()}
+
+        return descend(loss, state.critic, state.critic_opt, self.learning_rate)
 
     def enter(self, state: IQLState, key: Array, phase: Phase) -> IQLState:
         return state

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from purejaxo2o.agents.base import progress
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, tree_where
@@ -90,7 +91,7 @@ class JumpStart:
         if self.curriculum == "random":
             stage = jax.random.randint(key, shape, 0, self.stages + 1)
         else:
-            passed = state.steps.astype(float) / jnp.maximum(state.span, 1)
+            passed = progress(state.steps, state.span)
             stage = jnp.full(shape, jnp.minimum(jnp.floor(passed * (self.stages + 1)), self.stages))
         return self.guide_horizon * (1.0 - stage / self.stages)
 

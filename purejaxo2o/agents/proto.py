@@ -130,13 +130,7 @@ class PROTO(IQL):
         """One minibatch online: critics, their targets, policy, T, pi_k."""
         key_next, key_actor = jax.random.split(key)
         y = td_target(batch.reward, batch.terminated, self.next_value(state, batch, key_next), self.discount)
-
-        def critic_loss(params: Any) -> tuple[Array, Metrics]:
-            q = self.q(params, batch.obs, batch.action)  # [2, B]
-            loss = jnp.square(q - y).mean(axis=1).sum()
-            return loss, {"critic_loss": loss, "q": q.mean()}
-
-        critic, critic_opt, metrics = descend(critic_loss, state.critic, state.critic_opt, self.learning_rate)
+        critic, critic_opt, metrics = self.critic_step(state, batch, y)
         state = replace(
             state, critic=critic, critic_opt=critic_opt, target=polyak_average(state.target, critic, self.polyak)
         )

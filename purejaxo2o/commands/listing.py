@@ -31,7 +31,7 @@ def _recipes() -> list[dict[str, Any]]:
     maze, found = task("pointmaze-umaze"), []
     for name in names():
         made = recipe(name, maze)
-        needs = ["dataset"] * any(phase.uses_offline for phase in made.phases)
+        needs = ["dataset"] * made.uses_offline
         found.append(
             {
                 "recipe": name,

@@ -97,7 +97,7 @@ class Train(Command):
     def _data(self, recipe: Any, task: Any) -> Any:
         from purejaxo2o.datasets import dataset
 
-        if any(phase.uses_offline for phase in recipe.phases):
+        if recipe.uses_offline:
             return dataset(task)
         if self.dataset is not None:
             raise O2OError(f"recipe {self.recipe!r} uses no offline data; drop --dataset {self.dataset}")

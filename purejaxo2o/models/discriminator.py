@@ -33,25 +33,27 @@ class Classifier(nn.Module):
 def init(hidden: Hidden, key: Array, obs: Array, action: Array) -> dict[str, Any]:
     """Fresh parameters of both classifiers, `{"sa": ..., "sas": ...}`."""
     pair = jnp.concatenate([obs, action])
-    rows = {"sa": pair, "sas": jnp.concatenate([pair, obs])}
-    keys = jax.random.split(key, len(rows))
+    key_pair, key_triple = jax.random.split(key)
     return {
-        name: Classifier(hidden).init(k, row)["params"] for k, (name, row) in zip(keys, rows.items(), strict=True)
+        "sa": Classifier(hidden).init(key_pair, pair)["params"],
+        "sas": Classifier(hidden).init(key_triple, jnp.concatenate([pair, obs]))["params"],
     }
 
 
 def logits(hidden: Hidden, params: Any, obs: Array, action: Array, next_obs: Array) -> tuple[Array, Array]:
     """Both classifiers' own outputs `[..., 2]`, those of `(s, a, s')` without the other's."""
     pair = jnp.concatenate([obs, action], axis=-1)
-    network = Classifier(hidden)
-    return apply(network, params["sa"], pair), apply(
-        network, params["sas"], jnp.concatenate([pair, next_obs], axis=-1)
-    )
+    return apply(Classifier(hidden), params["sa"], pair), triple_logits(hidden, params, obs, action, next_obs)
+
+
+def triple_logits(hidden: Hidden, params: Any, obs: Array, action: Array, next_obs: Array) -> Array:
+    """Those of `(s, a, s')` alone."""
+    return apply(Classifier(hidden), params["sas"], jnp.concatenate([obs, action, next_obs], axis=-1))
 
 
 def log_ratio(hidden: Hidden, params: Any, obs: Array, action: Array, next_obs: Array) -> Array:
     """`log P_0(s'|s,a) / P_1(s'|s,a)`, `[...]`."""
-    own = logits(hidden, params, obs, action, next_obs)[1]
+    own = triple_logits(hidden, params, obs, action, next_obs)
     return own[..., 0] - own[..., 1]
 
 

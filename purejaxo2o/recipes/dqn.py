@@ -6,25 +6,23 @@ Defaults: double, 2 x 256, learning rate 3e-4, batch 256, Polyak targets (0.005)
 Small: see `recipes/budget.py`.
 """
 
-from typing import Any
-
 from purejaxo2o.agents import DQN
-from purejaxo2o.phases import Recipe, online, warmup
+from purejaxo2o.phases import Mix, Recipe, online, warmup
 from purejaxo2o.recipes import budget
 from purejaxo2o.tasks import Task
 
-SMALL: dict[str, Any] = {"learning_rate": 1e-3, "polyak": 0.02, "hidden": (64, 64)}
-
 
 def build(task: Task, scale: str) -> Recipe:
+    return from_scratch("dqn", "online", scale)
+
+
+def from_scratch(name: str, mix: Mix, scale: str) -> Recipe:
+    """Q-learning from the first step on, on minibatches of the given kind."""
     if scale == "small":
-        agent = DQN(**SMALL)
-        phases = (
-            warmup(budget.RANDOM_WARMUP, act="random"),
-            online(mix="online", **budget.online(budget.RANDOM_WARMUP)),
-        )
+        agent = DQN(learning_rate=1e-3, polyak=0.02, hidden=(64, 64))
+        first = warmup(budget.RANDOM_WARMUP, act="random")
+        last, episodes = online(mix=mix, **budget.online(budget.RANDOM_WARMUP)), budget.EVAL_EPISODES
     else:
-        agent = DQN()
-        phases = (warmup(5_000, act="random"), online(500_000, mix="online", segments=50))
-    episodes = budget.EVAL_EPISODES if scale == "small" else 20
-    return Recipe(name="dqn", agent=agent, phases=phases, eval_episodes=episodes)
+        agent, first = DQN(), warmup(5_000, act="random")
+        last, episodes = online(500_000, mix=mix, segments=50), 20
+    return Recipe(name=name, agent=agent, phases=(first, last), eval_episodes=episodes)

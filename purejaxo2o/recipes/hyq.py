@@ -16,21 +16,10 @@ Use it with discrete actions and data that see the goal. Cost per update relativ
 0.4.
 """
 
-from purejaxo2o.agents import DQN
-from purejaxo2o.phases import Recipe, online, warmup
-from purejaxo2o.recipes import budget, dqn
+from purejaxo2o.phases import Recipe
+from purejaxo2o.recipes import dqn
 from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:
-    if scale == "small":
-        agent = DQN(**dqn.SMALL)
-        phases = (
-            warmup(budget.RANDOM_WARMUP, act="random"),
-            online(mix="fraction", **budget.online(budget.RANDOM_WARMUP)),
-        )
-    else:
-        agent = DQN()
-        phases = (warmup(5_000, act="random"), online(500_000, mix="fraction", segments=50))
-    episodes = budget.EVAL_EPISODES if scale == "small" else 20
-    return Recipe(name="hyq", agent=agent, phases=phases, eval_episodes=episodes)
+    return dqn.from_scratch("hyq", "fraction", scale)
