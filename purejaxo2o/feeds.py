@@ -1,10 +1,12 @@
 """What a phase feeds its agent: minibatches of the dataset, the replay store or both, or the newest rollout."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 
-from purejaxo2o import store
+from purejaxo2o import priorities, store
 from purejaxo2o.agents.base import chunk_of
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.store import Store
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 def feed(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: Array) -> Any:
     """What `agent.update` takes in this phase; see `Phase.feed`."""
+    if spec.mix == "prioritised":
+        assert dataset is not None
+        return prioritised(run, recipe, spec, dataset, key)
     if spec.feed == "sampled":
         return sample(run, recipe, spec, dataset, key)
     rollout = newest(run, recipe, spec)
@@ -68,3 +73,31 @@ def sample(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: 
         assert run.store is not None
         ratio = dataset.size / (dataset.size + run.store.size * run.store.envs)
     return store.mix_rows(offline, online, key_mix, ratio)
+
+
+def prioritised(run: "Run", recipe: Recipe, spec: Phase, dataset: Store, key: Array) -> Transition:
+    """Leaves `[U, 3 B, ...]`: rows of dataset and replay store by priority, then as many uniform rows of either, from
+    which an agent learns what its priorities are. `extras["number"]`: which rows the first third is."""
+    assert run.priorities is not None
+    assert run.store is not None
+    key_drawn, key_off, key_on = jax.random.split(key, 3)
+    shape, count = (spec.updates, spec.batch_size), run.priorities.offline_rows
+    keys = jax.random.split(key_drawn, spec.updates)
+    number = jax.vmap(lambda key: priorities.draw(run.priorities, key, spec.batch_size))(keys)  # type: ignore[arg-type]
+    offline = store.take(dataset, jnp.minimum(number, count - 1))
+    online = store.take(run.store, jnp.maximum(number - count, 0))
+    parts = [store.choose(number < count, offline._replace(extras={}), online._replace(extras={}))]
+    for source, key_uniform in ((dataset, key_off), (run.store, key_on)):
+        parts.append(store.sample(source, key_uniform, shape)._replace(extras={}))
+    rows: Transition = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *parts)
+    return rows._replace(reward=recipe.learned_reward(rows.reward), extras={"number": jnp.tile(number, (1, 3))})
+
+
+def reconsider(run: "Run", recipe: Recipe, spec: Phase, fed: Any) -> "Run":
+    """After an update: what was drawn by priority gets the priorities that the agent now gives it."""
+    if spec.mix != "prioritised":
+        return run
+    assert run.priorities is not None
+    value = recipe.agent_in(spec).priorities(run.agent, fed)
+    number = fed.extras["number"][:, : spec.batch_size]
+    return replace(run, priorities=priorities.put(run.priorities, number.ravel(), value.ravel()))

@@ -132,7 +132,8 @@ def run_axes(recipe: Recipe) -> Run:
     writes to the store in place."""
     axes: Any = {"iteration": None, "env_steps": None, "grad_steps": None, "segment": None}
     store: Any = Store(data=0, size=None, head=None) if recipe.capacity else None  # type: ignore[arg-type]
-    return Run(key=0, agent=0, env=0, obs=0, memory=0, episodes=0, store=store, fault=0, **axes)  # type: ignore[arg-type]
+    axes |= dict.fromkeys(("key", "agent", "env", "obs", "memory", "episodes", "priorities", "fault"), 0)
+    return Run(store=store, **axes)
 
 
 def first_lanes(tree: Any, axes: Any, count: int) -> Any:

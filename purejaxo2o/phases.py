@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from purejaxo2o.types import Number, O2OError, pytree, static
 
-Mix = Literal["offline", "online", "fraction", "ratio", "by_size"]
+Mix = Literal["offline", "online", "fraction", "ratio", "by_size", "prioritised"]
 Feed = Literal["sampled", "rollout", "both"]
 
 
@@ -26,7 +26,8 @@ class Phase:
         the rollout and the minibatches. rollout: steps of each environment in one iteration, for the latter two.
     mix: where each minibatch comes from: the dataset, the replay store, an exact share of both
         (`offline_fraction`, static), a share drawn row by row (`offline_ratio`, a number that can be swept),
-        or row by row in proportion to the two sizes (as if the dataset had been put into the replay buffer).
+        row by row in proportion to the two sizes (as if the dataset had been put into the replay buffer), or by
+        priorities that the agent gives (offline rows begin with `offline_ratio` of all draws).
     segments: equal parts, each ending in an evaluation, a log line and, if it is cheap, a checkpoint.
     store: keep or clear the replay store on entering.
     override, override_static: settings of the agent replaced in this phase (numbers; everything else).
@@ -113,6 +114,17 @@ class Recipe:
         return any(phase.uses_offline for phase in self.phases)
 
     @property
+    def prioritised(self) -> bool:
+        """Whether any phase draws rows by priority."""
+        return any(phase.mix == "prioritised" for phase in self.phases)
+
+    def reorders(self, phase: int) -> bool:
+        """Whether priorities begin anew on entering the phase: after others, or with an empty store."""
+        spec = self.phases[phase]
+        follows = phase > 0 and self.phases[phase - 1].mix == "prioritised"
+        return spec.mix == "prioritised" and (not follows or spec.store == "clear")
+
+    @property
     def switch(self) -> int:
         """Number of segments before the first phase that acts (the hand-over)."""
         before = 0
@@ -171,6 +183,8 @@ def _check_phase(p: Phase, num_envs: int, collected: bool) -> None:
         raise O2OError(
             f"{where} feeds a rollout of act={p.act!r} to updates={p.updates}; set act='policy' and updates"
         )
+    if p.mix == "prioritised" and p.feed != "sampled":
+        raise O2OError(f"{where} draws by priority and feeds {p.feed!r}; set feed='sampled' or another mix")
     unit = p.segments * p.per_iteration(num_envs)
     if p.steps % unit:
         fit = max(unit, round(p.steps / unit) * unit)

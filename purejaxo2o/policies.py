@@ -65,7 +65,7 @@ def load_policies(folder: str | os.PathLike[str]) -> Trained:
     keys = jax.random.wrap_key_data(data, impl=config["key_impl"])
     lanes = keys.shape[0] if keys.ndim else None
     axes = recipe_axes(recipe, lanes or 1)
-    segment, run = _restore(path, keys, recipe, task, axes)
+    segment, run = _restore(path, keys, recipe, task, runs.data_rows(config), axes)
     phase = _phase_of(recipe, segment)
     if lanes is None:
         agent, state = jax.tree.map(lambda x: jnp.asarray(x)[None], (recipe.agent_in(phase), run.agent))
@@ -76,14 +76,14 @@ def load_policies(folder: str | os.PathLike[str]) -> Trained:
     return Trained(task=task, agent=agent, state=state, lanes=lanes or 1, segment=segment)
 
 
-def _restore(folder: Path, keys: Array, recipe: Recipe, task: Task, axes: Any) -> tuple[int, Run]:
+def _restore(folder: Path, keys: Array, recipe: Recipe, task: Task, offline_rows: int, axes: Any) -> tuple[int, Run]:
     """The last checkpoint and after how many segments it was taken."""
     missing = O2OError(f"{folder} has no checkpoint yet; wait for its first segment or train it again (--resume)")
     if not (folder / "checkpoints").is_dir():
         raise missing
 
     def start(key: Array, recipe: Recipe) -> Run:
-        return init(key, recipe, task)
+        return init(key, recipe, task, offline_rows)
 
     if keys.ndim:
         start = jax.vmap(start, in_axes=(0, axes), out_axes=run_axes(recipe))

@@ -52,6 +52,11 @@ def prepare(recipe: Recipe, task: Task, dataset: Store | None) -> Store | None:
     return store.with_extras(dataset, extras)
 
 
+def rows_of(dataset: Store | None) -> int:
+    """How many rows a dataset has, 0 without one."""
+    return 0 if dataset is None else dataset.rows * dataset.envs
+
+
 def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     """Raise `O2OError` for whatever does not fit together, from shapes and static settings alone."""
     check_settings(recipe)
@@ -66,6 +71,12 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
             f"recipe {recipe.name!r} needs {sorted(missing)} of online rows, which the rollout cannot make; "
             "use it in offline phases only"
         )
+    for phase in recipe.phases:
+        if phase.mix == "prioritised" and not hasattr(recipe.agent_in(phase), "priorities"):
+            raise O2OError(
+                f"phase {phase.name!r} has mix='prioritised', yet {type(recipe.agent).__name__} gives rows no "
+                "priorities; use mix='by_size' or 'ratio'"
+            )
     longest = max((p.rollout for p in recipe.phases if p.feed != "sampled"), default=0)
     if longest > recipe.capacity:
         raise O2OError(f"a rollout of {longest} steps does not fit store_rows={recipe.capacity}; raise store_rows")

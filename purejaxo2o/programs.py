@@ -15,7 +15,7 @@ import jax
 
 from purejaxo2o.lanes import Lanes, recipe_axes, run_axes
 from purejaxo2o.phases import Recipe
-from purejaxo2o.prepare import prepare
+from purejaxo2o.prepare import prepare, rows_of
 from purejaxo2o.result import Record
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
@@ -55,7 +55,7 @@ class Programs:
 
     def _start(self) -> Any:
         def start(key: Array, recipe: Recipe) -> tuple[Run, Record]:
-            run = init(key, recipe, self.task)
+            run = init(key, recipe, self.task, rows_of(self.dataset))
             return run, first_record(run, recipe, self.task)
 
         return self.lanes.spread(start, (0, self.recipe_axes), (self.run_axes, 0))

@@ -173,3 +173,12 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
         recipe_name=recipe.name,
         task_name=task.name,
     )
+
+
+def averages(sums: Metrics, count: int) -> Metrics:
+    """Means over the iterations; the training return is a mean over ended episodes (NaN without any)."""
+    means = {name: value / count for name, value in sums.items()}
+    if "train_episodes" in sums:
+        means["train_return"] = sums["train_return"] / sums["train_episodes"]
+        means["train_episodes"] = sums["train_episodes"]
+    return means

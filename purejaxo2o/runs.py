@@ -126,7 +126,12 @@ def fingerprint(dataset: Store | None) -> str | None:
     checksum = 0
     for array in jax.tree.leaves(dataset.data):
         checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
-    return f"{int(dataset.size)} rows, crc32 {checksum:08x}"
+    return f"{int(dataset.size) * dataset.envs} rows, crc32 {checksum:08x}"
+
+
+def data_rows(config: Mapping[str, Any]) -> int:
+    """How many rows of offline data a run has, by its `fingerprint`."""
+    return int(config["data"].split()[0]) if config.get("data") else 0
 
 
 def rebuild(config: Mapping[str, Any]) -> tuple[Recipe, Task]:

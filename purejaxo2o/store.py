@@ -81,6 +81,12 @@ def sample(store: Store, key: Array, shape: tuple[int, ...], *, pending: Array |
     return jax.tree.map(lambda x: x[index, env], store.data)
 
 
+def take(store: Store, number: Array) -> Transition:
+    """Rows by number, `row * envs + env` as they lie: leaves `[*number.shape, ...]`."""
+    row, env = jnp.divmod(number, store.envs)
+    return jax.tree.map(lambda x: x[row, env], store.data)
+
+
 def mix(offline: Transition, online: Transition) -> Transition:
     """Join two samples along the batch axis: `[U, B1, ...]` and `[U, B2, ...]` to `[U, B1 + B2, ...]`.
 
@@ -91,10 +97,14 @@ def mix(offline: Transition, online: Transition) -> Transition:
 def mix_rows(offline: Transition, online: Transition, key: Array, ratio: Number) -> Transition:
     """Choose each of the `[U, B]` rows (or chunks) of two equally shaped samples: the offline one with probability
     `ratio` (traced)."""
-    take = jax.random.bernoulli(key, ratio, offline.reward.shape[:2])
+    return choose(jax.random.bernoulli(key, ratio, offline.reward.shape[:2]), offline, online)
+
+
+def choose(which: Array, offline: Transition, online: Transition) -> Transition:
+    """The offline row (or chunk) where `which [U, B]` holds."""
 
     def select(a: Array, b: Array) -> Array:
-        return jnp.where(take.reshape(take.shape + (1,) * (a.ndim - take.ndim)), a, b)
+        return jnp.where(which.reshape(which.shape + (1,) * (a.ndim - which.ndim)), a, b)
 
     return jax.tree.map(select, offline, online)
 

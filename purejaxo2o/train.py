@@ -10,14 +10,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o import rollout, store
+from purejaxo2o import priorities, rollout, store
 from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import evaluate_agent
-from purejaxo2o.feeds import feed
+from purejaxo2o.feeds import feed, reconsider
 from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.prepare import check, online_needs, prepare
-from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, no_fault
+from purejaxo2o.prepare import check, online_needs, prepare, rows_of
+from purejaxo2o.priorities import Priorities
+from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault
 from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
@@ -40,6 +41,7 @@ class Run:
     memory: Any  # [E, ...] what the agent keeps in mind from step to step of an episode; None for most
     episodes: Episodes | None
     store: Store | None
+    priorities: Priorities | None  # of dataset's and store's rows, where a phase draws by them
     iteration: Array  # int32
     env_steps: Array  # int32
     grad_steps: Array  # int32: minibatches consumed
@@ -60,7 +62,7 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     """
     check(recipe, task, dataset)
     dataset = prepare(recipe, task, dataset)
-    run = init(key, recipe, task)
+    run = init(key, recipe, task, rows_of(dataset))
     parts = [jax.tree.map(lambda x: x[None], first_record(run, recipe, task))]
     for index, phase in enumerate(recipe.phases):
         run = enter(run, recipe, phase=index)
@@ -73,18 +75,20 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     return assemble(run, recipe, task, parts)
 
 
-def init(key: Array, recipe: Recipe, task: Task) -> Run:
-    """Fresh agent, environments and an empty store."""
+def init(key: Array, recipe: Recipe, task: Task, offline_rows: int = 0) -> Run:
+    """Fresh agent, environments and an empty store. offline_rows: of the dataset, if rows are drawn by priority."""
     key_agent, key_env = jax.random.split(stream(key, INIT, 0))
     agent = recipe.agent.init(key_agent, spaces(task.env))
     zero = jnp.int32(0)
-    env = obs = memory = episodes = replay = None
+    env = obs = memory = episodes = replay = order = None
     if recipe.capacity:
         memory = begin(recipe.agent, agent, recipe.num_envs)
         env, obs = rollout.reset(task.env, key_env, recipe.num_envs)
         episodes = rollout.begin(recipe.num_envs)
         example = transition_example(spaces(task.env), online_needs(recipe))
         replay = store.empty(example, rows=recipe.capacity, envs=recipe.num_envs)
+    if recipe.prioritised:
+        order = priorities.empty(offline_rows, recipe.capacity * recipe.num_envs)
     return Run(
         key=key,
         agent=agent,
@@ -93,6 +97,7 @@ def init(key: Array, recipe: Recipe, task: Task) -> Run:
         memory=memory,
         episodes=episodes,
         store=replay,
+        priorities=order,
         iteration=zero,
         env_steps=zero,
         grad_steps=zero,
@@ -105,10 +110,12 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
     """The boundary before phase `phase`: the agent's `enter`, and clearing the store if the phase says so."""
     spec = recipe.phases[phase]
     agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), spec)
-    replay = run.store
+    replay, order = run.store, run.priorities
     if spec.store == "clear" and replay is not None:
         replay = Store(data=replay.data, size=jnp.int32(0), head=jnp.int32(0))
-    return replace(run, agent=agent, store=replay)
+    if order is not None and replay is not None and recipe.reorders(phase):
+        order = priorities.begin(order, replay.size * replay.envs, spec.offline_ratio)
+    return replace(run, agent=agent, store=replay, priorities=order)
 
 
 def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int) -> tuple[Run, Record]:
@@ -141,7 +148,7 @@ def advance(
     sums, first = jnp.zeros(len(names)), jnp.full(len(names), never)
     (run, sums, first), _ = jax.lax.scan(body, (run, sums, first), length=count)
     fault = Fault(step=jnp.where(first.min() < never, first.min(), -1), metric=first.argmin().astype(jnp.int32))
-    return run, _averages(dict(zip(names, sums, strict=True)), count), fault
+    return run, averages(dict(zip(names, sums, strict=True)), count), fault
 
 
 def iterate(
@@ -155,7 +162,7 @@ def iterate(
     if spec.updates:
         fed = feed(run, recipe, spec, dataset, keys[2])
         state, losses = recipe.agent_in(spec).update(run.agent, fed, keys[3])
-        run = replace(run, agent=state, grad_steps=run.grad_steps + spec.updates)
+        run = reconsider(replace(run, agent=state, grad_steps=run.grad_steps + spec.updates), recipe, spec, fed)
         metrics = metrics | losses
     return replace(run, iteration=run.iteration + 1), metrics
 
@@ -218,6 +225,7 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
         obs=obs,
         memory=None if memory is None else tree_where(row.last, fresh, memory),
         store=replay,
+        priorities=priorities.add(run.priorities, run.store),
         episodes=rollout.advance(run.episodes, row, task.fail_reward),
         env_steps=run.env_steps + recipe.num_envs,
     )
@@ -243,12 +251,3 @@ def _record(run: Run, recipe: Recipe, task: Task, spec: Phase, metrics: Metrics)
         finite=finite,
         fault=run.fault,
     )
-
-
-def _averages(sums: Metrics, count: int) -> Metrics:
-    """Means over the iterations; the training return is a mean over ended episodes (NaN without any)."""
-    means = {name: value / count for name, value in sums.items()}
-    if "train_episodes" in sums:
-        means["train_return"] = sums["train_return"] / sums["train_episodes"]
-        means["train_episodes"] = sums["train_episodes"]
-    return means

@@ -11,7 +11,7 @@ import jax
 
 from purejaxo2o.lanes import Lanes, first_lanes, recipe_axes, run_axes
 from purejaxo2o.phases import Recipe
-from purejaxo2o.prepare import prepare
+from purejaxo2o.prepare import prepare, rows_of
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import advance, enter, init
@@ -75,9 +75,9 @@ def _stretch(recipe: Recipe, axes: Any, task: Task, phase: int, count: int, iter
     return Lanes(count, count).spread(one, (runs, axes, None), runs)
 
 
-def _start(keys: Array, recipe: Recipe, axes: Any, task: Task, phase: int, count: int) -> Any:
+def _start(recipe: Recipe, axes: Any, task: Task, dataset: Store | None, phase: int, count: int) -> Any:
     def start(key: Array, recipe: Recipe) -> Any:
-        run = init(key, recipe, task)
+        run = init(key, recipe, task, rows_of(dataset))
         for index in range(phase + 1):
             run = enter(run, recipe, phase=index)
         return run
@@ -88,7 +88,7 @@ def _start(keys: Array, recipe: Recipe, axes: Any, task: Task, phase: int, count
 def _operations(keys: Array, recipe: Recipe, axes: Any, task: Task, dataset: Store | None, phase: int) -> float:
     """Floating-point operations of one iteration of one lane, as XLA counts them without compiling."""
     keys, recipe = _first(keys, recipe, axes, 1)
-    run = jax.eval_shape(_start(keys, recipe, axes, task, phase, 1), keys, recipe)
+    run = jax.eval_shape(_start(recipe, axes, task, dataset, phase, 1), keys, recipe)
     lowered = jax.jit(_stretch(recipe, axes, task, phase, 1, 1)).lower(run, recipe, dataset)
     return float((lowered.cost_analysis() or {}).get("flops", 0.0))
 
@@ -97,7 +97,7 @@ def _seconds(
     keys: Array, recipe: Recipe, axes: Any, task: Task, dataset: Store | None, phase: int, count: int
 ) -> float:
     """The shortest measured time of one iteration of `count` lanes side by side."""
-    run = jax.jit(_start(keys, recipe, axes, task, phase, count))(keys, recipe)
+    run = jax.jit(_start(recipe, axes, task, dataset, phase, count))(keys, recipe)
     stretch = jax.jit(_stretch(recipe, axes, task, phase, count, ITERATIONS), donate_argnums=0)
     run = jax.block_until_ready(stretch(run, recipe, dataset))
     best, began = float("inf"), time.perf_counter()

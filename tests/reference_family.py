@@ -64,13 +64,21 @@ def famo2o_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs
 
     logs["critic_loss"] = ref.descend(state, "critic", critic_loss, agent.learning_rate)
     state["target"] = ref.polyak(state["target"], state["critic"], agent.polyak)
+    choose_balance(agent, state, old, b, noise, logs, (-5.0, 2.0), ref.tanh)
+    return logs
+
+
+def choose_balance(
+    agent: Any, state: State, old: State, b: Any, noise: Any, logs: Logs, log_std_range: Any, squash: Any
+) -> None:
+    """Balance policy and its temperature, in place, against policy and target critics of `old`."""
     price = float(np.exp(old["log_temperature"]))
 
     def balance_loss(p: Any) -> Var:
         chosen, log_prob = balance_of(agent, p, b.obs, noise["choice"])
         logs["balance_entropy"] = -float(log_prob.value.mean())
-        mean, log_std = gaussian(old["actor"], ref.concat([b.obs, encode(chosen)], 1), (-5.0, 2.0))
-        action = ref.tanh(mean) + ref.exp(log_std) * noise["action"]
+        mean, log_std = gaussian(old["actor"], ref.concat([b.obs, encode(chosen)], 1), log_std_range)
+        action = squash(mean) + ref.exp(log_std) * noise["action"]
         return (log_prob * price - ref.critic(old["target"], b.obs, action).min(0)).mean()
 
     logs["balance_loss"] = ref.descend(state, "balance", balance_loss, ref.rate_of(agent, "actor"))
@@ -80,6 +88,40 @@ def famo2o_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs
         return ref.exp(raw) * surplus
 
     ref.descend(state, "log_temperature", dual_loss, agent.learning_rate, "temperature_opt")
+
+
+def fam_awac_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs:
+    """AWAC with 1 / lambda told to the policy, row by row; targets ask for the mode of the balance."""
+    old, wide = dict(state), agent.log_std_range
+
+    def sample(obs: Any, balance: Any, eps: Any) -> tuple[Any, Any]:
+        seen = np.concatenate([obs, encode(balance).value], 1)
+        mean, log_std = gaussian(old["actor"], seen, wide)
+        return np.clip(mean.value + np.exp(log_std.value) * eps, -1.0, 1.0), seen
+
+    mode = np.tanh(gaussian(old["balance"], b.next_obs, (-10.0, 2.0))[0].value)[:, 0]
+    following, _ = sample(b.next_obs, agent.temperature + agent.spread * mode, noise["next"])
+    y = ref.td_target(b, ref.critic(old["target"], b.next_obs, following).value.min(0), agent.discount)
+
+    def critic_loss(p: Any) -> Var:
+        error = ref.critic(p, b.obs, b.action) - y
+        return (error * error).mean(1).sum()
+
+    logs = {"critic_loss": ref.descend(state, "critic", critic_loss, agent.learning_rate)}
+    if agent.adaptive:
+        balance = balance_of(agent, old["balance"], b.obs, noise["family"])[0].value
+    else:
+        balance = agent.temperature + agent.spread * noise["family"][:, 0]
+    own, seen = sample(b.obs, balance, noise["own"])
+    q, v = (ref.critic(state["critic"], b.obs, a).value.min(0) for a in (b.action, own))
+    weight = np.minimum(np.exp(balance * (q - v)), agent.max_weight)
+
+    def actor_loss(p: Any) -> Var:
+        return -(ref.normal_log_prob(b.action, *gaussian(p, seen, wide)) * weight).mean()
+
+    logs["actor_loss"] = ref.descend(state, "actor", actor_loss, ref.rate_of(agent, "actor"))
+    state["target"] = ref.polyak(state["target"], state["critic"], agent.polyak)
+    choose_balance(agent, state, old, b, noise, logs, wide, ref.lift)
     return logs
 
 
@@ -95,6 +137,7 @@ def stepwise(step: Any) -> Any:
 
 
 famo2o_update = stepwise(famo2o_step)
+fam_awac_update = stepwise(fam_awac_step)
 
 
 # ---- PROTO -----------------------------------------------------------------------------------------------

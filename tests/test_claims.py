@@ -95,7 +95,7 @@ def test_a_claim_is_measured_and_written(small, tmp_path):
     )
     assert len(contrast["values"]["bc"]) == 2
     assert (tmp_path / "claims" / "bc.png").stat().st_size > 1000
-    table.write(measure.load(tmp_path / "claims"), tmp_path / "claims.md")
+    table.write(measure.load(tmp_path / "claims"), {"bc": small.note}, tmp_path / "claims.md")
     page = (tmp_path / "claims.md").read_text()
     assert "| bc | learns |" in page
     assert "![bc](claims/bc.png)" in page

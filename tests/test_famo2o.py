@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from test_closed_forms import ACT, KEY, NETS, OBS, SPACES, assert_equal, batches, cast, constant, run_update
 
-from purejaxo2o.agents.famo2o import FamO2O, FamO2OState, encoding
+from purejaxo2o.agents.awac import AWAC
+from purejaxo2o.agents.famo2o import FamAWAC, FamO2O, FamO2OState, encoding
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.types import O2OError, Space, Spaces
 
@@ -147,3 +148,43 @@ def test_the_balance_climbs_the_target_critics_through_the_action() -> None:
 def test_discrete_actions_are_refused() -> None:
     with pytest.raises(O2OError, match="FamO2O needs a box action space"):
         FamO2O(**NETS).init(KEY, Spaces(Space(shape=(OBS,)), Space(n=3, dtype="int32")))
+
+
+def test_around_awac_the_balance_is_one_over_lambda() -> None:
+    """Without a range, and with no weight on the encoding: AWAC's step, moments included."""
+    awac, agent = AWAC(temperature=0.2, **NETS), FamAWAC(temperature=5.0, spread=0.0, **NETS)
+    state = agent.init(KEY, SPACES)
+
+    def first(actor: Any, rows: Any) -> Any:
+        layers = actor["MLP_0"]
+        layer = layers["Dense_0"] | {"kernel": rows(layers["Dense_0"]["kernel"])}
+        return actor | {"MLP_0": layers | {"Dense_0": layer}}
+
+    state = dataclasses.replace(state, actor=first(state.actor, lambda kernel: kernel.at[OBS:].set(0.0)))
+    plain = awac.init(KEY, SPACES)
+    plain = dataclasses.replace(
+        plain, actor=first(state.actor, lambda k: k[:OBS]), critic=state.critic, target=state.target
+    )
+    with jax.enable_x64(True):
+        rows = cast(batches(), np.float64)
+        got = run_update(agent, cast(state, np.float64), rows, KEY)[0]
+        # The family's minibatch gets its key after one split, AWAC's own after `scan_updates`'.
+        family = jax.random.split(jax.random.split(KEY, 1)[0])[0]
+        expected = awac.step(cast(plain, np.float64), jax.tree.map(lambda x: x[0], rows), family)[0]
+    cut = dataclasses.replace(got, actor=first(got.actor, lambda k: k[:OBS]))
+    for name in ("actor", "critic", "target", "critic_opt"):
+        for a, b in zip(jax.tree.leaves(getattr(cut, name)), jax.tree.leaves(getattr(expected, name)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+def test_around_awac_every_row_learns_its_own_balance_and_the_mode_acts() -> None:
+    agent = FamAWAC(temperature=10.0, spread=5.0, **NETS)
+    state = agent.init(KEY, SPACES)
+    row = jax.tree.map(lambda x: x[0], batches())
+    seen, temperature = agent.guidance(state, row, KEY)
+    np.testing.assert_allclose(seen[:, OBS:], encoding(1.0 / temperature), rtol=1e-5, atol=1e-6)
+    assert (1.0 / temperature >= 5.0).all()
+    assert (1.0 / temperature <= 15.0).all()
+    mode = agent.stretched(agent.balance_policy(state.balance, row.obs).mode())
+    expected = AWAC(**NETS).act(state, jnp.concatenate([row.obs, encoding(mode)], axis=1), KEY, explore=True)
+    np.testing.assert_array_equal(agent.act(state, row.obs, KEY, explore=True), expected)

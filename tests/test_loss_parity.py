@@ -17,6 +17,7 @@ import reference_family
 import reference_flow
 import reference_h2o
 import reference_moorl
+import reference_off2on
 import reference_td3
 import reference_weighted
 from jax.flatten_util import ravel_pytree
@@ -27,11 +28,12 @@ from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
-from purejaxo2o.agents.famo2o import FamO2O
+from purejaxo2o.agents.famo2o import FamAWAC, FamO2O
 from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.moorl import MOORL
+from purejaxo2o.agents.off2on import Off2On
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.proto import PROTO
 from purejaxo2o.agents.qc import QC
@@ -66,12 +68,13 @@ FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": Fa
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """An agent, its reference update, and the number of minibatches of one update."""
+    """An agent, its reference update, and the number of minibatches of one update and of their rows."""
 
     agent: Any
     update: Callable[..., Any]
     minibatches: int = 1
     spaces: Spaces = BOX
+    rows: int = B
 
 
 CASES = {
@@ -201,6 +204,16 @@ CASES = {
         reference_family.famo2o_update,
         2,
     ),
+    "famo2o_awac": Case(
+        FamAWAC(temperature=2.0, spread=1.5, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
+        reference_family.fam_awac_update,
+        2,
+    ),
+    "famo2o_awac_adaptive": Case(
+        FamAWAC(adaptive=True, temperature=4.0, spread=3.0, polyak=0.1, **NETS, **RATES),
+        reference_family.fam_awac_update,
+        2,
+    ),
     "proto_offline": Case(
         PROTO(temperature=1.5, max_exponent=0.5, polyak=0.1, **NETS, **RATES),
         reference_family.proto_offline_update,
@@ -229,6 +242,17 @@ CASES = {
         RO2O(critics=3, target_critics=3, finetuning=True, online_terms=False, neighbours=3, **NEAR, **SOFT),
         reference_family.ro2o_update,
     ),
+    "off2on": Case(
+        Off2On(balanced=True, members=3, ratio_learning_rate=5e-3, ratio_hidden=(12, 12), **SOFT),
+        reference_off2on.off2on_update,
+        2,
+        rows=3 * B,
+    ),
+    "off2on_offline": Case(
+        Off2On(members=2, lagrange=True, ratio_hidden=(12, 12), **SOFT, **FEW),
+        reference_off2on.off2on_offline_update,
+        2,
+    ),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
@@ -250,7 +274,7 @@ def batches_for(case: Case, seed: int = 0) -> Transition:
     agents that learn from chunks."""
     rng = np.random.default_rng(seed)
     chunk = chunk_of(case.agent)
-    shape = (case.minibatches, B) if chunk is None else (case.minibatches, B, chunk)
+    shape = (case.minibatches, case.rows) if chunk is None else (case.minibatches, case.rows, chunk)
     action: Any = rng.uniform(-0.95, 0.95, (*shape, ACT))
     if case.spaces.action.discrete:
         action = rng.integers(0, CHOICES, shape).astype(np.int32)
@@ -286,7 +310,7 @@ def random_state(case: Case, dtype: Any, seed: int = 1) -> Any:
     def leaf(path: Any, x: Any) -> Any:
         name = jax.tree_util.keystr(path)
         if not jnp.issubdtype(x.dtype, jnp.floating):
-            return x.dtype.type(3)
+            return np.full(x.shape, 3, x.dtype)
         if ".nu" in name:
             return rng.uniform(0.01, 0.1, x.shape)
         return rng.normal(size=x.shape) * (0.1 if ".mu" in name else 0.3)
@@ -298,7 +322,7 @@ def random_state(case: Case, dtype: Any, seed: int = 1) -> Any:
 def to_reference(state: Any) -> dict[str, Any]:
     def field(name: str) -> Any:
         value = jax.tree.map(np.asarray, getattr(state, name))
-        return ref.Adam(int(value.count), value.mu, value.nu) if name.endswith("_opt") else value
+        return ref.Adam(int(np.max(value.count)), value.mu, value.nu) if name.endswith("_opt") else value
 
     return {f.name: field(f.name) for f in dataclasses.fields(state)}
 
@@ -329,9 +353,21 @@ def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
         key_source, key_steps = jax.random.split(key)
         steps = [soft_noise(agent, 1, k, B // 2) for k in jax.random.split(key_steps, minibatches)]
         return {"from_data": bool(jax.random.bernoulli(key_source, agent.source_probability)), "steps": steps}
+    if isinstance(agent, Off2On) and agent.balanced:
+        keys = [jax.random.split(k) for k in jax.random.split(key, minibatches)]
+        return [{"next": normal(k[0], B, ACT), "own": normal(k[1], B, ACT)} for k in keys]
+    if isinstance(agent, Off2On):
+        return [soft_noise(agent, minibatches, k) for k in jax.random.split(key, agent.members)]
     if isinstance(agent, SAC):
         return soft_noise(agent, minibatches, key)
-    draws = {TD3: twin_noise, AWAC: awac_noise, PEX: pex_noise, FamO2O: family_noise, PROTO: proto_noise}
+    draws = {
+        TD3: twin_noise,
+        FamAWAC: fam_awac_noise,
+        AWAC: awac_noise,
+        PEX: pex_noise,
+        FamO2O: family_noise,
+        PROTO: proto_noise,
+    }
     draws |= {FQL: flow_noise}
     for kind, draw in draws.items():
         if isinstance(agent, kind):
@@ -385,6 +421,20 @@ def family_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
     uniform = np.asarray(jax.random.uniform(key_family, (B, 1), minval=-1.0, maxval=1.0))
     family = normal(key_family, B, 1) if agent.adaptive else uniform
     return {"family": family, "choice": normal(key_choice, B, 1), "action": normal(key_action, B, ACT)}
+
+
+def fam_awac_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
+    key_family, key_balance = jax.random.split(key)
+    key_choice, key_action = jax.random.split(key_balance)
+    key_next, key_value = jax.random.split(key_family)
+    key_row = jax.random.fold_in(key_value, 1)
+    uniform = np.asarray(jax.random.uniform(key_row, (B, 1), minval=-1.0, maxval=1.0))
+    rows = {"family": normal(key_row, B, 1) if agent.adaptive else uniform, "choice": normal(key_choice, B, 1)}
+    return rows | {
+        "action": normal(key_action, B, ACT),
+        "next": normal(key_next, B, ACT),
+        "own": normal(key_value, B, ACT),
+    }
 
 
 def proto_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
@@ -444,7 +494,7 @@ def assert_states_match(state: Any, expected: dict[str, Any], tolerance: float) 
     for name, tree in expected.items():
         got = getattr(state, name)
         if name.endswith("_opt"):
-            assert int(got.count) == tree.steps
+            assert (got.count == tree.steps).all()
             got, tree = (got.mu, got.nu), (tree.mu, tree.nu)
         for path, leaf in jax.tree_util.tree_leaves_with_path(got):
             want: Any = tree
@@ -472,7 +522,7 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
 
 BOOTSTRAPPING = (
     *("iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"),
-    *("famo2o", "proto", "ro2o", "ro2o_mazes", "fql", "h2o", "moorl"),
+    *("famo2o", "famo2o_awac", "proto", "ro2o", "ro2o_mazes", "fql", "h2o", "moorl", "off2on", "off2on_offline"),
 )
 
 

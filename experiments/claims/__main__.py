@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         found = measure.reproduce(claims.load(name), TRIED if arguments.trial else CONFIRMED, folder)
         print(text_table(table.lines([found]), table.COLUMNS, title=f"{name}: {found['says']}"), flush=True)
     if wanted or arguments.table:
-        table.write(measure.load(folder), folder.parent / "claims.md")
+        notes = {name: claims.load(name).note for name in known}
+        table.write(measure.load(folder), notes, folder.parent / "claims.md")
         return 0
     rows = [{"method": name, "claim": claims.load(name).says} for name in known]
     print(text_table(rows))

@@ -38,7 +38,6 @@ def outcome(claim: Claim, results: Mapping[str, Result], seeds: range, seconds: 
         "seconds": round(seconds),
         "arms": {arm: stats.summary({arm: result})[0] for arm, result in results.items()},
         "contrasts": [_contrast(contrast, results) for contrast in claim.contrasts],
-        "note": claim.note,
         **{name: about[name] for name in ("device", "cores", "versions", "commit", "changed_files", "date")},
     }
 

@@ -32,4 +32,6 @@ CLAIM = Claim(
         ),
         Contrast("area under the online curve: perturbed above not", "so2", "no perturbation", AREA),
     ),
+    note="The gain is that of more updates; the perturbed targets neither help nor hurt with four critics, which "
+    "disagree already (untested: with fewer).",
 )

@@ -1,6 +1,6 @@
 """`claims.md`: one row per contrast, and a small plot per method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,13 @@ def lines(outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def write(outcomes: Sequence[dict[str, Any]], path: Path) -> None:
-    """The page; pictures are looked for beside it, in `claims/`."""
+def write(outcomes: Sequence[dict[str, Any]], notes: Mapping[str, str], path: Path) -> None:
+    """The page; notes: by method. Pictures are looked for beside it, in `claims/`."""
     seeds = max((len(next(iter(c["values"].values()))) for o in outcomes for c in o["contrasts"]), default=0)
     parts = [HEAD.format(seeds=seeds), markdown_table(lines(outcomes), COLUMNS)]
     for outcome in outcomes:
-        note = f"\n{outcome['note']}\n" if outcome["note"] else ""
+        about = notes.get(outcome["method"])
+        note = f"\n{about}\n" if about else ""
         parts.append(
             f"\n## {outcome['method']}\n\n{outcome['says']} ({outcome['paper']})\n{note}\n"
             f"![{outcome['method']}](claims/{outcome['method']}.png)\n\n"

@@ -106,15 +106,7 @@ def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folde
         ]
         text += [f"## {task}", "", markdown_table(lines, columns), ""]
         text += [f"Without {name}: {why}" for name, why in refused.get(task, {}).items()] + [""]
-    text += ["Means with 95% bootstrap intervals over seeds. *TFLOP a run*: what XLA counts for training, evaluation"]
-    text += [
-        "left out.",
-        "",
-        "![figure](figure.png)",
-        "",
-        f"Measured on {head['device']}, commit {head['commit']}.",
-        "",
-    ]
+    text += ["![figure](figure.png)", "", f"Measured on {head['device']}, commit {head['commit']}.", ""]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(text), encoding="utf-8")
 

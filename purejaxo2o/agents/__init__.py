@@ -8,12 +8,13 @@ from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.dqn import DQN
 from purejaxo2o.agents.edac import EDAC
-from purejaxo2o.agents.famo2o import FamO2O
+from purejaxo2o.agents.famo2o import FamAWAC, FamO2O
 from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.h2o import H2O
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.jsrl import JSRL
 from purejaxo2o.agents.moorl import MOORL
+from purejaxo2o.agents.off2on import Off2On
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.ppo import PPO
 from purejaxo2o.agents.proto import PROTO
@@ -50,6 +51,8 @@ __all__ = [
     "TD3BC",
     "Agent",
     "CalQL",
+    "FamAWAC",
     "FamO2O",
+    "Off2On",
     "ReBRAC",
 ]

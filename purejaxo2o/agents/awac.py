@@ -14,6 +14,7 @@ and one free log-std vector, its density not corrected; samples are clipped to t
 categorical and Q heads of one output per action. At the switch nothing is reset.
 """
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -86,13 +87,17 @@ class AWAC:
         policy = self.policy(state.actor, obs)
         return policy.sample(key) if explore else policy.mode()
 
+    def guidance(self, state: AWACState, batch: Transition, key: Array) -> tuple[Array, Number]:
+        """What the policy sees, `[B, ...]`, and the lambda of its weights."""
+        return batch.obs, self.temperature
+
     def update(self, state: AWACState, batches: Transition, key: Array) -> tuple[AWACState, Metrics]:
         return scan_updates(self.step, state, batches, key)
 
     def step(self, state: AWACState, batch: Transition, key: Array) -> tuple[AWACState, Metrics]:
         """One minibatch `[B, ...]`: critics, policy, targets."""
         key_next, key_value = jax.random.split(key)
-        next_action = self.policy(state.actor, batch.next_obs).sample(key_next)
+        next_action = self.act(state, batch.next_obs, key_next, explore=True)
         next_value = self.q(state.target, batch.next_obs, next_action).min(axis=0)
         y = td_target(batch.reward, batch.terminated, next_value, self.discount)
 
@@ -102,18 +107,20 @@ class AWAC:
             return loss, {"critic_loss": loss, "q": values.mean()}
 
         critic, critic_opt, critic_metrics = descend(critic_loss, state.critic, state.critic_opt, self.learning_rate)
-        own = self.policy(state.actor, batch.obs).sample(key_value)
+        seen, temperature = self.guidance(state, batch, jax.random.fold_in(key_value, 1))
+        own = self.policy(state.actor, seen).sample(key_value)
         value = self.q(critic, batch.obs, own).min(axis=0)
         advantage = self.q(critic, batch.obs, batch.action).min(axis=0) - value
-        weight = weights(advantage, self.temperature, self.weighting, self.max_weight)
+        weight = weights(advantage, temperature, self.weighting, self.max_weight)
 
         def actor_loss(params: Any) -> tuple[Array, Metrics]:
-            loss = -(weight * self.policy(params, batch.obs).log_prob(batch.action)).mean()
+            loss = -(weight * self.policy(params, seen).log_prob(batch.action)).mean()
             return loss, {"actor_loss": loss, "advantage": advantage.mean()}
 
         actor_rate = rate_or(self.actor_learning_rate, self.learning_rate)
         actor, actor_opt, actor_metrics = descend(actor_loss, state.actor, state.actor_opt, actor_rate)
-        state = AWACState(
+        state = replace(
+            state,
             actor=actor,
             critic=critic,
             target=polyak_average(state.target, critic, self.polyak),

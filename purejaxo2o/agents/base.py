@@ -22,7 +22,8 @@ AgentState = Any
 class Agent(Protocol):
     """An update rule.
 
-    It may have two things besides, asked for below: `chunk`, and a memory for acting, `begin` with `follow`.
+    It may have three things besides: `chunk` and a memory for acting, `begin` with `follow`, asked for below; and
+    `priorities(state, batches) -> [U, B]` of the rows that a phase with `mix="prioritised"` drew.
     """
 
     @property

@@ -1,17 +1,21 @@
 """FamO2O: a family of policies, and a choice among them for every state (Wang et al. 2023, arXiv 2310.17966).
 
-IQL whose policy is told how strongly to prefer better actions, and a second policy that tells it. With the balance b
-encoded by enc(b) = [sin(b / n^(i/3)), cos(b / n^(i/3))] for i = 0, 1, 2 and n = 10^4:
+A policy that is told how strongly to prefer better actions, and a second policy that tells it, around IQL or AWAC.
+With the balance b encoded by enc(b) = [sin(b / n^(i/3)), cos(b / n^(i/3))] for i = 0, 1, 2 and n = 10^4:
 
-    L_pi = -mean min(exp(b (min_i Qt_i(s,a) - V(s))), 100) log pi(a|s, enc(b))               (universal policy)
+    L_pi = -mean min(exp(b A(s,a)), 100) log pi(a|s, enc(b))                                 (universal policy)
     L_p  = mean (T log p(b|s) - min_i Qt_i(s,a)),   b ~ p(.|s),   a ~ pi(.|s, enc(b))        (balance policy)
     L_T  = T (H - H_target),   H = -mean log p(b|s),   H_target = -c
 
-V and Q are IQL's. In L_pi every row has its own b, a constant: uniform over [temperature - spread, temperature +
-spread], and once `adaptive` drawn from the balance policy. In L_p the universal policy's parameters are constants and
-the gradient runs from a through enc(b) to p, a tanh-Gaussian stretched over the range; its density is that before
-stretching. Acting, exploring or not, takes the mode of p. The balance policy and T move with the universal policy and
-the targets as they were before the minibatch (authors' code, where the same noise drives b and a; here independent).
+    IQL:   A = min_i Qt_i(s,a) - V(s), V and Q as in `agents/iql.py`
+    AWAC:  A = min_i Q_i(s,a) - min_i Q_i(s,a'),   a' ~ pi(.|s, enc(b)), i.e. b is its 1 / lambda; targets ask the
+           policy that acts (made from the paper's text, whose code has IQL and CQL only)
+
+In L_pi every row has its own b, a constant: uniform over [temperature - spread, temperature + spread], and once
+`adaptive` drawn from the balance policy. In L_p the universal policy's parameters are constants and the gradient runs
+from a through enc(b) to p, a tanh-Gaussian stretched over the range; its density is that before stretching. Acting,
+exploring or not, takes the mode of p. The balance policy and T move with the universal policy and the targets as they
+were before the minibatch (authors' code, where the same noise drives b and a; here independent).
 """
 
 from dataclasses import replace
@@ -20,10 +24,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from purejaxo2o.agents.awac import AWAC, AWACState
 from purejaxo2o.agents.base import descend, init_adam, rate_or, require_box
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.distributions import ClippedNormal, TanhNormal
-from purejaxo2o.networks import Actor, apply
+from purejaxo2o.networks import Actor, Hidden, apply
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
 WAVES = 3
@@ -41,27 +46,16 @@ def told(obs: Array, balance: Array) -> Array:
     return jnp.concatenate([obs, encoding(balance)], axis=-1)
 
 
-@pytree
-class FamO2OState(IQLState):
-    balance: Any
-    balance_opt: Any
-    log_temperature: Array  # of T
-    temperature_opt: Any
+class Family:
+    """What both versions have: around an agent with `guidance`, whose policy it tells a balance."""
 
-
-@pytree
-class FamO2O(IQL):
-    """temperature, spread: middle and half the width of the range of balances; spread 0 is IQL.
-
-    target_entropy_scale: c of the balance policy, which acts in one dimension. adaptive: the online rule.
-
-    Metrics of its own: balance (mean), balance_spread (standard deviation of the modes over the minibatch),
-    balance_entropy, balance_temperature (T), balance_loss."""
-
-    temperature: Number = 11.0
-    spread: Number = 3.0
-    target_entropy_scale: Number = 0.5
-    adaptive: bool = static(default=False)
+    temperature: Number
+    spread: Number
+    target_entropy_scale: Number
+    adaptive: bool
+    learning_rate: Number
+    actor_learning_rate: Number | None
+    actor_hidden: Hidden
 
     def balance_network(self) -> Actor:
         return Actor(Space(shape=(1,)), self.actor_hidden, std="global", log_std_range=(-10.0, 2.0))
@@ -73,46 +67,35 @@ class FamO2O(IQL):
         """`[..., 1]` in [-1, 1] to balances `[...]`."""
         return self.temperature + self.spread * unit[..., 0]
 
-    def init(self, key: Array, spaces: Spaces) -> FamO2OState:
+    def grown(self, key: Array, spaces: Spaces) -> dict[str, Any]:
+        """The parts of a state that are the family's: a universal policy, a balance policy and T."""
         require_box(self, spaces)
-        key_iql, key_actor, key_balance = jax.random.split(key, 3)
-        state, obs = super().init(key_iql, spaces), spaces.obs.zeros()
-        actor = self.actor_network(spaces.action).init(key_actor, told(obs, jnp.zeros(())))["params"]
+        key_actor, key_balance = jax.random.split(key)
+        obs = spaces.obs.zeros()
+        network = self.actor_network(spaces.action)  # type: ignore[attr-defined]
+        actor = network.init(key_actor, told(obs, jnp.zeros(())))["params"]
         balance = self.balance_network().init(key_balance, obs)["params"]
         log_temperature = jnp.float32(0.0)
-        return FamO2OState(
-            **vars(replace(state, actor=actor, actor_opt=init_adam(actor))),
-            balance=balance,
-            balance_opt=init_adam(balance),
-            log_temperature=log_temperature,
-            temperature_opt=init_adam(log_temperature),
-        )
+        return {
+            "actor": actor,
+            "actor_opt": init_adam(actor),
+            "balance": balance,
+            "balance_opt": init_adam(balance),
+            "log_temperature": log_temperature,
+            "temperature_opt": init_adam(log_temperature),
+        }
 
-    def act(self, state: IQLState, obs: Array, key: Array, *, explore: bool) -> Array:
-        assert isinstance(state, FamO2OState)
-        balance = self.stretched(self.balance_policy(state.balance, obs).mode())
-        return super().act(state, told(obs, balance), key, explore=explore)
+    def chosen(self, state: Any, obs: Array) -> Array:
+        """What the universal policy sees when it acts."""
+        return told(obs, self.stretched(self.balance_policy(state.balance, obs).mode()))
 
-    def guidance(self, state: IQLState, batch: Transition, key: Array) -> tuple[Array, Number]:
-        assert isinstance(state, FamO2OState)
+    def balances(self, state: Any, obs: Array, key: Array) -> Array:
+        """`[B]` of the rows on which the universal policy learns."""
         if self.adaptive:
-            unit = self.balance_policy(state.balance, batch.obs).sample(key)
-        else:
-            unit = jax.random.uniform(key, (batch.reward.shape[0], 1), minval=-1.0, maxval=1.0)
-        balance = self.stretched(unit)
-        return told(batch.obs, balance), balance
+            return self.stretched(self.balance_policy(state.balance, obs).sample(key))
+        return self.stretched(jax.random.uniform(key, (obs.shape[0], 1), minval=-1.0, maxval=1.0))
 
-    def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[FamO2OState, Metrics]:
-        """One minibatch: IQL's four steps, then balance policy and T with what IQL started from."""
-        key_family, key_balance = jax.random.split(key)
-        after, metrics = super().step(state, batch, key_family)
-        assert isinstance(after, FamO2OState)
-        after, balance_metrics = self.balance_step(after, state.actor, state.target, batch, key_balance)
-        return after, metrics | balance_metrics
-
-    def balance_step(
-        self, state: FamO2OState, actor: Any, target: Any, batch: Transition, key: Array
-    ) -> tuple[FamO2OState, Metrics]:
+    def balance_step(self, state: Any, actor: Any, target: Any, batch: Transition, key: Array) -> tuple[Any, Metrics]:
         """One step of the balance policy against the given policy and target critics, then one of T with the entropy
         of the balance policy before it."""
         key_balance, key_action = jax.random.split(key)
@@ -122,10 +105,11 @@ class FamO2O(IQL):
             choice = self.balance_policy(params, batch.obs)
             unit, log_prob = choice.sample_and_log_prob(key_balance)
             balance = self.stretched(unit)
-            policy = self.policy(actor, told(batch.obs, balance))
+            policy = self.policy(actor, told(batch.obs, balance))  # type: ignore[attr-defined]
             assert isinstance(policy, ClippedNormal)
             action, _ = policy.sample_and_log_prob(key_action)
-            value = (price * log_prob - self.q(target, batch.obs, action).min(axis=0)).mean()
+            q = self.q(target, batch.obs, action)  # type: ignore[attr-defined]
+            value = (price * log_prob - q.min(axis=0)).mean()
             metrics = {"balance_loss": value, "balance": balance.mean(), "balance_entropy": -log_prob.mean()}
             return value, metrics | {"balance_spread": self.stretched(choice.mode()).std()}
 
@@ -143,3 +127,80 @@ class FamO2O(IQL):
             temperature_opt=temperature_opt,
         )
         return state, metrics | {"balance_temperature": price}
+
+
+@pytree
+class FamO2OState(IQLState):
+    balance: Any
+    balance_opt: Any
+    log_temperature: Array  # of T
+    temperature_opt: Any
+
+
+@pytree
+class FamO2O(Family, IQL):
+    """temperature, spread: middle and half the width of the range of balances; spread 0 is IQL.
+
+    target_entropy_scale: c of the balance policy, which acts in one dimension. adaptive: the online rule.
+
+    Metrics of its own: balance (mean), balance_spread (standard deviation of the modes over the minibatch),
+    balance_entropy, balance_temperature (T), balance_loss."""
+
+    temperature: Number = 11.0
+    spread: Number = 3.0
+    target_entropy_scale: Number = 0.5
+    adaptive: bool = static(default=False)
+
+    def init(self, key: Array, spaces: Spaces) -> FamO2OState:
+        key_iql, key_family = jax.random.split(key)
+        return FamO2OState(**vars(super().init(key_iql, spaces)) | self.grown(key_family, spaces))
+
+    def act(self, state: IQLState, obs: Array, key: Array, *, explore: bool) -> Array:
+        return super().act(state, self.chosen(state, obs), key, explore=explore)
+
+    def guidance(self, state: IQLState, batch: Transition, key: Array) -> tuple[Array, Number]:
+        balance = self.balances(state, batch.obs, key)
+        return told(batch.obs, balance), balance
+
+    def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[IQLState, Metrics]:
+        """One minibatch: IQL's four steps, then balance policy and T with what IQL started from."""
+        key_family, key_balance = jax.random.split(key)
+        after, metrics = super().step(state, batch, key_family)
+        after, own = self.balance_step(after, state.actor, state.target, batch, key_balance)
+        return after, metrics | own
+
+
+@pytree
+class FamAWACState(AWACState):
+    balance: Any
+    balance_opt: Any
+    log_temperature: Array  # of T
+    temperature_opt: Any
+
+
+@pytree
+class FamAWAC(Family, AWAC):
+    """Settings as FamO2O's: the temperature is the middle of the balances 1 / lambda, not AWAC's lambda."""
+
+    temperature: Number = 10.0
+    spread: Number = 5.0
+    target_entropy_scale: Number = 0.5
+    adaptive: bool = static(default=False)
+
+    def init(self, key: Array, spaces: Spaces) -> FamAWACState:
+        key_awac, key_family = jax.random.split(key)
+        return FamAWACState(**vars(super().init(key_awac, spaces)) | self.grown(key_family, spaces))
+
+    def act(self, state: AWACState, obs: Array, key: Array, *, explore: bool) -> Array:
+        return super().act(state, self.chosen(state, obs), key, explore=explore)
+
+    def guidance(self, state: AWACState, batch: Transition, key: Array) -> tuple[Array, Number]:
+        balance = self.balances(state, batch.obs, key)
+        return told(batch.obs, balance), 1.0 / balance
+
+    def step(self, state: AWACState, batch: Transition, key: Array) -> tuple[AWACState, Metrics]:
+        """One minibatch: AWAC's three steps, then balance policy and T with what AWAC started from."""
+        key_family, key_balance = jax.random.split(key)
+        after, metrics = super().step(state, batch, key_family)
+        after, own = self.balance_step(after, state.actor, state.target, batch, key_balance)
+        return after, metrics | own

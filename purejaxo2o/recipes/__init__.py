@@ -24,6 +24,7 @@ from purejaxo2o.recipes import (
     jsrl,
     moorl,
     naive,
+    off2on,
     pex,
     ppo,
     proto,
@@ -68,8 +69,10 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "fql": fql.build,
     "qc": qc.build,
     "famo2o": famo2o.build,
+    "famo2o_awac": famo2o.build_awac,
     "proto": proto.build,
     "ro2o": ro2o.build,
+    "off2on": off2on.build,
 }
 
 

@@ -12,8 +12,11 @@ Actions are sampled, the balance is its mode.
 Defaults (authors' code, antmaze): those of IQL, expectile 0.9, r - 1, balances from 8 to 14; the balance policy has
 the policy's layers and rate, one free log-std, target entropy -1/2. Elsewhere IQL's temperature with two thirds of it
 to either side: 1 to 5 in locomotion, their default argument. Deviations: independent noise for balance and action
-(theirs share a key); no return normalisation (locomotion; theirs normalises old and new rows alike). The paper's AWAC
-and CQL versions are not here. Small: see `recipes/budget.py`.
+(theirs share a key); no return normalisation (locomotion; theirs normalises old and new rows alike). The paper's CQL
+version is not here. Small: see `recipes/budget.py`.
+
+`famo2o_awac` is the same around AWAC, made from the paper's text (its code has IQL and CQL only): phases as above,
+AWAC's own settings, balances from a half to one and a half times AWAC's 1 / lambda.
 
 Use it where IQL is at home and the data's quality varies over states; `agent.spread=0` is IQL with a wider policy.
 Cost per update relative to IQL, counted in network passes: 1.6; acting asks two policies.
@@ -21,9 +24,10 @@ Cost per update relative to IQL, counted in network passes: 1.6; acting asks two
 
 from typing import Any
 
-from purejaxo2o.agents import FamO2O
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.agents import FamAWAC, FamO2O
+from purejaxo2o.phases import Phase, Recipe, offline, online
 from purejaxo2o.recipes import budget
+from purejaxo2o.recipes.awac import TEMPERATURE as LAMBDA
 from purejaxo2o.recipes.iql import EXPECTILE_TEMPERATURE
 from purejaxo2o.recipes.rewards import SHIFTED
 from purejaxo2o.tasks import Task
@@ -31,25 +35,43 @@ from purejaxo2o.tasks import Task
 ADAPTIVE = (("adaptive", True),)
 
 
-def build(task: Task, scale: str) -> Recipe:
-    expectile, temperature = EXPECTILE_TEMPERATURE.get(task.domain, (0.7, 3.0))
+def phases(scale: str) -> tuple[Phase, Phase]:
+    """Offline; online with the balances of the balance policy."""
+    if scale == "small":
+        last = online(mix="by_size", override={"learning_rate": 3e-4}, override_static=ADAPTIVE, **budget.online())
+        return (offline(**budget.offline()), last)
+    return (
+        offline(1_000_000, segments=20),
+        online(1_000_000, mix="by_size", segments=50, override_static=ADAPTIVE),
+    )
+
+
+def _recipe(name: str, agent: Any, task: Task, scale: str) -> Recipe:
     reward_scale, reward_bias = SHIFTED.get(task.domain, (1.0, 0.0))
+    episodes = 100 if task.domain == "maze" else 20
+    return Recipe(
+        name=name,
+        agent=agent,
+        phases=phases(scale),
+        reward_scale=reward_scale,
+        reward_bias=reward_bias,
+        eval_episodes=budget.EVAL_EPISODES if scale == "small" else episodes,
+    )
+
+
+def build(task: Task, scale: str) -> Recipe:
+    """Around IQL."""
+    expectile, temperature = EXPECTILE_TEMPERATURE.get(task.domain, (0.7, 3.0))
     settings: dict[str, Any] = {"expectile": expectile, "temperature": temperature, "spread": temperature * 2 / 3}
     if task.domain in ("maze", "toy"):
         settings |= {"temperature": 11.0, "spread": 3.0}
     if scale == "small":
         settings |= budget.ACTOR_CRITIC
-        last = online(mix="by_size", override={"learning_rate": 3e-4}, override_static=ADAPTIVE, **budget.online())
-        phases = (offline(**budget.offline()), last)
-    else:
-        last = online(1_000_000, mix="by_size", segments=50, override_static=ADAPTIVE)
-        phases = (offline(1_000_000, segments=20), last)
-    episodes = 100 if task.domain == "maze" else 20
-    return Recipe(
-        name="famo2o",
-        agent=FamO2O(**settings),
-        phases=phases,
-        reward_scale=reward_scale,
-        reward_bias=reward_bias,
-        eval_episodes=budget.EVAL_EPISODES if scale == "small" else episodes,
-    )
+    return _recipe("famo2o", FamO2O(**settings), task, scale)
+
+
+def build_awac(task: Task, scale: str) -> Recipe:
+    """Around AWAC."""
+    balance = 1.0 / LAMBDA.get(task.domain, 1 / 3)
+    settings = budget.ACTOR_CRITIC if scale == "small" else {}
+    return _recipe("famo2o_awac", FamAWAC(temperature=balance, spread=balance / 2, **settings), task, scale)
