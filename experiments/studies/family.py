@@ -6,7 +6,8 @@ minute or two). Same environment steps, minibatches and networks for all (`recip
 take part in a task are named with the reason.
 
 Every recipe and task is a sweep in a folder of its own under `--out`; interrupted, the same command goes on. Shares
-can be made by several processes (`--recipes`, `--tasks`); `--report` joins whatever is finished.
+can be made by several processes (`--recipes`, `--tasks`); `--report` joins whatever is finished. Compiling is most of
+it: so seeds run one after the other, programs are kept, and both mazes have as many rows, for one program.
 """
 
 import argparse
@@ -22,9 +23,11 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments import pendulum
-from experiments.benchmarks import arithmetic, rows
-from purejaxo2o import plots, stats
+from experiments.benchmarks import arithmetic
+from experiments.benchmarks.rows import head as provenance
+from purejaxo2o import plots, stats, store
 from purejaxo2o.archive import load_results
+from purejaxo2o.cli import cache_compilations
 from purejaxo2o.files import replacing, write_json
 from purejaxo2o.report import shown
 from purejaxo2o.result import Result
@@ -36,6 +39,8 @@ matplotlib.use("Agg")
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "family"
 TASKS = {"pointmaze-umaze": None, "pointmaze-umaze-waypoint": None, "pendulum": pendulum.MEDIUM}
 """Names, and the dataset where it is not the task's own."""
+ROWS = 50_000
+"""Of offline data, at most."""
 ABOUT = (
     "Written by `python -m experiments.studies.family --report`; what the tasks are stands there. Means with 95% "
     "bootstrap intervals over seeds, by area under the online curve. *TFLOP a run*: floating-point operations of all "
@@ -59,19 +64,27 @@ def task_of(name: str) -> o2o.Task:
     return dataclasses.replace(task, dataset=dataset)
 
 
+def rows(task: o2o.Task) -> o2o.Store:
+    """The task's data, at most `ROWS` of them; the last one ends its trajectory, by truncation if need be."""
+    data = store.flat(o2o.dataset(task))
+    data = jax.tree.map(lambda x: x[:ROWS], data)
+    cut = data.truncated.at[-1].set(data.truncated[-1] | ~data.terminated[-1])
+    return store.from_transitions(data._replace(truncated=cut))
+
+
 def train(name: str, task: o2o.Task, seeds: int, folder: Path) -> None:
     """The sweep of a recipe, or what is left of it."""
     if (folder / "results.npz").exists():
         return
     recipe = o2o.recipe(name, task, scale="small")
-    data = o2o.dataset(task) if recipe.uses_offline else None
-    o2o.sweep(recipe, task, data, seeds=seeds, out=folder, resume=folder.exists())
+    data = rows(task) if recipe.uses_offline else None
+    o2o.sweep(recipe, task, data, seeds=seeds, width=1, out=folder, resume=folder.exists())
 
 
 def operations(name: str, task: o2o.Task) -> float:
     """Floating-point operations of one run's matrix products, evaluations included."""
     recipe = o2o.recipe(name, task, scale="small")
-    data = o2o.dataset(task) if recipe.uses_offline else None
+    data = rows(task) if recipe.uses_offline else None
     return arithmetic.traced(
         jax.make_jaxpr(lambda key, data: o2o.train(key, recipe, task, data))(jax.random.key(0), data)
     )
@@ -91,7 +104,7 @@ def outcome(found: dict[str, dict[str, Result]]) -> list[dict[str, Any]]:
 def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folder: Path) -> None:
     """`figures.json`, `README.md`, `figure.png`."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = rows.head("float32")
+    about = provenance("float32")
     head = {key: about[key] for key in ("device", "cores", "versions", "commit", "changed_files", "date")}
     write_json(folder / "figures.json", plain({"about": head, "rows": table, "refused": refused}))
     draw(table, folder / "figure.png")
@@ -148,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/family"))
     parser.add_argument("--report", action="store_true", help="train nothing, write what is there to the results")
     arguments = parser.parse_args(argv)
+    cache_compilations()
     found: dict[str, dict[str, Result]] = {}
     refused: dict[str, dict[str, str]] = {}
     for task_name in arguments.tasks:
