@@ -12,6 +12,7 @@ from purejaxo2o.recipes import (
     awac,
     bc,
     boorl,
+    bppo,
     cal_ql,
     cql,
     dqn,
@@ -35,6 +36,7 @@ from purejaxo2o.recipes import (
     so2,
     spot,
     td3_bc,
+    uni_o4,
     wsrl,
 )
 from purejaxo2o.tasks import Task
@@ -70,6 +72,8 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "famo2o": famo2o.build,
     "proto": proto.build,
     "ro2o": ro2o.build,
+    "bppo": bppo.build,
+    "uni_o4": uni_o4.build,
 }
 
 
