@@ -32,7 +32,7 @@ from purejaxo2o.agents.bppo import BPPO, BPPOState
 from purejaxo2o.agents.ppo import PPO, PPOState
 from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.models import dynamics
-from purejaxo2o.networks import Distribution, Hidden, action_space_of
+from purejaxo2o.networks import Distribution, Hidden, Value, action_space_of
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, tree_where
 
@@ -70,6 +70,8 @@ class UniO4State(BPPOState):
 class UniO4(BPPO):
     """diversity_weight alpha; ope_horizon H; ope_starts: rows of an update that J starts from; models: members of T.
 
+    carry_value False: PPO starts with a V of its own, the control of the claim that nothing drops at the switch.
+
     learning_rate, value_learning_rate, clip and entropy_weight are those of the stage."""
 
     clip_decay: Number = 1.0
@@ -79,6 +81,7 @@ class UniO4(BPPO):
     values: Literal["iql", "sarsa"] = static(default="iql")
     diversity: Literal["divergence", "detached"] = static(default="divergence")
     gate: Literal["ope", "always"] = static(default="ope")
+    carry_value: bool = static(default=True)
     members: int = static(default=4)
     models: int = static(default=5)
     ope_horizon: int = static(default=1000)
@@ -160,7 +163,7 @@ class UniO4(BPPO):
             action = jax.vmap(lambda params, obs: self.policy(params, obs).mode())(policies, obs)
             total += (alive * self.q(state.critic, obs, action).min(axis=0)).mean(axis=1)
             member = jax.random.randint(key_member, starts.shape[:1], 0, self.models)
-            noise = jax.random.normal(key_noise, starts.shape)
+            noise = jax.random.normal(key_noise, starts.shape, starts.dtype)
             seen = dynamics.features(action, space)
             obs, ends = dynamics.imagine(network, state.model, state.scale, obs, seen, member, noise)
             return (obs, alive * (1.0 - ends), total), None
@@ -176,5 +179,9 @@ class UniO4(BPPO):
         if self.stage != "online":
             return super().enter(state, key, phase)
         assert isinstance(state, UniO4State)
-        params = state.params | {"value": state.value}
+        value = state.value
+        if not self.carry_value:
+            width = value["MLP_0"]["Dense_0"]["kernel"].shape[0]
+            value = Value(self.hidden).init(key, jnp.zeros(width))["params"]
+        params = state.params | {"value": value}
         return replace(state, params=params, opt=init_adam(params), steps=jnp.int32(0), span=jnp.int32(phase.steps))
