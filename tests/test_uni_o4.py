@@ -81,10 +81,10 @@ def test_asymmetry_of_the_sheet(asymmetry: float | None, slope: float) -> None:
 
 
 def test_divergence_from_the_nearest_other() -> None:
-    """Three Gaussians of width 1 at 0, 1 and 5: the nearest is 1, 1 and 4 away, KL 1/2, 1/2 and 8 with that one."""
-    mean = jnp.broadcast_to(jnp.array([0.0, 1.0, 5.0])[:, None, None], (3, 20_000, 1))
+    """Three Gaussians of width 1 at 0, 1 and 21: the nearest is 1, 1 and 20 away, KL 1/2, 1/2 and 200 with that one."""
+    mean = jnp.broadcast_to(jnp.array([0.0, 1.0, 21.0])[:, None, None], (3, 20_000, 1))
     far = divergence(ClippedNormal(mean, jnp.zeros_like(mean)), KEY).mean(axis=1)
-    np.testing.assert_allclose(far, [0.5, 0.5, 8.0], rtol=0.05)
+    np.testing.assert_allclose(far, [0.5, 0.5, 200.0], rtol=0.05)
     logits = jnp.log(jnp.array([[[0.5, 0.5]], [[0.9, 0.1]]]))
     expected = [np.log(0.5 / 0.9) / 2 + np.log(0.5 / 0.1) / 2, 0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5)]
     np.testing.assert_allclose(divergence(Categorical(logits), KEY)[:, 0], expected, rtol=1e-5)
