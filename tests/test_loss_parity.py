@@ -296,7 +296,7 @@ def random_state(case: Case, dtype: Any, seed: int = 1) -> Any:
         name = jax.tree_util.keystr(path)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             return x.dtype.type(3)
-        if ".nu" in name or "variance" in name:
+        if ".nu" in name or ".scale" in name:
             return rng.uniform(0.01, 0.1, x.shape)
         return rng.normal(size=x.shape) * (0.1 if ".mu" in name else 0.3)
 

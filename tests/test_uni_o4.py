@@ -81,7 +81,7 @@ def test_asymmetry_of_the_sheet(asymmetry: float | None, slope: float) -> None:
 
 
 def test_divergence_from_the_nearest_other() -> None:
-    """Three Gaussians of width 1 at 0, 1 and 21: the nearest is 1, 1 and 20 away, KL 1/2, 1/2 and 200 with that one."""
+    """Three Gaussians of width 1 at 0, 1 and 21: the nearest is 1, 1 and 20 away, KL 1/2, 1/2 and 200."""
     mean = jnp.broadcast_to(jnp.array([0.0, 1.0, 21.0])[:, None, None], (3, 20_000, 1))
     far = divergence(ClippedNormal(mean, jnp.zeros_like(mean)), KEY).mean(axis=1)
     np.testing.assert_allclose(far, [0.5, 0.5, 200.0], rtol=0.05)

@@ -115,9 +115,9 @@ class BPPO(PPO):
         if self.stage != "improve":
             return scan_updates(self.fit, state, rollout, key)
         key_steps, key_old = jax.random.split(key)
-        state, metrics = scan_updates(self.improve, state, rollout, key_steps)
-        state, old_metrics = self.replace_old(state, rollout, key_old)
-        return state, metrics | old_metrics
+        after, metrics = scan_updates(self.improve, state, rollout, key_steps)
+        after, old_metrics = self.replace_old(after, rollout, key_old)
+        return after, metrics | old_metrics
 
     def fit(self, state: BPPOState, batch: Transition, key: Array) -> tuple[BPPOState, Metrics]:
         """One minibatch `[B, ...]`: V, Q with the new V, targets, policies."""

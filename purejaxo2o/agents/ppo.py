@@ -148,6 +148,7 @@ class PPO:
         """One minibatch `[B, ...]`; known: advantage, target, the old value and the old policy's log-probability."""
         grads, metrics = jax.grad(self.loss, has_aux=True)(state.params, batch, known, key)
         grads, norm = bound_norm(grads, self.max_grad_norm)
+        updates: Any
         updates, opt = ADAM.update(grads, state.opt)
         rates = {"actor": self.learning_rate, "value": rate_or(self.value_learning_rate, self.learning_rate)}
         params = {

@@ -33,7 +33,7 @@ def build(task: Task, scale: str) -> Recipe:
     improve: dict[str, Any] = {"name": "improve", "updates": 20, "override_static": IMPROVE}
     if scale == "small":
         settings |= budget.ACTOR_CRITIC | {"clip_decay": 1.0}
-        slower = {"learning_rate": 3e-4}
+        slower: dict[str, Any] = {"learning_rate": 3e-4}
         phases = [offline(**budget.offline())]
         phases += [Phase(steps=100, segments=4, batch_size=128, override=slower, **improve)]
     else:
