@@ -86,6 +86,11 @@ class Categorical(NamedTuple):
     def sample(self, key: Array) -> Array:
         return jax.random.categorical(key, self.logits).astype(jnp.int32)
 
+    def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
+        """Actions and their log-probabilities `[...]`; no gradient flows through the draw."""
+        action = self.sample(key)
+        return action, self.log_prob(action)
+
     def log_prob(self, action: Array) -> Array:
         log_p = jax.nn.log_softmax(self.logits)
         return jnp.take_along_axis(log_p, action[..., None], axis=-1)[..., 0]

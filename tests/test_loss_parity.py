@@ -19,12 +19,14 @@ import reference_h2o
 import reference_moorl
 import reference_off2on
 import reference_td3
+import reference_uni_o4
 import reference_weighted
 from jax.flatten_util import ravel_pytree
 
 from purejaxo2o.agents.awac import AWAC
 from purejaxo2o.agents.base import chunk_of
 from purejaxo2o.agents.bc import BC
+from purejaxo2o.agents.bppo import BPPO
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.edac import EDAC
@@ -44,6 +46,7 @@ from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.spot import SPOT
 from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
+from purejaxo2o.agents.uni_o4 import UniO4
 from purejaxo2o.types import Space, Spaces, Transition
 
 B, OBS, ACT, CHOICES = 8, 5, 2, 3
@@ -63,6 +66,7 @@ NEAR: dict[str, Any] = {
     "policy_radius": 0.2,
     "uncertainty_decay": 0.2,
 }
+MODEL: dict[str, Any] = {"polyak": 0.1, "members": 3, "models": 2, "model_hidden": (12,), "diversity_weight": 0.4}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
 
 
@@ -253,6 +257,11 @@ CASES = {
         reference_off2on.off2on_offline_update,
         2,
     ),
+    "bppo": Case(BPPO(polyak=0.1, value_learning_rate=3e-3, **NETS, **RATES), reference_uni_o4.fit_update, 2),
+    "bppo_discrete": Case(BPPO(polyak=0.1, values="iql", **NETS, **RATES), reference_uni_o4.fit_update, 1, DISCRETE),
+    "uni_o4": Case(UniO4(expectile=0.8, **MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2),
+    "uni_o4_detached": Case(UniO4(diversity="detached", **MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2),
+    "uni_o4_discrete": Case(UniO4(**MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2, DISCRETE),
     "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
@@ -311,7 +320,7 @@ def random_state(case: Case, dtype: Any, seed: int = 1) -> Any:
         name = jax.tree_util.keystr(path)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             return np.full(x.shape, 3, x.dtype)
-        if ".nu" in name:
+        if ".nu" in name or ".scale" in name:
             return rng.uniform(0.01, 0.1, x.shape)
         return rng.normal(size=x.shape) * (0.1 if ".mu" in name else 0.3)
 
@@ -368,7 +377,7 @@ def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
         FamO2O: family_noise,
         PROTO: proto_noise,
     }
-    draws |= {FQL: flow_noise}
+    draws |= {FQL: flow_noise, UniO4: uni_o4_noise}
     for kind, draw in draws.items():
         if isinstance(agent, kind):
             return [draw(agent, k) for k in jax.random.split(key, minibatches)]
@@ -398,6 +407,10 @@ def awac_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
 def pex_noise(agent: Any, key: jax.Array) -> Any:
     key_sample, key_choice, _ = jax.random.split(key, 3)
     return {"sample": normal(key_sample, B, ACT), "choice": np.asarray(jax.random.gumbel(key_choice, (B, 2)))}
+
+
+def uni_o4_noise(agent: Any, key: jax.Array) -> Any:
+    return normal(key, agent.members, B, ACT)
 
 
 def flow_noise(agent: Any, key: jax.Array) -> Any:
@@ -523,6 +536,7 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
 BOOTSTRAPPING = (
     *("iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"),
     *("famo2o", "famo2o_awac", "proto", "ro2o", "ro2o_mazes", "fql", "h2o", "moorl", "off2on", "off2on_offline"),
+    *("bppo", "uni_o4"),
 )
 
 

@@ -93,6 +93,9 @@ def test_published_phases():
     assert shape("sac") == [("warmup", "random", None, 0), ("online", "policy", "online", 1)]
     assert shape("bc") == [pretrain]
     assert shape("ppo") == [("online", "policy", "online", 1)]
+    values, improve = ("values", "none", "offline", 1), ("improve", "none", "offline")
+    assert shape("bppo") == [pretrain, values, (*improve, 20)]
+    assert shape("uni_o4") == [pretrain, values, (*improve, 100), ("online", "policy", "online", 1)]
     assert shape("fql") == [pretrain, ("online", "policy", "by_size", 1)]
     assert shape("qc") == [pretrain, ("warmup", "policy", None, 0), ("online", "policy", "by_size", 1)]
 

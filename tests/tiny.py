@@ -26,10 +26,14 @@ CUTS = {
     "num_envs": 2,
     "rollout": 5,
     "epochs": 2,
-    "minibatches": 2,
+    "minibatches": 1,
     "flow_steps": 3,
     "samples": 3,
     "chunk": 3,
+    "members": 2,
+    "models": 2,
+    "ope_horizon": 3,
+    "ope_starts": 8,
 }
 """Upper limits by the last part of a setting's name."""
 HIDDEN = (8, 8)

@@ -4,6 +4,7 @@ from purejaxo2o.agents.awac import AWAC
 from purejaxo2o.agents.base import Agent
 from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.boorl import BOORL
+from purejaxo2o.agents.bppo import BPPO
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.dqn import DQN
@@ -26,11 +27,13 @@ from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.spot import SPOT
 from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
+from purejaxo2o.agents.uni_o4 import UniO4
 
 __all__ = [
     "AWAC",
     "BC",
     "BOORL",
+    "BPPO",
     "CQL",
     "DQN",
     "EDAC",
@@ -55,4 +58,5 @@ __all__ = [
     "FamO2O",
     "Off2On",
     "ReBRAC",
+    "UniO4",
 ]

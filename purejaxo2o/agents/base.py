@@ -88,6 +88,12 @@ def adam(params: Any, grads: Any, state: optax.OptState, learning_rate: Number) 
     return jax.tree.map(lambda p, u: p - learning_rate * u, params, updates), state
 
 
+def bound_norm(grads: Any, limit: Number) -> tuple[Any, Array]:
+    """Gradients shortened to a joint norm of at most `limit`, and the norm that they had."""
+    norm = optax.global_norm(grads)
+    return jax.tree.map(lambda g: g * jnp.minimum(1.0, limit / jnp.maximum(norm, 1e-12)), grads), norm
+
+
 def rate_or(own: Number | None, default: Number) -> Number:
     """A learning rate of its own where one is set, else the agent's."""
     return default if own is None else own

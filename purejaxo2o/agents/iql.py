@@ -116,13 +116,7 @@ class IQL:
     def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[IQLState, Metrics]:
         """One minibatch `[B, ...]`: V, policy, Q, targets. Nothing is random in IQL itself."""
         q_target = self.q(state.target, batch.obs, batch.action).min(axis=0)
-
-        def value_loss(params: Any) -> tuple[Array, Metrics]:
-            v = self.value(params, batch.obs)
-            loss = self.value_loss(q_target - v)
-            return loss, {"value_loss": loss, "value": v.mean()}
-
-        value, value_opt, value_metrics = descend(value_loss, state.value, state.value_opt, self.learning_rate)
+        value, value_opt, value_metrics = self.value_step(state, batch, q_target)
         action, q_action = self.imitated(state, batch, q_target, key)
         advantage = q_action - self.value(value, batch.obs)
         seen, temperature = self.guidance(state, batch, key)
@@ -149,8 +143,18 @@ class IQL:
         )
         return state, value_metrics | actor_metrics | critic_metrics
 
-    def critic_step(self, state: IQLState, batch: Transition, y: Array) -> tuple[Any, Any, Metrics]:
-        """One step of both critics towards `y [B]`: parameters, moments, metrics."""
+    def value_step(self, state: Any, batch: Transition, q_target: Array) -> tuple[Any, Any, Metrics]:
+        """One step of V towards `q_target [B]`: parameters, moments, metrics. state: anything with both of V's."""
+
+        def loss(params: Any) -> tuple[Array, Metrics]:
+            v = self.value(params, batch.obs)
+            loss = self.value_loss(q_target - v)
+            return loss, {"value_loss": loss, "value": v.mean()}
+
+        return descend(loss, state.value, state.value_opt, self.learning_rate)
+
+    def critic_step(self, state: Any, batch: Transition, y: Array) -> tuple[Any, Any, Metrics]:
+        """One step of both critics towards `y [B]`: parameters, moments, metrics. state: anything with theirs."""
 
         def loss(params: Any) -> tuple[Array, Metrics]:
             q = self.q(params, batch.obs, batch.action)  # [2, B]

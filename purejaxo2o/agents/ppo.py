@@ -9,9 +9,9 @@ On-policy: one update learns from a fresh rollout `[T, E]` of the policy, in `ep
     L_V     = 1/2 mean (V - R)^2, or with `clip_values` the larger of that and the same for V kept within eps of V_old
 
 A truncated step bootstraps from the observation that it led to, before any reset; only a termination does not.
-Advantages are standardised within each minibatch. Policy and value have networks of their own and one Adam, whose
-gradient's joint norm is cut at `max_grad_norm`. Boxes have a squashed Gaussian with one free log-std vector, whose
-entropy is estimated by fresh samples; discrete actions a categorical.
+Advantages are standardised within each minibatch. Policy and value have networks of their own and one Adam (with two
+rates if `value_learning_rate` is set), whose gradient's joint norm is cut at `max_grad_norm`. Boxes have a squashed
+Gaussian with one free log-std vector, whose entropy is estimated by fresh samples; discrete actions a categorical.
 """
 
 from dataclasses import replace
@@ -19,9 +19,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from purejaxo2o.agents.base import adam, init_adam
+from purejaxo2o.agents.base import ADAM, bound_norm, init_adam, rate_or
 from purejaxo2o.distributions import Categorical
 from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.phases import Phase
@@ -48,6 +47,16 @@ def advantages(
     return jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, last), reverse=True)[1]
 
 
+def standardised(advantage: Array) -> Array:
+    """Mean 0 and variance 1 over the minibatch `[B]`."""
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+
+def surrogate(ratio: Array, advantage: Array, clip: Number) -> Array:
+    """Elementwise `min rho A, clip(rho, 1 - eps, 1 + eps) A`: nothing is gained farther than eps from 1."""
+    return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
+
+
 @pytree
 class PPOState:
     params: Any  # {"actor": ..., "value": ...}
@@ -63,6 +72,7 @@ class PPO:
     """clip: eps. value_weight c_v, entropy_weight c_e >= 0. rollout rows must divide into `minibatches`."""
 
     learning_rate: Number = 2.5e-4
+    value_learning_rate: Number | None = None
     discount: Number = 0.99
     gae_lambda: Number = 0.95
     clip: Number = 0.2
@@ -137,23 +147,26 @@ class PPO:
     ) -> tuple[PPOState, Metrics]:
         """One minibatch `[B, ...]`; known: advantage, target, the old value and the old policy's log-probability."""
         grads, metrics = jax.grad(self.loss, has_aux=True)(state.params, batch, known, key)
-        norm = optax.global_norm(grads)
-        grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, self.max_grad_norm / jnp.maximum(norm, 1e-12)), grads)
-        params, opt = adam(state.params, grads, state.opt, self.learning_rate)
+        grads, norm = bound_norm(grads, self.max_grad_norm)
+        updates: Any
+        updates, opt = ADAM.update(grads, state.opt)
+        rates = {"actor": self.learning_rate, "value": rate_or(self.value_learning_rate, self.learning_rate)}
+        params = {
+            name: jax.tree.map(lambda p, u, rate=rate: p - rate * u, state.params[name], updates[name])
+            for name, rate in rates.items()
+        }
         return replace(state, params=params, opt=opt), metrics | {"grad_norm": norm}
 
     def loss(self, params: Any, batch: Transition, known: dict[str, Array], key: Array) -> tuple[Array, Metrics]:
         """The paper's equation 9, to be minimised."""
         policy, value = self.policy(params["actor"], batch.obs), self.value(params["value"], batch.obs)
-        advantage = known["advantage"]
-        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         ratio = jnp.exp(policy.log_prob(batch.action) - known["log_prob"])
-        surrogate = jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - self.clip, 1.0 + self.clip) * advantage)
+        gain = surrogate(ratio, standardised(known["advantage"]), self.clip)
         error = jnp.square(value - known["target"])
         if self.clip_values:
             near = known["value"] + jnp.clip(value - known["value"], -self.clip, self.clip)
             error = jnp.maximum(error, jnp.square(near - known["target"]))
-        actor_loss, value_loss = -surrogate.mean(), 0.5 * error.mean()
+        actor_loss, value_loss = -gain.mean(), 0.5 * error.mean()
         entropy = self.entropy(policy, key)
         total = actor_loss + self.value_weight * value_loss - self.entropy_weight * entropy
         clipped = (jnp.abs(ratio - 1.0) > self.clip).astype(jnp.float32).mean()

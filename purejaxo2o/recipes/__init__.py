@@ -12,6 +12,7 @@ from purejaxo2o.recipes import (
     awac,
     bc,
     boorl,
+    bppo,
     cal_ql,
     cql,
     dqn,
@@ -36,6 +37,7 @@ from purejaxo2o.recipes import (
     so2,
     spot,
     td3_bc,
+    uni_o4,
     wsrl,
 )
 from purejaxo2o.tasks import Task
@@ -73,6 +75,8 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "proto": proto.build,
     "ro2o": ro2o.build,
     "off2on": off2on.build,
+    "bppo": bppo.build,
+    "uni_o4": uni_o4.build,
 }
 
 
