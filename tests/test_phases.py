@@ -50,7 +50,7 @@ def test_every_recipe_feeds_what_its_phases_say(name):
         for _ in range(phase.segments):
             count = phase.iterations(recipe.num_envs)
             grad_steps += count * phase.updates
-            leading += count * (phase.updates if phase.feed == "sampled" else phase.rollout)
+            leading += count * (phase.rollout if phase.feed == "rollout" else phase.updates)
             env_steps += count * phase.per_iteration(recipe.num_envs) * phase.acts
             assert (result.grad_steps[entry], result.env_steps[entry]) == (grad_steps, env_steps)
             metrics = {key: value[entry] for key, value in metrics_by_name.items()}
@@ -58,7 +58,7 @@ def test_every_recipe_feeds_what_its_phases_say(name):
             if phase.updates == 0:
                 assert np.isnan(metrics["share"])
                 continue
-            assert metrics["rows"] == (phase.batch_size if phase.feed == "sampled" else recipe.num_envs)
+            assert metrics["rows"] == (recipe.num_envs if phase.feed == "rollout" else phase.batch_size)
             if phase.mix == "offline":
                 assert metrics["share"] == 1
             elif phase.mix == "online":
@@ -93,6 +93,7 @@ def test_published_phases():
     assert shape("sac") == [("warmup", "random", None, 0), ("online", "policy", "online", 1)]
     assert shape("bc") == [pretrain]
     assert shape("ppo") == [("online", "policy", "online", 1)]
+    assert shape("hnpg") == shape("hac") == [("online", "policy", "offline", 10)]
     assert shape("fql") == [pretrain, ("online", "policy", "by_size", 1)]
     assert shape("qc") == [pretrain, ("warmup", "policy", None, 0), ("online", "policy", "by_size", 1)]
 

@@ -30,6 +30,10 @@ CUTS = {
     "flow_steps": 3,
     "samples": 3,
     "chunk": 3,
+    "fit_steps": 2,
+    "policy_steps": 2,
+    "cg_steps": 3,
+    "halvings": 3,
 }
 """Upper limits by the last part of a setting's name."""
 HIDDEN = (8, 8)

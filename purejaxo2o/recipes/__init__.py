@@ -19,6 +19,8 @@ from purejaxo2o.recipes import (
     famo2o,
     fql,
     h2o,
+    hac,
+    hnpg,
     hyq,
     iql,
     jsrl,
@@ -70,6 +72,8 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "famo2o": famo2o.build,
     "proto": proto.build,
     "ro2o": ro2o.build,
+    "hnpg": hnpg.build,
+    "hac": hac.build,
 }
 
 
