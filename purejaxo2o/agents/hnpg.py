@@ -18,19 +18,19 @@ within the limit; without such a step the policy stays. As the theory goes: `adv
 `offline_actions="data"`, `step="fixed"`.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.sparse.linalg import cg
 
 from purejaxo2o.agents.base import advantages
 from purejaxo2o.agents.hybrid import Hybrid, HybridState
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
 
-PRECISION = 1e-10
-"""Relative residual at which conjugate gradients end early."""
+TINY = 1e-30
+"""Keeps quotients finite where nothing is left to divide."""
 
 
 class Rows(NamedTuple):
@@ -50,6 +50,23 @@ def inner(one: Any, other: Any) -> Array:
     return sum(
         (jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)), jnp.zeros(())
     )
+
+
+def conjugate_gradients(product: Callable[[Any], Any], right: Any, steps: int) -> Any:
+    """x with `product(x) = right`, for a positive definite product, after `steps` steps (Hestenes & Stiefel 1952).
+
+    Never fewer: `jax.scipy.sparse.linalg.cg` stops early, and a batch of seeds then is not what each is alone."""
+
+    def step(carry: tuple[Any, Any, Any, Array], _: None) -> tuple[Any, None]:
+        x, residual, along, size = carry
+        image = product(along)
+        length = size / jnp.maximum(inner(along, image), TINY)
+        x, residual = moved(x, along, length), moved(residual, image, -length)
+        left = inner(residual, residual)
+        return (x, residual, moved(residual, along, left / jnp.maximum(size, TINY)), left), None
+
+    start = (jax.tree.map(jnp.zeros_like, right), right, right, inner(right, right))
+    return jax.lax.scan(step, start, length=steps)[0][0]
 
 
 @pytree
@@ -74,7 +91,7 @@ class HNPG(Hybrid):
         if self.step == "fixed":
             share, length = jnp.ones(()), jnp.asarray(self.step_size)
         else:
-            length = jnp.sqrt(2.0 * self.kl_limit / jnp.maximum(curvature, 1e-12))
+            length = jnp.sqrt(2.0 * self.kl_limit / jnp.maximum(curvature, TINY))
             share = self.search(state.actor, rows, direction, length)
         actor = moved(state.actor, direction, share * length)
         gain, kl = self.judge(state.actor, actor, rows)
@@ -118,7 +135,7 @@ class HNPG(Hybrid):
             return moved(back(rows.weight * score(v))[0], v, self.damping)
 
         gradient = back(rows.weight * rows.advantage)[0]
-        direction, _ = cg(fisher, gradient, tol=PRECISION, maxiter=self.cg_steps)
+        direction = conjugate_gradients(fisher, gradient, self.cg_steps)
         return direction, inner(direction, fisher(direction))
 
     def judge(self, actor: Any, candidate: Any, rows: Rows) -> tuple[Array, Array]:
