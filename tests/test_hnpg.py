@@ -306,16 +306,19 @@ def test_a_step_that_cannot_gain_is_not_taken():
     assert back == 0
 
 
-def test_the_share_can_be_swept():
-    """A batch of shares is what each of them is alone."""
-    state, data = HNPG(**COMMON).init(KEY, BOX), jax.tree.map(jnp.asarray, fed(BOX))
+def test_seeds_and_shares_side_by_side_are_what_each_is_alone():
+    """In float32, over updates in a row: jax's own conjugate gradients fail this."""
+    agent, data = HNPG(**COMMON | {"actor_hidden": (32, 32)}), jax.tree.map(jnp.asarray, fed(BOX))
 
-    def swept(share: Any) -> Any:
-        return ravel_pytree(HNPG(**COMMON | {"offline_share": share}).update(state, data, KEY)[0])[0]
+    def swept(share: Any, seed: Any) -> Any:
+        own = dataclasses.replace(agent, offline_share=share)
+        keys = jax.random.split(seed, 3)
+        return jax.lax.scan(lambda state, key: own.update(state, data, key), own.init(seed, BOX), keys)[1]
 
-    shares = jnp.array([0.2, 0.8])
-    both, one_by_one = run(jax.vmap(swept), shares), run(lambda xs: jax.lax.map(swept, xs), shares)
-    np.testing.assert_allclose(both, one_by_one, atol=1e-4)
+    batch = jnp.array([0.2, 0.8]), jax.random.split(KEY, 2)
+    both, one_by_one = run(jax.vmap(swept), *batch), run(lambda *xs: jax.lax.map(lambda x: swept(*x), xs), *batch)
+    for name in ("step", "kl", "actor_loss", "critic_loss"):
+        np.testing.assert_allclose(both[name], one_by_one[name], rtol=1e-2, atol=1e-4, err_msg=name)
 
 
 def test_phases_that_feed_one_kind_only_are_refused():

@@ -28,6 +28,7 @@ def data(task: o2o.Task) -> o2o.Store:
 def shares(name: str, task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     """The method, and both ends of its range: what is learned from differs, steps and updates do not."""
     recipe = with_agent(o2o.recipe(name, task, scale="small"), discount=1.0)
+    recipe = o2o.replace(recipe, {"online.steps": 50_000, "online.segments": 10})
     return {
         name: recipe,
         "on-policy only": with_agent(recipe, offline_share=0.0),

@@ -55,7 +55,7 @@ def inner(one: Any, other: Any) -> Array:
 def conjugate_gradients(product: Callable[[Any], Any], right: Any, steps: int) -> Any:
     """x with `product(x) = right`, for a positive definite product, after `steps` steps (Hestenes & Stiefel 1952).
 
-    Never fewer: `jax.scipy.sparse.linalg.cg` stops early, and a batch of seeds then is not what each is alone."""
+    Our own, because `jax.scipy.sparse.linalg.cg` gives other directions under `vmap` than alone (jax 0.10.2)."""
 
     def step(carry: tuple[Any, Any, Any, Array], _: None) -> tuple[Any, None]:
         x, residual, along, size = carry

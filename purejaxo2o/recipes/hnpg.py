@@ -17,7 +17,7 @@ discount 0.99 (theirs is 1 with a fixed horizon: set `agent.discount=1` on the l
 instead of unbounded Gaussians; F from the rows' own scores (as in the paper) instead of the Hessian of the KL
 divergence; the last iterate is the result (code; the paper returns a mixture).
 Small: 10 environments, rollouts of 50 steps each, 5 rounds of 10 steps on 256 offline rows at learning rate 1e-3;
-200,000 steps.
+100,000 steps.
 
 Use it when offline data are good in places, online steps are cheap and you need to be safe against misleading values.
 Cost per minibatch relative to IQL's, with equal networks and batches and counted in network passes: 12, and 8 more
@@ -42,7 +42,7 @@ def hybrid(name: str, agent: Any, scale: str) -> Recipe:
     small = scale == "small"
     num_envs, rollout = (10, 50) if small else (1, 1_000)
     sizes = {"updates": 5, "batch_size": 256} if small else {"updates": 10, "batch_size": 1_000}
-    steps, segments = (200_000, 20) if small else (30_000_000, 100)
+    steps, segments = (100_000, 20) if small else (30_000_000, 100)
     phase = online(steps, feed="both", rollout=rollout, mix="offline", segments=segments, **sizes)
     return Recipe(
         name=name,
