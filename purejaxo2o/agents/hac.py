@@ -51,7 +51,8 @@ class HAC(Hybrid):
         rate = rate_or(self.actor_learning_rate, self.learning_rate)
 
         def step(carry: Any, key: Array) -> tuple[Any, Metrics]:
-            actor, opt, metrics = descend(lambda actor: loss(actor, key), *carry, rate)
+            actor, opt = carry
+            actor, opt, metrics = descend(lambda actor: loss(actor, key), actor, opt, rate)
             return (actor, opt), metrics
 
         keys = jax.random.split(key, self.policy_steps)

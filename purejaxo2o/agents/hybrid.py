@@ -152,7 +152,10 @@ class Hybrid:
         """`fit_steps` of Adam from fresh moments; metrics `[fit_steps]`."""
 
         def step(carry: Any, _: None) -> tuple[Any, Metrics]:
-            critic, opt, metrics = descend(lambda c: self.loss(c, offline, online), *carry, self.learning_rate)
+            critic, opt = carry
+            critic, opt, metrics = descend(
+                lambda critic: self.loss(critic, offline, online), critic, opt, self.learning_rate
+            )
             return (critic, opt), metrics
 
         (critic, _), metrics = jax.lax.scan(step, (critic, init_adam(critic)), length=self.fit_steps)
