@@ -94,3 +94,16 @@ class Categorical(NamedTuple):
     def log_prob(self, action: Array) -> Array:
         log_p = jax.nn.log_softmax(self.logits)
         return jnp.take_along_axis(log_p, action[..., None], axis=-1)[..., 0]
+
+
+def kl_divergence(one: TanhNormal | Categorical, other: TanhNormal | Categorical) -> Array:
+    """`KL(one || other)`, `[...]`, of two policies of a kind.
+
+    Of squashed Gaussians it is that of the Gaussians: a bijection of the actions changes no divergence."""
+    if isinstance(one, Categorical):
+        assert isinstance(other, Categorical)
+        log_p, log_q = jax.nn.log_softmax(one.logits), jax.nn.log_softmax(other.logits)
+        return (jnp.exp(log_p) * (log_p - log_q)).sum(axis=-1)
+    assert isinstance(other, TanhNormal)
+    spread = jnp.exp(2.0 * one.log_std) + jnp.square(one.mean - other.mean)
+    return (other.log_std - one.log_std + 0.5 * (spread * jnp.exp(-2.0 * other.log_std) - 1.0)).sum(axis=-1)

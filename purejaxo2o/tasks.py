@@ -50,10 +50,10 @@ def _pointmaze(size: str, dataset: str) -> Callable[[str], Task]:
     return build
 
 
-def _plain(env_id: str, domain: str) -> Callable[[str], Task]:
+def _plain(env_id: str, domain: str, dataset: str | None = None) -> Callable[[str], Task]:
     def build(name: str) -> Task:
         low, high = scores.ENVIRONMENTS[env_id]
-        return make(name, envs.make(env_id), score_low=low, score_high=high, domain=domain)
+        return make(name, envs.make(env_id), dataset=dataset, score_low=low, score_high=high, domain=domain)
 
     return build
 
@@ -92,6 +92,10 @@ TASKS: dict[str, Callable[[str], Task]] = {
     "pendulum": _plain("gymnax/Pendulum-v1", "classic"),
     "cartpole": _plain("gymnax/CartPole-v1", "classic"),
     "reach": _plain("toy/reach", "toy"),
+    **{
+        name: _plain(f"toy/{name}", "toy", f"purejaxo2o/{name}/epsilon-greedy-v0")
+        for name in ("combination-lock", "continuous-lock")
+    },
 }
 
 

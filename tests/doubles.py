@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.types import Space, Step, pytree, static
+from purejaxo2o.types import Space, Step, Transition, pytree, static
 
 MARK = 9.0
 """An observation that the environments here never produce: it marks the rows of a dataset."""
@@ -11,7 +11,8 @@ MARK = 9.0
 
 @pytree
 class Counting:
-    """Counts minibatches; its metrics say how many of their rows were marked, and depend on every array."""
+    """Counts minibatches (or steps of rollouts, where it is fed nothing else); its metrics say how many of their rows
+    were marked, and depend on every array."""
 
     discount: float = 0.9
     conservative: bool = static(default=True)
@@ -30,14 +31,18 @@ class Counting:
             return jnp.zeros(shape, state["zero"].dtype)
         return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
-    def update(self, state, batches, key):
+    def update(self, state, fed, key):
+        batches = fed if isinstance(fed, Transition) else fed[1]
         marked = (batches.obs[..., 0] == MARK).sum(axis=1)  # [U]
         count, size = batches.reward.shape
         off_half = jnp.abs(marked - size // 2).max().astype(jnp.float32)
         state = state | {"updates": state["updates"] + count, "calls": state["calls"] + 1}
-        everything = jnp.stack([x.astype(jnp.float32).sum() for x in jax.tree.leaves(batches)]).sum()
+        everything = jnp.stack([x.astype(jnp.float32).sum() for x in jax.tree.leaves(fed)]).sum()
         metrics = {"share": marked.mean() / size, "off_half": off_half, "rows": jnp.float32(size), "sum": everything}
         return state, metrics
+
+    def priorities(self, state, batches):
+        return jnp.ones_like(batches.reward[:, : batches.reward.shape[1] // 3])
 
     def enter(self, state, key, phase):
         return state

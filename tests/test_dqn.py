@@ -1,4 +1,4 @@
-"""DQN, Hy-Q and the combination lock."""
+"""DQN and Hy-Q."""
 
 from typing import Any
 
@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 import reference as ref
 
-from purejaxo2o import envs
 from purejaxo2o.agents import DQN
-from purejaxo2o.data.collect import collect
-from purejaxo2o.evaluate import evaluate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
 B, OBS, CHOICES = 8, 3, 4
@@ -100,35 +97,3 @@ def test_it_explores_as_often_as_it_says():
 def test_boxes_are_refused():
     with pytest.raises(O2OError, match="DQN needs discrete actions"):
         jax.eval_shape(lambda: DQN().init(KEY, Spaces(Space(shape=(3,)), Space(shape=(2,)))))
-
-
-# -- the combination lock ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("horizon", [5, 12])
-def test_the_script_opens_the_lock_and_chance_does_not(horizon):
-    env = envs.make("toy/combination-lock", horizon=horizon)
-    act = jax.vmap(env.scripted(0.0))
-    opened = evaluate(lambda obs, key: act(obs, jax.random.split(key, len(obs))), env, KEY, episodes=50)
-    assert (opened.returns == 1).all()
-    assert (opened.lengths == horizon).all()
-    lost = evaluate(lambda obs, key: jax.random.randint(key, obs.shape[:1], 0, 10), env, KEY, episodes=200)
-    assert set(np.round(np.asarray(lost.returns), 3)) <= {0.0, np.float32(0.1)}  # one lure on the way out, at most
-    assert 0.03 < lost.returns.mean() < 0.06
-
-
-def test_the_script_stays_on_the_path_as_often_as_the_sheet_says():
-    """`(1 - 0.9/H)^H` of epsilon-greedy episodes with epsilon 1/H."""
-    env = envs.make("toy/combination-lock", horizon=5)
-    rows = collect(env, env.scripted(1 / 5), KEY, steps=20_000, num_envs=100).data
-    opened = (rows.reward[:, 0] == 1).sum() / rows.last[:, 0].sum()
-    assert float(opened) == pytest.approx((1 - 0.9 / 5) ** 5, abs=0.03)
-    assert bool((rows.terminated == rows.last).all())
-
-
-def test_locks_differ_by_seed_and_refuse_no_steps():
-    assert (
-        envs.make("toy/combination-lock", seed=1).combination != envs.make("toy/combination-lock").combination
-    ).any()
-    with pytest.raises(O2OError, match="horizon=0"):
-        envs.make("toy/combination-lock", horizon=0)

@@ -50,7 +50,7 @@ def test_every_recipe_feeds_what_its_phases_say(name):
         for _ in range(phase.segments):
             count = phase.iterations(recipe.num_envs)
             grad_steps += count * phase.updates
-            leading += count * (phase.updates if phase.feed == "sampled" else phase.rollout)
+            leading += count * (phase.rollout if phase.feed == "rollout" else phase.updates)
             env_steps += count * phase.per_iteration(recipe.num_envs) * phase.acts
             assert (result.grad_steps[entry], result.env_steps[entry]) == (grad_steps, env_steps)
             metrics = {key: value[entry] for key, value in metrics_by_name.items()}
@@ -58,7 +58,8 @@ def test_every_recipe_feeds_what_its_phases_say(name):
             if phase.updates == 0:
                 assert np.isnan(metrics["share"])
                 continue
-            assert metrics["rows"] == (phase.batch_size if phase.feed == "sampled" else recipe.num_envs)
+            thirds = 3 if phase.mix == "prioritised" else 1
+            assert metrics["rows"] == (recipe.num_envs if phase.feed == "rollout" else thirds * phase.batch_size)
             if phase.mix == "offline":
                 assert metrics["share"] == 1
             elif phase.mix == "online":
@@ -96,6 +97,10 @@ def test_published_phases():
     values, improve = ("values", "none", "offline", 1), ("improve", "none", "offline")
     assert shape("bppo") == [pretrain, values, (*improve, 20)]
     assert shape("uni_o4") == [pretrain, values, (*improve, 100), ("online", "policy", "online", 1)]
+    assert shape("hnpg") == shape("hac") == [("online", "policy", "offline", 10)]
+    settle, last = ("settle", "none", "prioritised", 1), ("online", "policy", "prioritised", 1)
+    assert shape("off2on") == [pretrain, ("warmup", "policy", None, 0), settle, last]
+    assert shape("famo2o") == shape("famo2o_awac") == [pretrain, ("online", "policy", "by_size", 1)]
     assert shape("fql") == [pretrain, ("online", "policy", "by_size", 1)]
     assert shape("qc") == [pretrain, ("warmup", "policy", None, 0), ("online", "policy", "by_size", 1)]
 

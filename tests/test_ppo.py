@@ -14,7 +14,8 @@ from tiny import tiny
 import purejaxo2o as o2o
 from purejaxo2o import feeds
 from purejaxo2o.agents import PPO
-from purejaxo2o.agents.ppo import PPOState, advantages
+from purejaxo2o.agents.base import advantages
+from purejaxo2o.agents.ppo import PPOState
 from purejaxo2o.train import act, enter, init, iterate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 

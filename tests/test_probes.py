@@ -1,7 +1,7 @@
 """Every agent on problems whose answers are known: values, discounting, ends of two kinds, the best action.
 
 Rows come from the uniformly random policy (for behaviour cloning from a good one); the agent is used alone, without
-`train`. Rates are far above the published ones: networks and problems are tiny.
+`train`, unless it makes rollouts of its own. Rates are far above the published ones: networks and problems are tiny.
 """
 
 from functools import partial
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import purejaxo2o as o2o
 from purejaxo2o import store as stores
 from purejaxo2o.agents import (
     AWAC,
@@ -19,6 +20,8 @@ from purejaxo2o.agents import (
     EDAC,
     FQL,
     H2O,
+    HAC,
+    HNPG,
     IQL,
     MOORL,
     PEX,
@@ -35,13 +38,17 @@ from purejaxo2o.agents import (
     ReBRAC,
 )
 from purejaxo2o.agents.base import chunk_of
+from purejaxo2o.agents.hybrid import Hybrid
 from purejaxo2o.data import collect
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs import make
 from purejaxo2o.envs.base import spaces
+from purejaxo2o.phases import Recipe, online
+from purejaxo2o.tasks import make as make_task
 
 DISCOUNT = 0.9
 ROWS, UPDATES, BATCH = 512, 1500, 64
+ITERATIONS = 200
 KEY = jax.random.key(0)
 SIZES = {"hidden": (16, 16), "actor_hidden": (16, 16)}
 RATES = {"learning_rate": 5e-3, "discount": DISCOUNT, "polyak": 0.1, **SIZES}
@@ -49,6 +56,7 @@ RATES = {"learning_rate": 5e-3, "discount": DISCOUNT, "polyak": 0.1, **SIZES}
 SOFT = RATES | {"initial_temperature": 1e-2, "temperature_learning_rate": 0.0}
 # A small penalty: values are conservative by it, but what is best stays best.
 CONSERVATIVE = SOFT | {"cql_weight": 0.02, "cql_actions": 4}
+HYBRID = {"learning_rate": 5e-3, "discount": DISCOUNT, "fit_steps": 10, **SIZES}
 AGENTS = {
     "sac": SAC(**SOFT),
     "cql": CQL(**CONSERVATIVE),
@@ -74,6 +82,8 @@ AGENTS = {
     "fql": FQL(**RATES, layer_norm=False, alpha=0.05, flow_steps=3),
     # Longer chunks learn nothing here: most probes end after a step, which leaves no chunk whole.
     "qc": QC(**RATES, layer_norm=False, chunk=1, samples=32, flow_steps=3),
+    "hnpg": HNPG(**HYBRID, kl_limit=0.03),
+    "hac": HAC(**HYBRID, step_size=3.0, policy_steps=10),
 }
 VALUE_TOLERANCE = 0.1
 """Of values between -1 and 1; ten times that where the value is 10."""
@@ -96,6 +106,13 @@ def trained(agent, space, data, key):
     return jax.lax.scan(body, agent.init(key_init, space), jax.random.split(key_run, UPDATES))[0]
 
 
+def iterated(agent, env, data):
+    """The state of an agent that learns from rollouts as well: `ITERATIONS` of `BATCH` rows and 4 minibatches."""
+    phase = online(ITERATIONS * BATCH, feed="both", rollout=4, updates=4, batch_size=BATCH, segments=1)
+    recipe = Recipe(name="probe", agent=agent, phases=(phase,), num_envs=BATCH // 4, store_rows=4, eval_episodes=1)
+    return jax.jit(o2o.train)(KEY, recipe, make_task("probe", env), data).run.agent
+
+
 def solved(agent, probe, policy=None):
     """The agent's state after learning from rows of the probe."""
     env = make(f"toy/{probe}")
@@ -105,7 +122,7 @@ def solved(agent, probe, policy=None):
     known = return_to_go(rows.reward[:, 0], rows.terminated[:, 0], rows.last[:, 0], discount=DISCOUNT)
     following = jax.vmap(lambda a, last: next_action(a, last)[0], in_axes=1, out_axes=1)(rows.action, rows.last)
     data = stores.with_extras(data, {"return_to_go": known[:, None], "next_action": following})
-    return trained(agent, spaces(env), data, KEY)
+    return iterated(agent, env, data) if isinstance(agent, Hybrid) else trained(agent, spaces(env), data, KEY)
 
 
 def value(agent, state, obs):

@@ -34,6 +34,10 @@ CUTS = {
     "models": 2,
     "ope_horizon": 3,
     "ope_starts": 8,
+    "fit_steps": 2,
+    "policy_steps": 2,
+    "cg_steps": 3,
+    "halvings": 3,
 }
 """Upper limits by the last part of a setting's name."""
 HIDDEN = (8, 8)

@@ -12,6 +12,8 @@ from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.famo2o import FamAWAC, FamO2O
 from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.h2o import H2O
+from purejaxo2o.agents.hac import HAC
+from purejaxo2o.agents.hnpg import HNPG
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.jsrl import JSRL
 from purejaxo2o.agents.moorl import MOORL
@@ -39,6 +41,8 @@ __all__ = [
     "EDAC",
     "FQL",
     "H2O",
+    "HAC",
+    "HNPG",
     "IQL",
     "JSRL",
     "MOORL",

@@ -115,6 +115,26 @@ def td_target(reward: Array, terminated: Array, next_value: Array, discount: Num
     return jax.lax.stop_gradient(reward + discount * jnp.where(terminated, 0.0, next_value))
 
 
+def advantages(
+    reward: Array,
+    terminated: Array,
+    last: Array,
+    value: Array,
+    next_value: Array,
+    discount: Number,
+    gae_lambda: Number,
+) -> Array:
+    """Generalised advantages (Schulman et al. 2016); every argument `[T, ...]` along time."""
+    delta = reward + discount * jnp.where(terminated, 0.0, next_value) - value
+
+    def back(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        delta, last = now
+        advantage = delta + discount * gae_lambda * jnp.where(last, 0.0, later)
+        return advantage, advantage
+
+    return jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, last), reverse=True)[1]
+
+
 def polyak_average(target: Any, online: Any, rate: Number) -> Any:
     """`(1 - rate) * target + rate * online`."""
     return jax.tree.map(lambda t, o: (1.0 - rate) * t + rate * o, target, online)

@@ -20,31 +20,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.agents.base import ADAM, bound_norm, init_adam, rate_or
+from purejaxo2o.agents.base import ADAM, advantages, bound_norm, init_adam, rate_or
 from purejaxo2o.distributions import Categorical
 from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, pytree, static
-
-
-def advantages(
-    reward: Array,
-    terminated: Array,
-    last: Array,
-    value: Array,
-    next_value: Array,
-    discount: Number,
-    gae_lambda: Number,
-) -> Array:
-    """Generalised advantages (Schulman et al. 2016); every argument `[T, ...]` along time."""
-    delta = reward + discount * jnp.where(terminated, 0.0, next_value) - value
-
-    def back(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        delta, last = now
-        advantage = delta + discount * gae_lambda * jnp.where(last, 0.0, later)
-        return advantage, advantage
-
-    return jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, last), reverse=True)[1]
 
 
 def standardised(advantage: Array) -> Array:

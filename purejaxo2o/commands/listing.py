@@ -114,7 +114,7 @@ def _datasets() -> list[dict[str, Any]]:
 
     here = folder.local_ids()
     made = {
-        name: {"steps": plan.steps, "description": f"PointMaze {plan.maze}, {plan.kind} recording"}
+        name: {"steps": plan.steps, "description": f"{plan.place}, {plan.kind} recording"}
         for name, plan in embedded.EMBEDDED.items()
     }
     found = {name: _local(name) for name in here}

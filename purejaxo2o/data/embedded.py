@@ -1,4 +1,4 @@
-"""The datasets that this package makes by itself, on first use, from a seed: PointMaze recordings of two kinds.
+"""The datasets that this package makes by itself, on first use, from a seed: of PointMaze two kinds, of locks one.
 
 `waypoint`: made as Minari's `D4RL/pointmaze` sets were (`create_pointmaze_dataset.py`): the waypoint driver with N(0,
 0.5) action noise in a task that never ends and draws a new goal after each success; trajectories are cut, as
@@ -6,12 +6,15 @@ truncated, where a goal is reached. Good data, for stitching.
 
 `mixed`: poor data of the episodic task, which ends at the goal. By environment: a slow, noisy waypoint driver that
 often runs out of time, a driver on its way to some other cell, and random actions held for a while.
+
+`epsilon-greedy`: the right actions of a combination lock, one in `horizon` of them random (Hy-Q's and HNPG's data): a
+third to two fifths of the episodes stay on the good path to the end.
 """
 
 import dataclasses
 import importlib.metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +24,11 @@ from purejaxo2o.data import minari
 from purejaxo2o.data.collect import Behaviour, Clock, Memoryless, collect_with, held, mixture, noisy, random_policy
 from purejaxo2o.data.folder import local_ids, root
 from purejaxo2o.data.reading import Reading
-from purejaxo2o.data.specs import maze_spec
+from purejaxo2o.data.specs import original
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.data.waypoint import waypoint_policy
 from purejaxo2o.envs.base import spaces
+from purejaxo2o.envs.lock import LOCKS, CombinationLock
 from purejaxo2o.envs.maze import PointMaze
 from purejaxo2o.store import Store
 from purejaxo2o.types import Array, O2OError, nearest
@@ -43,6 +47,11 @@ class Generation:
     num_envs: int = 8
     slow_gain: float = 3.0
 
+    @property
+    def place(self) -> str:
+        """What is recorded, in words."""
+        return f"PointMaze {self.maze}"
+
     def env(self) -> PointMaze:
         """The environment that is recorded; a `waypoint` recording has no time limit."""
         if self.kind == "mixed":
@@ -58,13 +67,33 @@ class Generation:
         return mixture((Memoryless(slow), 2), (astray(env), 1), (aimless, 1))
 
 
-EMBEDDED: dict[str, Generation] = {
+@dataclasses.dataclass(frozen=True)
+class LockGeneration:
+    """The same of a combination lock, by its environment's id."""
+
+    place: str
+    steps: int = 50_000
+    num_envs: int = 50
+    kind: Literal["epsilon-greedy"] = "epsilon-greedy"
+
+    def env(self) -> CombinationLock:
+        """The environment that is recorded."""
+        return LOCKS[self.place]()
+
+    def behaviour(self, env: CombinationLock) -> Behaviour:
+        """Who acts in `env`."""
+        return Memoryless(env.scripted(1 / env.horizon))
+
+
+EMBEDDED: dict[str, Generation | LockGeneration] = {
     "purejaxo2o/pointmaze-umaze/waypoint-v0": Generation("UMaze", "waypoint", steps=100_000),
     "purejaxo2o/pointmaze-medium/waypoint-v0": Generation("Medium", "waypoint", steps=100_000),
     "purejaxo2o/pointmaze-large/waypoint-v0": Generation("Large", "waypoint", steps=100_000),
     "purejaxo2o/pointmaze-umaze/mixed-v0": Generation("UMaze", "mixed", steps=50_000, slow_gain=1.7),
     "purejaxo2o/pointmaze-medium/mixed-v0": Generation("Medium", "mixed", steps=50_000, slow_gain=2.8),
     "purejaxo2o/pointmaze-large/mixed-v0": Generation("Large", "mixed", steps=50_000, slow_gain=3.0),
+    "purejaxo2o/combination-lock/epsilon-greedy-v0": LockGeneration("toy/combination-lock"),
+    "purejaxo2o/continuous-lock/epsilon-greedy-v0": LockGeneration("toy/continuous-lock"),
 }
 """Dataset id -> how it is made."""
 
@@ -83,7 +112,7 @@ def astray(env: PointMaze) -> Behaviour:
 def generate(name: str, seed: int, *, steps: int | None = None) -> Store:
     """The rows of an embedded dataset, in memory only. Raises `O2OError` for an unknown `name`."""
     plan = _plan(name, steps)
-    env = plan.env()
+    env: Any = plan.env()
     key = jax.random.key(seed)
     waypoint = plan.kind == "waypoint"
     lanes = min(plan.num_envs, plan.steps)
@@ -108,21 +137,23 @@ def make_dataset(name: str, seed: int = 0, *, steps: int | None = None, overwrit
             )
         return path
     rows = generate(name, seed, steps=steps)
-    env = plan.env()
+    env: Any = plan.env()
+    env_spec, requirements = original(env)
     return minari.export(
         rows,
         name,
         spaces=spaces(env),
         algorithm_name=f"scripted {plan.kind} driver",
-        description=f"PointMaze {plan.maze}: {plan.kind} recording of purejaxo2o (purejaxo2o/data/embedded.py)",
+        description=f"{plan.place}: {plan.kind} recording of purejaxo2o (purejaxo2o/data/embedded.py)",
         provenance={
+            "source": env.name,
             "seed": seed,
             "generation": dataclasses.asdict(plan),
             "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "h5py", "minari")},
             "statistics": statistics(rows),
         },
-        env_spec=maze_spec(env),
-        requirements=("gymnasium-robotics>=1.4", "mujoco>=3.5"),
+        env_spec=env_spec,
+        requirements=requirements,
         reference=(0.0, 1.0),
         overwrite=overwrite,
     )
@@ -141,13 +172,13 @@ def statistics(rows: Store) -> dict[str, float]:
     returns, lengths = trajectory_returns(data.reward, data.last)
     return {
         "episodes": len(returns),
-        "success_rate": float((returns > 0).mean()),
+        "success_rate": float((returns >= 1).mean()),
         "mean_return": float(returns.mean()),
         "mean_length": float(lengths.mean()),
     }
 
 
-def _plan(name: str, steps: int | None) -> Generation:
+def _plan(name: str, steps: int | None) -> Generation | LockGeneration:
     if name not in EMBEDDED:
         raise O2OError(f"{name!r} is no embedded dataset; {nearest(name, EMBEDDED)}")
     plan = EMBEDDED[name]

@@ -58,6 +58,8 @@ ENVIRONMENTS: dict[str, tuple[float, float]] = {
     "gymnax/Pendulum-v1": (-1200.0, -150.0),  # uniformly random; a converged SAC
     "gymnax/CartPole-v1": (20.0, 500.0),  # uniformly random; the time limit
     "toy/reach": (0.0, 1.0),
+    "toy/combination-lock": (0.0, 1.0),  # 1 once, at the last step; a random policy gets about 0.05, lured
+    "toy/continuous-lock": (0.0, 1.0),
     "maze/PointMaze_UMaze-v3": (0.0, 1.0),  # episodic variant: 1 once, at the goal; the score is the success rate
     "maze/PointMaze_Medium-v3": (0.0, 1.0),
     "maze/PointMaze_Large-v3": (0.0, 1.0),

@@ -22,7 +22,7 @@ _FAMILIES: dict[ModuleType, tuple[str, ...]] = {
     ant_maze: ant_maze.IDS,
     mjx: mjx.IDS,
     toy: tuple(toy.TOYS),
-    lock: (lock.NAME,),
+    lock: tuple(lock.LOCKS),
 }
 _FAMILY = {name: family for family, ids in _FAMILIES.items() for name in ids}
 

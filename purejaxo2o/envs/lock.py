@@ -1,4 +1,4 @@
-"""The combination lock of Hy-Q (Song et al. 2023, arXiv 2210.06718; its code's sizes).
+"""The combination lock of Hy-Q (Song et al. 2023, arXiv 2210.06718; its code's sizes), and that of HNPG.
 
 `H` steps, 10 actions, latent states A, B and C. Start in A or B. In A and in B one action per step keeps out of C
 (A and B then swap with probability 1/2), every other one leads to C for ever. The right action at the last step pays
@@ -7,6 +7,10 @@ policy is paid 1 with probability 10^-H.
 
 Observation `[n]`, `n` the power of two from `H + 4` on: a Hadamard matrix times noise N(0, 0.1^2) with 1 added at the
 latent state and at the step. The episode terminates after `H` steps.
+
+HNPG's (Zhou et al. 2023, arXiv 2311.08384, as coded): the action is a vector of 10 numbers in [-1, 1] (theirs are
+unbounded), of which softmax(numbers / 0.1) draws the discrete one. The lure is paid at the last step alone, and there
+with probability 1/2 to everybody who is not paid 1, also in C.
 """
 
 import functools
@@ -18,10 +22,11 @@ import numpy as np
 
 from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Step, pytree, static
 
-NAME = "toy/combination-lock"
+NAME, CONTINUOUS = "toy/combination-lock", "toy/continuous-lock"
 LATENT, ACTIONS = 3, 10
 GOOD, LOST = 2, 2  # latent states below GOOD are A and B; LOST is C
 SWAP, LURE, LURED, NOISE = 0.5, 0.1, 0.5, 0.1
+TEMPERATURE = 0.1
 
 
 class LockState(NamedTuple):
@@ -44,7 +49,7 @@ class CombinationLock:
 
     def __post_init__(self) -> None:
         if self.horizon < 1:
-            raise O2OError(f"{NAME}: horizon={self.horizon}; give at least 1")
+            raise O2OError(f"{self.name}: horizon={self.horizon}; give at least 1")
 
     @property
     def obs_space(self) -> Space:
@@ -67,12 +72,16 @@ class CombinationLock:
         good = state.latent < GOOD
         wanted = jnp.asarray(self.combination, jnp.int32)[state.time, jnp.minimum(state.latent, GOOD - 1)]
         right, last = good & (action == wanted), state.time + 1 >= self.horizon
-        lured = good & ~right & jax.random.bernoulli(key_lure, LURED)
         latent = jnp.where(right, state.latent ^ jax.random.bernoulli(key_swap, SWAP), LOST)
         after = LockState(latent, state.time + 1)
+        lured = self._may_be_lured(good, last) & ~right & jax.random.bernoulli(key_lure, LURED)
         reward = jnp.where(right & last, 1.0, jnp.where(lured, LURE, 0.0))
         step = Step(self._observe(after, key_obs), reward, last, jnp.zeros((), bool), {"good": latent < GOOD})
         return after, step
+
+    def _may_be_lured(self, good: Array, last: Array) -> Array:
+        """Whether a wrong action may be paid."""
+        return good
 
     def _observe(self, state: LockState, key: Array) -> Array:
         size = _size(self.horizon)
@@ -81,19 +90,53 @@ class CombinationLock:
         return jnp.asarray(_hadamard(size), jnp.float32) @ marked
 
     def scripted(self, epsilon: Number) -> Policy:
-        """The right action, read off the observation; with probability `epsilon` a uniformly random one."""
+        """The right action; with probability `epsilon` a uniformly random one."""
 
         def act(obs: Array, key: Array) -> Array:
             key_pick, key_random = jax.random.split(key)
-            size = _size(self.horizon)
-            marked = jnp.asarray(_hadamard(size), jnp.float32).T @ obs / size
-            latent = jnp.minimum(marked[:LATENT].argmax(), GOOD - 1)
-            time = jnp.minimum(marked[LATENT : LATENT + self.horizon].argmax(), self.horizon - 1)
-            right = jnp.asarray(self.combination, jnp.int32)[time, latent]
             random = jax.random.randint(key_random, (), 0, ACTIONS)
-            return jnp.where(jax.random.bernoulli(key_pick, epsilon), random, right)
+            return jnp.where(jax.random.bernoulli(key_pick, epsilon), random, self._right(obs))
 
         return act
+
+    def _right(self, obs: Array) -> Array:
+        """The right action, read off the observation."""
+        size = _size(self.horizon)
+        marked = jnp.asarray(_hadamard(size), jnp.float32).T @ obs / size
+        latent = jnp.minimum(marked[:LATENT].argmax(), GOOD - 1)
+        time = jnp.minimum(marked[LATENT : LATENT + self.horizon].argmax(), self.horizon - 1)
+        return jnp.asarray(self.combination, jnp.int32)[time, latent]
+
+
+@pytree
+class ContinuousLock(CombinationLock):
+    """The same chain, its actions drawn from a vector of preferences."""
+
+    name = CONTINUOUS
+    action_space = Space(shape=(ACTIONS,))
+
+    def step(self, state: LockState, action: Array, key: Array) -> tuple[LockState, Step]:
+        key_draw, key_step = jax.random.split(key)
+        drawn = jax.random.categorical(key_draw, jnp.clip(action, -1.0, 1.0) / TEMPERATURE)
+        return super().step(state, drawn, key_step)
+
+    def _may_be_lured(self, good: Array, last: Array) -> Array:
+        return last
+
+    def scripted(self, epsilon: Number) -> Policy:
+        """1 for the right action and 0 for the others; with probability `epsilon` uniform on [0, 1] for all."""
+
+        def act(obs: Array, key: Array) -> Array:
+            key_pick, key_random = jax.random.split(key)
+            random = jax.random.uniform(key_random, (ACTIONS,))
+            return jnp.where(
+                jax.random.bernoulli(key_pick, epsilon), random, jax.nn.one_hot(self._right(obs), ACTIONS)
+            )
+
+        return act
+
+
+LOCKS: dict[str, type[CombinationLock]] = {lock.name: lock for lock in (CombinationLock, ContinuousLock)}
 
 
 def _size(horizon: int) -> int:
@@ -115,5 +158,5 @@ def settings(name: str) -> dict[str, Any]:
 
 
 def load(name: str, **changes: Any) -> CombinationLock:
-    """The lock."""
-    return CombinationLock(**changes)
+    """The lock `name`."""
+    return LOCKS[name](**changes)

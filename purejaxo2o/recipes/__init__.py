@@ -20,6 +20,8 @@ from purejaxo2o.recipes import (
     famo2o,
     fql,
     h2o,
+    hac,
+    hnpg,
     hyq,
     iql,
     jsrl,
@@ -77,6 +79,8 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
     "off2on": off2on.build,
     "bppo": bppo.build,
     "uni_o4": uni_o4.build,
+    "hnpg": hnpg.build,
+    "hac": hac.build,
 }
 
 
