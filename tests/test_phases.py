@@ -185,6 +185,7 @@ def hand_made(size=30, envs=2, pending=(0, 0), extras=()):
         obs=None,
         memory=None,
         episodes=episodes,
+        priorities=None,
         store=stores.Store(data=data, size=jnp.int32(size), head=zero),
         fault=no_fault(),
         **counters,
