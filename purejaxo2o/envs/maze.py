@@ -84,6 +84,10 @@ class PointMaze(GoalMaze):
         step = self.judge(self.observe(moved), position, state.goal, moved.time)
         return moved._replace(goal=self.next_goal(key, position, state.goal, step.info["success"])), step
 
+    def restore(self, obs: Array) -> PointMazeState:
+        """The state that an observation `[8]` shows, at the start of an episode."""
+        return PointMazeState(position=obs[4:6], velocity=obs[6:8], goal=obs[2:4], time=jnp.zeros((), jnp.int32))
+
     def observe(self, state: PointMazeState) -> Array:
         """The observation `[8]` of a state."""
         return jnp.concatenate([state.position, state.goal, state.position, state.velocity])

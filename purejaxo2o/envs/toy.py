@@ -129,6 +129,10 @@ class Reach(_Probe):
     def reset(self, key: Array) -> tuple[ToyState, Array]:
         return _start(jax.random.uniform(key, minval=-0.5, maxval=0.5))
 
+    def restore(self, obs: Array) -> ToyState:
+        """The state that an observation `[1]` shows, at the start of an episode."""
+        return _start(obs[0])[0]
+
     def step(self, state: ToyState, action: Array, key: Array) -> tuple[ToyState, Step]:
         stride = REACH_STRIDE * jnp.clip(action[0], -1.0, 1.0)
         value = jnp.clip(state.value + stride, -1.0, 1.0)
