@@ -76,8 +76,9 @@ class Snapshots:
 
 
 def clusters(worth: Array, count: int) -> Array:
-    """`[N]` int: K-means of numbers, started at their quantiles (which makes it deterministic)."""
-    centres = jnp.quantile(worth, (jnp.arange(count) + 0.5) / count)
+    """`[N]` int: K-means of numbers, started evenly over their range (which makes it deterministic)."""
+    low, high = worth.min(), worth.max()
+    centres = low + (high - low) * (jnp.arange(count) + 0.5) / count
 
     def improve(centres: Array, _: None) -> tuple[Array, None]:
         own = jax.nn.one_hot(jnp.abs(worth[:, None] - centres).argmin(axis=1), count)
@@ -115,4 +116,4 @@ def snapshots(
             raise O2OError(f"snapshots: worth has shape {worth.shape}; give one number for each row of the dataset")
         group = clusters(worth[::every], groups)
         chance = 1.0 / jnp.bincount(group, length=groups)[group]
-    return replace(task, env=Snapshots(task.env, obs, jnp.cumsum(chance), share=share, limit=limit))
+    return replace(task, env=Snapshots(env=task.env, obs=obs, ends=jnp.cumsum(chance), share=share, limit=limit))

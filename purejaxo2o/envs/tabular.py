@@ -83,7 +83,8 @@ def random(states: int = 5, actions: int = 3, horizon: int = 4, seed: int = 0) -
     rng = np.random.default_rng(seed)
     transition = rng.dirichlet(np.full(states, 0.5), (horizon, states, actions)).astype(np.float32)
     reward = rng.uniform(size=(horizon, states, actions)).astype(np.float32)
-    return Tabular(jnp.asarray(transition), jnp.asarray(reward), jax.nn.one_hot(0, states))
+    start = jax.nn.one_hot(0, states)
+    return Tabular(transition=jnp.asarray(transition), reward=jnp.asarray(reward), start=start)
 
 
 def settings(name: str) -> dict[str, Any]:

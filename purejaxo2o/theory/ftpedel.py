@@ -8,7 +8,8 @@ moments L_h and T online episodes shared out among the policies in proportions x
 
 small, by Frank-Wolfe steps towards whoever sees most along the worst direction. What the data cover costs nothing.
 Then, with eps_l = 2^-l, policies are eliminated: play the fewest episodes with worst <= eps_l^2 / beta, estimate all
-values by least squares on offline and online rows together, drop those more than 2 eps_l below the best.
+values by least squares on offline and online rows together, drop those more than 2 eps_l below the best; a single
+survivor needs no more.
 """
 
 from typing import NamedTuple
@@ -91,7 +92,8 @@ def eliminate(
         key, level = now
         eps = 2.0**-level
         offline = jnp.einsum("k,kde->de", pulls, second[:, 0])[None]
-        wanted = (arms * alive[:, None])[:, None]
+        undecided = alive & (alive.sum() > 1)
+        wanted = (arms * undecided[:, None])[:, None]
         tolerance = eps**2 / beta
         budget = episodes_needed(wanted, second, offline, tolerance)
         new = jnp.ceil(budget * design(wanted, second, offline, budget)[0] - 1e-3)
