@@ -61,7 +61,8 @@ def _rows(report: dict[str, Any]) -> list[Row]:
 
 def _heading(report: dict[str, Any]) -> str:
     newest = max(report["sections"].values(), key=lambda section: section["date"])
-    return f"{report['device']} ({newest['processor']}, {newest['cores']} cores)"
+    cores = max(section["cores"] for section in report["sections"].values())  # a section may have been given fewer
+    return f"{report['device']} ({newest['processor']}, {cores} cores)"
 
 
 def _sources(reports: list[dict[str, Any]]) -> str:
