@@ -58,6 +58,8 @@ def test_list_names_what_the_other_commands_take(run, reach_data):
     assert (recipes["sac"]["actions"], recipes["sac"]["needs"]) == ("box", "-")
     assert recipes["ppo"]["after the switch"] == "fresh rollouts"
     assert recipes["dqn"]["actions"] == "discrete"
+    after = recipes["off2on"]["after the switch"]
+    assert after.startswith("dataset and replay by priority; 1,000 policy steps first")
     assert recipes["cal_ql"]["needs"] == "dataset, return_to_go"
     assert recipes["wsrl"]["after the switch"].startswith("replay only; 5,000 policy steps first; changes ")
     assert "arXiv 2412.07762" in recipes["wsrl"]["description"]

@@ -85,6 +85,8 @@ AGENTS = {
     "hnpg": HNPG(**HYBRID, kl_limit=0.03),
     "hac": HAC(**HYBRID, step_size=3.0, policy_steps=10),
 }
+LONG = {"hnpg", "hac"}
+"""A quarter of a minute each problem, most of it compiling."""
 VALUE_TOLERANCE = 0.1
 """Of values between -1 and 1; ten times that where the value is 10."""
 
@@ -135,7 +137,8 @@ def value(agent, state, obs):
 
 
 def everywhere(function):
-    return pytest.mark.parametrize("name", AGENTS)(function)
+    rows = [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in AGENTS]
+    return pytest.mark.parametrize("name", rows)(function)
 
 
 @everywhere

@@ -78,6 +78,7 @@ def _afterwards(recipe: Any) -> str:
         "fraction": f"{last.offline_fraction:.0%} dataset",
         "ratio": f"{last.offline_ratio:.0%} dataset, by chance",
         "by_size": "dataset and replay alike",
+        "prioritised": "dataset and replay by priority",
     }
     changed = sorted({**last.override, **dict(last.override_static)})
     waits = [f"{phase.steps:,} {phase.act} steps first" for phase in acting if not phase.updates]
