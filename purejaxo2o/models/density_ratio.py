@@ -20,7 +20,7 @@ TINY = 1e-10
 
 def init(hidden: Hidden, key: Array, obs: Array, action: Array) -> Any:
     """Fresh parameters; the last bias is 1, so that every ratio starts near 1."""
-    params = MLP(hidden, 1).init(key, jnp.concatenate([obs, action]))["params"]
+    params: Any = MLP(hidden, 1).init(key, jnp.concatenate([obs, action]))["params"]
     last = f"Dense_{len(hidden)}"
     return params | {last: params[last] | {"bias": jnp.ones_like(params[last]["bias"])}}
 
