@@ -56,9 +56,15 @@ def head(precision: str) -> dict[str, Any]:
         "versions": {name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]},
         "commit": _git("rev-parse", "HEAD"),
         "changed_files": len((_git("status", "--porcelain", "--untracked-files=no") or "").splitlines()),
-        "command": shlex.join(["python", "-m", "experiments.benchmarks", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "experiments.benchmarks", *_asked(sys.argv[1:])]),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _asked(arguments: Sequence[str]) -> list[str]:
+    """Without where it was written to: a machine's path is no part of what was measured."""
+    before = ["", *arguments]
+    return [now for last, now in zip(before, arguments, strict=False) if "--out" not in (last, now)]
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
