@@ -23,6 +23,13 @@ def made(**settings: Any) -> tuple[FamO2O, FamO2OState]:
     return agent, agent.init(KEY, SPACES)
 
 
+def first(actor: Any, rows: Any) -> Any:
+    """The policy with its first kernel cut or changed by `rows`."""
+    layers = actor["MLP_0"]
+    layer = layers["Dense_0"] | {"kernel": rows(layers["Dense_0"]["kernel"])}
+    return actor | {"MLP_0": layers | {"Dense_0": layer}}
+
+
 def test_encoding_of_the_sheet() -> None:
     expected = [-0.544021, -0.839072, 0.447671, 0.894198, 0.021543, 0.999768]
     np.testing.assert_allclose(encoding(jnp.float32(10.0)), expected, atol=1e-5)
@@ -80,12 +87,6 @@ def test_one_balance_that_the_policy_cannot_see_is_iql() -> None:
     """Without a range, and with no weight on the encoding: the same step, moments included."""
     iql, agent = IQL(temperature=5.0, **NETS), FamO2O(temperature=5.0, spread=0.0, **NETS)
     state = agent.init(KEY, SPACES)
-
-    def first(actor: Any, rows: Any) -> Any:
-        """The policy with its first kernel cut or changed by `rows`."""
-        layers = actor["MLP_0"]
-        layer = layers["Dense_0"] | {"kernel": rows(layers["Dense_0"]["kernel"])}
-        return actor | {"MLP_0": layers | {"Dense_0": layer}}
 
     state = dataclasses.replace(state, actor=first(state.actor, lambda kernel: kernel.at[OBS:].set(0.0)))
     parts = {name: getattr(state, name) for name in IQL_PARTS}
@@ -154,11 +155,6 @@ def test_around_awac_the_balance_is_one_over_lambda() -> None:
     """Without a range, and with no weight on the encoding: AWAC's step, moments included."""
     awac, agent = AWAC(temperature=0.2, **NETS), FamAWAC(temperature=5.0, spread=0.0, **NETS)
     state = agent.init(KEY, SPACES)
-
-    def first(actor: Any, rows: Any) -> Any:
-        layers = actor["MLP_0"]
-        layer = layers["Dense_0"] | {"kernel": rows(layers["Dense_0"]["kernel"])}
-        return actor | {"MLP_0": layers | {"Dense_0": layer}}
 
     state = dataclasses.replace(state, actor=first(state.actor, lambda kernel: kernel.at[OBS:].set(0.0)))
     plain = awac.init(KEY, SPACES)

@@ -85,9 +85,18 @@ class Family:
             "temperature_opt": init_adam(log_temperature),
         }
 
-    def chosen(self, state: Any, obs: Array) -> Array:
-        """What the universal policy sees when it acts."""
-        return told(obs, self.stretched(self.balance_policy(state.balance, obs).mode()))
+    def act(self, state: Any, obs: Array, key: Array, *, explore: bool) -> Array:
+        """With the mode of the balance."""
+        seen = told(obs, self.stretched(self.balance_policy(state.balance, obs).mode()))
+        return super().act(state, seen, key, explore=explore)  # type: ignore[misc]
+
+    def step(self, state: Any, batch: Transition, key: Array) -> tuple[Any, Metrics]:
+        """One minibatch: the steps of the agent around which it is, then balance policy and T with what that
+        started from."""
+        key_agent, key_balance = jax.random.split(key)
+        after, metrics = super().step(state, batch, key_agent)  # type: ignore[misc]
+        after, own = self.balance_step(after, state.actor, state.target, batch, key_balance)
+        return after, metrics | own
 
     def balances(self, state: Any, obs: Array, key: Array) -> Array:
         """`[B]` of the rows on which the universal policy learns."""
@@ -155,19 +164,9 @@ class FamO2O(Family, IQL):
         key_iql, key_family = jax.random.split(key)
         return FamO2OState(**vars(super().init(key_iql, spaces)) | self.grown(key_family, spaces))
 
-    def act(self, state: IQLState, obs: Array, key: Array, *, explore: bool) -> Array:
-        return super().act(state, self.chosen(state, obs), key, explore=explore)
-
     def guidance(self, state: IQLState, batch: Transition, key: Array) -> tuple[Array, Number]:
         balance = self.balances(state, batch.obs, key)
         return told(batch.obs, balance), balance
-
-    def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[IQLState, Metrics]:
-        """One minibatch: IQL's four steps, then balance policy and T with what IQL started from."""
-        key_family, key_balance = jax.random.split(key)
-        after, metrics = super().step(state, batch, key_family)
-        after, own = self.balance_step(after, state.actor, state.target, batch, key_balance)
-        return after, metrics | own
 
 
 @pytree
@@ -191,16 +190,6 @@ class FamAWAC(Family, AWAC):
         key_awac, key_family = jax.random.split(key)
         return FamAWACState(**vars(super().init(key_awac, spaces)) | self.grown(key_family, spaces))
 
-    def act(self, state: AWACState, obs: Array, key: Array, *, explore: bool) -> Array:
-        return super().act(state, self.chosen(state, obs), key, explore=explore)
-
     def guidance(self, state: AWACState, batch: Transition, key: Array) -> tuple[Array, Number]:
         balance = self.balances(state, batch.obs, key)
         return told(batch.obs, balance), 1.0 / balance
-
-    def step(self, state: AWACState, batch: Transition, key: Array) -> tuple[AWACState, Metrics]:
-        """One minibatch: AWAC's three steps, then balance policy and T with what AWAC started from."""
-        key_family, key_balance = jax.random.split(key)
-        after, metrics = super().step(state, batch, key_family)
-        after, own = self.balance_step(after, state.actor, state.target, batch, key_balance)
-        return after, metrics | own
