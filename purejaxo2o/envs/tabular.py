@@ -110,15 +110,27 @@ def uniform(mdp: Tabular) -> Array:
     return jnp.full(mdp.reward.shape, 1.0 / mdp.reward.shape[-1])
 
 
-def optimal(mdp: Tabular) -> tuple[Array, Array]:
-    """Q* `[H, S, A]` and V* `[H, S]`, by backward induction."""
+def induction(reward: Array, transition: Array) -> tuple[Array, Array]:
+    """Q `[H, S, A]` and V `[H, S]` of the greedy policy by backward induction, Q kept in [0, H - h]."""
 
-    def back(later: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-        reward, transition = now
-        q = reward + transition @ later
+    def back(later: Array, now: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+        reward, transition, left = now
+        q = jnp.clip(reward + transition @ later, 0.0, left)
         return q.max(axis=-1), (q, q.max(axis=-1))
 
-    return jax.lax.scan(back, jnp.zeros_like(mdp.start), (mdp.reward, mdp.transition), reverse=True)[1]
+    horizon, states, _ = reward.shape
+    left = horizon - jnp.arange(horizon, dtype=reward.dtype)
+    return jax.lax.scan(back, jnp.zeros(states, reward.dtype), (reward, transition, left), reverse=True)[1]
+
+
+def optimal(mdp: Tabular) -> tuple[Array, Array]:
+    """Q* `[H, S, A]` and V* `[H, S]`."""
+    return induction(mdp.reward, mdp.transition)
+
+
+def following(q: Array) -> Array:
+    """`[H, S]`: `max_a q_{h+1}`, 0 after the last step."""
+    return jnp.concatenate([q[1:].max(axis=-1), jnp.zeros_like(q[:1, :, 0])])
 
 
 def evaluate(mdp: Tabular, policy: Array) -> tuple[Array, Array]:

@@ -35,14 +35,7 @@ def concentrability(mdp: Tabular, policy: Array, data: Array, limit: Number) -> 
 
 def fitted_q(counts: Counts) -> Array:
     """The policy `[H, S, A]` of value iteration in the empirical tables; what was never tried is worth 0."""
-
-    def back(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        reward, transition = now
-        q = reward + transition @ later
-        return q.max(axis=-1), q
-
-    start = jnp.zeros(counts.visits.shape[1])
-    return greedy(jax.lax.scan(back, start, (counts.mean_reward, counts.transition), reverse=True)[1])
+    return greedy(tabular.induction(counts.mean_reward, counts.transition)[0])
 
 
 class Rounds(NamedTuple):
@@ -87,8 +80,7 @@ def mabo(log: Log, functions: Array, ratios: Array, limit: Number) -> Array:
     step = jnp.broadcast_to(jnp.arange(log.state.shape[1]), log.state.shape)
 
     def worst(f: Array) -> Array:
-        following = jnp.concatenate([f[1:].max(axis=-1), jnp.zeros_like(f[:1, :, 0])])  # [H, S]
-        delta = f[step, log.state, log.action] - log.reward - following[step, log.next_state]
+        delta = f[step, log.state, log.action] - log.reward - tabular.following(f)[step, log.next_state]
         return jax.vmap(lambda w: clipped(delta, w[step, log.state, log.action], limit))(ratios).max()
 
     return jax.vmap(worst)(functions)

@@ -14,10 +14,9 @@ c = 1/2 is Hoeffding's for sums in [0, H]; the papers leave the constant open.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from purejaxo2o.envs.tabular import Counts, greedy
+from purejaxo2o.envs.tabular import Counts, greedy, induction
 from purejaxo2o.types import Array, Number
 
 
@@ -37,13 +36,5 @@ def pessimistic(counts: Counts, *, scale: Number = 0.5, delta: Number = 0.1) -> 
     seen = counts.visits > 0
     bonus = jnp.where(seen, width / jnp.sqrt(jnp.where(seen, counts.visits, 1.0)), horizon)
     bonus = jnp.minimum(bonus, horizon)
-
-    def back(later: Array, now: tuple[Array, Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-        reward, transition, doubt, left = now
-        q = jnp.clip(reward + transition @ later - doubt, 0.0, left)
-        return q.max(axis=-1), (q, q.max(axis=-1))
-
-    left = horizon - jnp.arange(horizon, dtype=counts.reward.dtype)
-    steps = (counts.mean_reward, counts.transition, bonus, left)
-    q, v = jax.lax.scan(back, jnp.zeros(states), steps, reverse=True)[1]
+    q, v = induction(counts.mean_reward - bonus, counts.transition)
     return Pessimistic(greedy(q), q, v, bonus)

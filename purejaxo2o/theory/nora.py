@@ -33,8 +33,7 @@ class Run(NamedTuple):
 
 def mean_targets(counts: Counts, f: Array) -> Array:
     """`[H, S, A]`: mean of r + max_a f_{h+1} over the visits of every pair."""
-    following = jnp.concatenate([f[1:].max(axis=-1), jnp.zeros_like(f[:1, :, 0])])
-    return counts.mean_reward + jnp.einsum("hsat,ht->hsa", counts.transition, following)
+    return counts.mean_reward + jnp.einsum("hsat,ht->hsa", counts.transition, tabular.following(f))
 
 
 def misfit(counts: Counts, f: Array) -> Array:
@@ -45,17 +44,10 @@ def misfit(counts: Counts, f: Array) -> Array:
 def optimistic(counts: Counts, beta: Number, optimism: Number = 1.0) -> Array:
     """f `[H, S, A]`."""
     horizon, states, actions = counts.visits.shape
-    share = beta / (states * actions)
-
-    def back(later: Array, now: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
-        visits, reward, transition, left = now
-        width = jnp.where(visits > 0, jnp.sqrt(share / jnp.maximum(visits, 1.0)), left)
-        f = jnp.minimum(reward + transition @ later + optimism * width, left)
-        return f.max(axis=-1), f
-
-    left = horizon - jnp.arange(horizon, dtype=counts.reward.dtype)
-    steps = (counts.visits, counts.mean_reward, counts.transition, left)
-    return jax.lax.scan(back, jnp.zeros(states), steps, reverse=True)[1]
+    left = horizon - jnp.arange(horizon, dtype=counts.reward.dtype)[:, None, None]
+    width = jnp.sqrt(beta / (states * actions) / jnp.maximum(counts.visits, 1.0))
+    width = jnp.where(counts.visits > 0, width, left)
+    return tabular.induction(counts.mean_reward + optimism * width, counts.transition)[0]
 
 
 def climb(policy: Array, f: Array, eta: Number) -> Array:
