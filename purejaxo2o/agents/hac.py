@@ -17,10 +17,9 @@ a step for the rest: of the re-weighted density they keep the nearest squashed G
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, rate_or
-from purejaxo2o.agents.hybrid import Hybrid, HybridState
+from purejaxo2o.agents.hybrid import Hybrid, HybridState, joined
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
 
@@ -34,11 +33,7 @@ class HAC(Hybrid):
     policy_steps: int = static(default=30)
 
     def improve(self, state: HybridState, rollout: Transition, batch: Transition, key: Array) -> tuple[Any, Metrics]:
-        online = rollout.obs.reshape(-1, rollout.obs.shape[-1])
-        obs, share = jnp.concatenate([batch.obs, online]), self.offline_share
-        weight = jnp.concatenate(
-            [jnp.full(len(batch.obs), share / len(batch.obs)), jnp.full(len(online), (1.0 - share) / len(online))]
-        )
+        obs, weight = joined(batch.obs, rollout.obs), self.weights(batch.reward, rollout.reward)
         old = self.policy(state.actor, obs)
 
         def loss(actor: Any, key: Array) -> tuple[Array, Metrics]:

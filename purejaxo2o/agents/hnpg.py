@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import advantages
-from purejaxo2o.agents.hybrid import Hybrid, HybridState
+from purejaxo2o.agents.hybrid import Hybrid, HybridState, joined
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
 
@@ -113,14 +113,12 @@ class HNPG(Hybrid):
             ends = (rollout.terminated, rollout.last)
             online = advantages(rollout.reward, *ends, value, following, self.discount, self.gae_lambda)
 
-        def join(offline: Array, online: Array) -> Array:
-            return jnp.concatenate([offline, online.reshape(-1, *online.shape[2:])])
-
-        share = self.offline_share
-        weight = join(
-            jnp.full_like(offline, share / offline.size), jnp.full_like(online, (1.0 - share) / online.size)
+        return Rows(
+            obs=joined(batch.obs, rollout.obs),
+            action=joined(action, rollout.action),
+            advantage=joined(offline, online),
+            weight=self.weights(offline, online),
         )
-        return Rows(join(batch.obs, rollout.obs), join(action, rollout.action), join(offline, online), weight)
 
     def direction(self, actor: Any, rows: Rows) -> tuple[Any, Array]:
         """w, like the parameters, and w^T (F + damping) w."""

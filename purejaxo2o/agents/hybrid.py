@@ -48,6 +48,11 @@ def returns(reward: Array, terminated: Array, last: Array, following: Array, dis
     return jax.lax.scan(back, following[-1], (reward, terminated, last, following), reverse=True)[1]
 
 
+def joined(offline: Array, online: Array) -> Array:
+    """Rows `[B, ...]` of the dataset, then those `[T, E, ...]` of the rollout."""
+    return jnp.concatenate([offline, online.reshape(-1, *online.shape[2:])])
+
+
 @pytree
 class HybridState:
     actor: Any
@@ -95,6 +100,13 @@ class Hybrid:
             weight = jnp.full_like(log_prob, 1.0 / self.samples)
         q = self.q(critic, jnp.broadcast_to(obs, (len(weight), *obs.shape)), action).mean(axis=0)
         return (weight * q).sum(axis=0)
+
+    def weights(self, offline: Array, online: Array) -> Array:
+        """Of rows that are `joined`: rho for all of `offline [B]` together, 1 - rho for `online [T, E]`."""
+        share = self.offline_share
+        return joined(
+            jnp.full_like(offline, share / offline.size), jnp.full_like(online, (1.0 - share) / online.size)
+        )
 
     def init(self, key: Array, spaces: Spaces) -> HybridState:
         key_actor, key_critic = jax.random.split(key)
