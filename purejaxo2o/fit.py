@@ -25,7 +25,7 @@ from purejaxo2o.files import full_disk, write_json
 from purejaxo2o.lanes import first_lanes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check
-from purejaxo2o.programs import Programs
+from purejaxo2o.programs import START, Programs
 from purejaxo2o.progress import Meter, Progress
 from purejaxo2o.result import Record, Result, assemble
 from purejaxo2o.sinks import JsonLines, Sink
@@ -212,7 +212,8 @@ class _Driver:
         if earlier:
             self.watch.note(NOTHING)
         state, record = self.programs.start(self.watch)(key, recipe)
-        self._note(record, self.recipe.phases[0].name)
+        returns = self.programs.judge(state, recipe, START)
+        self._note(replace(record, returns=returns), self.recipe.phases[0].name)
         return state, recipe, 0
 
     def _phase(self, state: Run, recipe: Recipe, dataset: Any, index: int, phase: Phase, skip: int) -> Run:
@@ -223,7 +224,7 @@ class _Driver:
         for _ in range(skip, phase.segments):
             began = time.perf_counter()
             state, record = segment(state, recipe, dataset)
-            record = jax.block_until_ready(record)
+            record = jax.block_until_ready(replace(record, returns=self.programs.judge(state, recipe, index)))
             seconds = time.perf_counter() - began
             timing.run += seconds
             timing.phases[phase.name] = timing.phases.get(phase.name, 0.0) + seconds

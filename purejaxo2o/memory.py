@@ -72,7 +72,8 @@ def estimate(programs: Programs, *, saving: bool) -> Memory:
 def _beside(found: Any, run: Any, devices: int) -> int:
     """Bytes that a program takes on a device beside its arguments and the run, in place or newly made."""
     fresh = found.output_size_in_bytes - found.alias_size_in_bytes
-    return found.temp_size_in_bytes + fresh - (nbytes(run) // devices if not found.alias_size_in_bytes else 0)
+    made = 0 if found.alias_size_in_bytes else nbytes(run) // devices
+    return found.temp_size_in_bytes + max(0, fresh - made)
 
 
 def nbytes(tree: Any) -> int:

@@ -1,4 +1,4 @@
-"""The compiled programs of a run: its start, and for each phase its boundary and its segment.
+"""The compiled programs of a run: its start, for each phase its boundary and its segment, and the evaluation.
 
 Compiled once for given shapes, they serve every part of a sweep. Nothing is computed here: shapes are enough, so
 that memory is known before anything is allocated.
@@ -19,8 +19,8 @@ from purejaxo2o.prepare import prepare, rows_of
 from purejaxo2o.result import Record
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.train import Run, enter, first_record, init, segment
-from purejaxo2o.types import Array
+from purejaxo2o.train import Run, Snapshot, enter, init, judge, record, segment, snapshot
+from purejaxo2o.types import Array, likeness
 
 START = -1
 """The index of the start among the phases."""
@@ -37,7 +37,7 @@ class Programs:
         self.recipe, self.task, self.lanes = recipe, task, lanes or Lanes()
         self.dataset = jax.eval_shape(lambda: dataset)
         self._key = key
-        self._compiled: dict[int, tuple[Any, ...]] = {}
+        self._compiled: dict[Any, tuple[Any, ...]] = {}
 
     @cached_property
     def recipe_axes(self) -> Any:
@@ -56,7 +56,7 @@ class Programs:
     def _start(self) -> Any:
         def start(key: Array, recipe: Recipe) -> tuple[Run, Record]:
             run = init(key, recipe, self.task, rows_of(self.dataset))
-            return run, first_record(run, recipe, self.task)
+            return run, record(run, {})
 
         return self.lanes.spread(start, (0, self.recipe_axes), (self.run_axes, 0))
 
@@ -71,6 +71,20 @@ class Programs:
             return segment(run, recipe, self.task, prepare(recipe, self.task, dataset), phase=index)
 
         return self.lanes.spread(one, (self.run_axes, self.recipe_axes, None), (self.run_axes, 0))
+
+    def _judge(self, index: int) -> Any:
+
+        def one(key: Array, agent: Any, seen: Snapshot) -> Array:
+            return judge(key, agent, seen, self.task, episodes=self.recipe.eval_episodes)
+
+        seen: Any = Snapshot(agent=0, segment=None, fault=0)  # type: ignore[arg-type]
+        return self.lanes.spread(one, (0, self._agent_axes(index), seen), 0)
+
+    def _agent_axes(self, index: int) -> Any:
+        return None if self.lanes.count is None else self._agent(self.recipe_axes, index)
+
+    def _agent(self, recipe: Recipe, index: int) -> Any:
+        return recipe.agent_in(recipe.phases[max(index, 0)])  # before any training: as the first phase has it
 
     # -- shapes --------------------------------------------------------------------------------------------
 
@@ -105,6 +119,11 @@ class Programs:
         enter, segment = self._compiled[index]
         return enter, segment
 
+    def judge(self, run: Run, recipe: Recipe, index: int) -> Any:
+        """Returns `[episodes]` of a run at the start or in a phase that has been compiled."""
+        (program,) = self._compiled[self._alike(index)]
+        return program(run.key, self._agent(recipe, index), snapshot(run))
+
     def all(self) -> list[Any]:
         """Whatever has been compiled so far."""
         return [program for some in self._compiled.values() for program in some]
@@ -129,6 +148,9 @@ class Programs:
             watch.meter.compiling(names)
         began = time.perf_counter()
         lowered = {index: self._lower(index) for index in missing}
+        for index in missing:
+            if (kind := self._alike(index)) not in self._compiled | lowered:
+                lowered[kind] = [self._lower_judge(index)]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             jobs = {index: [pool.submit(x.compile) for x in some] for index, some in lowered.items()}
             self._compiled |= {index: tuple(job.result() for job in some) for index, some in jobs.items()}
@@ -147,3 +169,12 @@ class Programs:
             jax.jit(self._enter(index), donate_argnums=0).lower(before, recipe),
             jax.jit(self._segment(index), donate_argnums=0).lower(inside, recipe, dataset),
         ]
+
+    def _lower_judge(self, index: int) -> Any:
+        run = self.run_shapes[index + 1]
+        agent = self.lanes.shapes(self._agent(self.recipe, index), self._agent_axes(index))
+        return jax.jit(self._judge(index)).lower(run.key, agent, snapshot(run))
+
+    def _alike(self, index: int) -> Any:
+        """Equal for the phases that can be evaluated by one program."""
+        return likeness((self._agent(self.recipe, index), self.run_shapes[index + 1].agent))

@@ -36,7 +36,7 @@ def no_fault() -> Fault:
 class Record:
     """What is known after a segment; returns and metrics are NaN once there is a fault."""
 
-    returns: Array  # [episodes]
+    returns: Array | None  # [episodes]; None before the evaluation
     metrics: Metrics  # averages over the segment
     env_steps: Array
     grad_steps: Array
@@ -154,7 +154,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     metrics = {
         name: jnp.concatenate([column(name, p, n) for p, n in zip(parts, lengths, strict=True)]) for name in names
     }
-    returns = jnp.concatenate([part.returns for part in parts])
+    returns = jnp.concatenate([part.returns for part in parts if part.returns is not None])
     phase = [0] + [i for i, n in enumerate(lengths[1:]) for _ in range(n)]
     return Result(
         scores=task.score(returns.mean(-1)),

@@ -1,14 +1,16 @@
 """A whole run: offline, hand-over, online and evaluation as one pure function.
 
-`train` composes `init`, `enter` and `segment`; the host driver (`fit.py`) calls the same three. Nothing here
+`train` composes `init`, `enter`, `segment` and `judge`; the host driver (`fit.py`) calls the same four. Nothing here
 touches the host, and no random number depends on anything but the root key, the stream and a counter.
 """
 
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxo2o import priorities, rollout, store
 from purejaxo2o.agents.base import begin, follow
@@ -22,10 +24,10 @@ from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, avera
 from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, pytree, transition_example, tree_finite, tree_where
+from purejaxo2o.types import Array, Metrics, likeness, pytree, transition_example, tree_finite, tree_where
 
 # Streams of random numbers, folded into the root key together with a counter of their own.
-INIT, ENTER, ITERATE, STARTS, EVALUATE = range(5)
+STREAMS = INIT, ENTER, ITERATE, STARTS, EVALUATE = range(5)
 
 
 @pytree
@@ -49,9 +51,18 @@ class Run:
     fault: Fault
 
 
+@pytree
+class Snapshot:
+    """What an evaluation needs of a run."""
+
+    agent: Any
+    segment: Array  # int32: segments so far
+    fault: Fault
+
+
 def stream(key: Array, kind: int, counter: Array | int) -> Array:
-    """The key of one use: `fold_in` of stream and counter."""
-    return jax.random.fold_in(jax.random.fold_in(key, kind), counter)
+    """The key of one use. One `fold_in` of both, wrapping around after 858 million: each costs ten kernels."""
+    return jax.random.fold_in(key, jnp.uint32(counter) * len(STREAMS) + kind)
 
 
 def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) -> Result:
@@ -63,15 +74,19 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     check(recipe, task, dataset)
     dataset = prepare(recipe, task, dataset)
     run = init(key, recipe, task, rows_of(dataset))
-    parts = [jax.tree.map(lambda x: x[None], first_record(run, recipe, task))]
+    seen = [jax.tree.map(lambda x: x[None], (snapshot(run), record(run, {})))]
     for index, phase in enumerate(recipe.phases):
         run = enter(run, recipe, phase=index)
 
-        def body(run: Run, _: None, index: int = index) -> tuple[Run, Record]:
-            return segment(run, recipe, task, dataset, phase=index)
+        def body(run: Run, _: None, index: int = index) -> tuple[Run, tuple[Snapshot, Record]]:
+            run, new = segment(run, recipe, task, dataset, phase=index)
+            return run, (snapshot(run), new)
 
-        run, records = jax.lax.scan(body, run, length=phase.segments)
-        parts.append(records)
+        run, new = jax.lax.scan(body, run, length=phase.segments)
+        seen.append(new)
+    agents = [recipe.agent_in(phase) for phase in (recipe.phases[0], *recipe.phases)]
+    returns = _judge_all(key, agents, [snapshots for snapshots, _ in seen], task, recipe.eval_episodes)
+    parts = [replace(record, returns=some) for (_, record), some in zip(seen, returns, strict=True)]
     return assemble(run, recipe, task, parts)
 
 
@@ -119,12 +134,50 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
 
 
 def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int) -> tuple[Run, Record]:
-    """One equal part of a phase, then an evaluation. The unit of compilation, logging, saving and resuming."""
+    """One equal part of a phase: the unit of compilation, logging, saving and resuming. Its record has no returns;
+    `judge` finds them."""
     spec = recipe.phases[phase]
     count = spec.iterations(recipe.num_envs)
     after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)
-    run = replace(_freeze(run, after, fault), segment=run.segment + 1)
-    return run, _record(run, recipe, task, spec, metrics)
+    run = replace(_freeze(run, after, fault, learned=spec.updates > 0), segment=run.segment + 1)
+    return run, record(run, metrics)
+
+
+def judge(key: Array, agent: Any, snapshot: Snapshot, task: Task, *, episodes: int) -> Array:
+    """Undiscounted returns `[episodes]` of the greedy policy; NaN once the run is frozen.
+
+    key: the run's; agent: `recipe.agent_in` the phase. The same function for every phase whose agents are alike, and
+    so compiled once: evaluating takes as long to compile as learning does."""
+    key = stream(key, EVALUATE, snapshot.segment)
+    outcome = evaluate_agent(agent, snapshot.agent, task.eval_env, key, episodes=episodes)
+    # What a frozen seed does from here on must not enter any average unnoticed.
+    return jnp.where(snapshot.fault.step < 0, outcome.returns, jnp.nan)
+
+
+def snapshot(run: Run) -> Snapshot:
+    """The run as an evaluation sees it."""
+    return Snapshot(agent=run.agent, segment=run.segment, fault=run.fault)
+
+
+def _judge_all(key: Array, agents: list[Any], parts: list[Snapshot], task: Task, episodes: int) -> list[Array]:
+    """Returns `[segments, episodes]` of each part's snapshots `[segments]`, neighbours that are alike in one loop.
+
+    XLA drops what no evaluation reads, so that only policies are kept till the end of the run."""
+
+    def along(agent: Any, part: Snapshot) -> tuple[Any, Snapshot]:
+        count = part.segment.shape[0]
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), agent), part
+
+    def one(pair: tuple[Any, Snapshot]) -> Array:
+        return judge(key, *pair, task, episodes=episodes)
+
+    found: list[Array] = []
+    for _, alike in groupby(map(along, agents, parts), lambda pair: likeness(pair, skip=1)):
+        pairs = list(alike)
+        ends = np.cumsum([part.segment.shape[0] for _, part in pairs])
+        joined = jax.tree.map(lambda *xs: jnp.concatenate(xs), *pairs)
+        found += jnp.split(jax.lax.map(one, joined), ends[:-1])
+    return found
 
 
 def advance(
@@ -179,16 +232,19 @@ def act(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, starts: 
     return run, jax.tree.map(lambda x: x.sum(axis=0), metrics)
 
 
-def _freeze(before: Run, after: Run, fault: Fault) -> Run:
+def _freeze(before: Run, after: Run, fault: Fault, *, learned: bool) -> Run:
     """`after`, unless something in it is not finite or was before: then learner and environment stay as they were.
 
-    Decided once a segment. The store goes on as it is (selecting it would copy it), nobody reads it any more."""
-    spoiled = (fault.step < 0) & ~tree_finite(after.agent)  # the very last step's parameters: no metric has seen them
-    fault = Fault(
-        step=jnp.where(spoiled, after.iteration - 1, fault.step), metric=jnp.where(spoiled, PARAMETERS, fault.metric)
-    )
+    Decided once a segment. The store goes on as it is (selecting it would copy it), nobody reads it any more.
+    learned: whether the learner may have changed."""
+    kept = ("env", "obs", "memory", "episodes") + (("agent",) if learned else ())
+    if learned:  # the very last step's parameters: no metric has seen them
+        spoiled = (fault.step < 0) & ~tree_finite(after.agent)
+        fault = Fault(
+            step=jnp.where(spoiled, after.iteration - 1, fault.step),
+            metric=jnp.where(spoiled, PARAMETERS, fault.metric),
+        )
     fault = tree_where(before.fault.step >= 0, before.fault, fault)
-    kept = ("agent", "env", "obs", "memory", "episodes")
     old, new = ({name: getattr(run, name) for name in kept} for run in (before, after))
     return replace(after, fault=fault, **tree_where(fault.step < 0, new, old))
 
@@ -232,19 +288,11 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
     return run, {"train_episodes": ended, "train_return": totals}
 
 
-def first_record(run: Run, recipe: Recipe, task: Task) -> Record:
-    """The evaluation before any training."""
-    return _record(run, recipe, task, recipe.phases[0], {})
-
-
-def _record(run: Run, recipe: Recipe, task: Task, spec: Phase, metrics: Metrics) -> Record:
-    agent = recipe.agent_in(spec)
-    key = stream(run.key, EVALUATE, run.segment)
-    outcome = evaluate_agent(agent, run.agent, task.eval_env, key, episodes=recipe.eval_episodes)
+def record(run: Run, metrics: Metrics) -> Record:
+    """What is known of the run after a segment, but for its evaluation."""
     finite = run.fault.step < 0
-    # What a frozen seed does from here on must not enter any average unnoticed.
     return Record(
-        returns=jnp.where(finite, outcome.returns, jnp.nan),
+        returns=None,
         metrics={name: jnp.where(finite, value, jnp.nan) for name, value in metrics.items()},
         env_steps=run.env_steps,
         grad_steps=run.grad_steps,

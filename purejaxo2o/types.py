@@ -134,8 +134,21 @@ def tree_where(mask: Array, on_true: Any, on_false: Any) -> Any:
 
 def tree_finite(tree: Any) -> Array:
     """`[]` bool: every floating-point leaf of `tree` is finite."""
-    checks = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.stack(checks).all() if checks else jnp.array(True)
+    parts = [jnp.ravel(x) for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    # One vector: a reduction of each leaf would be as many kernels.
+    return jnp.isfinite(jnp.concatenate(parts)).all() if parts else jnp.array(True)
+
+
+def uniform_index(key: Array, shape: tuple[int, ...], count: Array | int) -> Array:
+    """Uniform int32 in `[0, count)`. A remainder of 32 bits: odds differ by less than `count / 2^32` of themselves,
+    for which `jax.random.randint` draws twice."""
+    return (jax.random.bits(key, shape) % jnp.uint32(count)).astype(jnp.int32)
+
+
+def likeness(tree: Any, *, skip: int = 0) -> Any:
+    """Hashable, and equal for pytrees of the same structure, shapes and types; `skip` leading axes do not count."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple((jnp.shape(x)[skip:], jnp.result_type(x)) for x in leaves)
 
 
 def nearest(name: str, names: Any) -> str:

@@ -1,8 +1,10 @@
 """What agents need beside the plain rows: return to go, next action, trajectory returns.
 
 Rows are flat `[N, ...]`, in time order, trajectory after trajectory (`store.flat`). The first two functions are
-pure and parallel over the rows (one associative scan), so a million of them cost milliseconds on the device.
+pure and take no loop over single rows, so a million of them cost milliseconds.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
@@ -23,19 +25,39 @@ def return_to_go(
         would go on failing: all its rows get `fail_reward / (1 - discount)`.
     """
     cut = terminated | last
-    decay = jnp.where(cut, 0.0, jnp.asarray(discount, jnp.float32))
-
-    def later_then_earlier(later: tuple[Array, Array], earlier: tuple[Array, Array]) -> tuple[Array, Array]:
-        return earlier[0] * later[0], earlier[1] + earlier[0] * later[1]
-
-    pairs = (decay, reward.astype(jnp.float32))
-    _, result = jax.lax.associative_scan(later_then_earlier, pairs, reverse=True)
+    result = _discounted(reward.astype(jnp.float32), jnp.where(cut, 0.0, jnp.asarray(discount, jnp.float32)))
     if fail_reward is None:
         return result
-    n = reward.shape[0]
-    trajectory = jnp.cumsum(cut) - cut
-    failed = jax.ops.segment_min((reward == fail_reward).astype(jnp.int32), trajectory, num_segments=n)
-    return jnp.where(failed[trajectory] == 1, jnp.float32(fail_reward) / (1.0 - discount), result)
+    success, inside = (reward != fail_reward).astype(jnp.float32), 1.0 - cut
+    follows = jnp.roll(inside, 1).at[0].set(0.0)  # the row before belongs to the same trajectory
+    successes = _discounted(success, inside) + _discounted(success[::-1], follows[::-1])[::-1]
+    return jnp.where(successes == 0, jnp.float32(fail_reward) / (1.0 - discount), result)
+
+
+def _discounted(reward: Array, decay: Array) -> Array:
+    """`R[t] = reward[t] + decay[t] R[t + 1]` `[N]`, and 0 beyond the end.
+
+    In blocks: backwards through all of them side by side, then from block to block. `2 sqrt(N)` steps, and a tenth of
+    the kernels that an associative scan compiles to."""
+    count = reward.shape[0]
+    size = math.isqrt(count - 1) + 1
+    blocks = -(-count // size)
+    padded = (jnp.pad(x, (0, blocks * size - count)).reshape(blocks, size) for x in (reward, decay))
+
+    def back(carry: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        (later, weight), (reward, decay) = carry, now
+        new = reward + decay * later, decay * weight
+        return new, new
+
+    start = jnp.zeros(blocks), jnp.ones(blocks)  # the return within the block, and the weight of what follows it
+    _, (inside, weight) = jax.lax.scan(back, start, tuple(x.T for x in padded), reverse=True)
+
+    def join(after: Array, block: tuple[Array, Array]) -> tuple[Array, Array]:
+        inside, weight = block
+        return inside + weight * after, after
+
+    _, after = jax.lax.scan(join, jnp.float32(0.0), (inside[0], weight[0]), reverse=True)
+    return (inside + weight * after).T.reshape(-1)[:count]
 
 
 def next_action(action: Array, last: Array) -> tuple[Array, Array]:
