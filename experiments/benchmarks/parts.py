@@ -1,9 +1,9 @@
 """Where the time of a segment goes: each part compiled on its own and run in turns with the whole.
 
-The whole is `train.segment` of the online phase on `toy/reach`, an environment that costs next to nothing, with
-2 x 256 networks and minibatches of 256. The parts, each a scan as long as the segment's: `agent.update` on
-minibatches that lie ready; acting and stepping; adding to and sampling from the stores; and one evaluation. What the
-segment takes beyond updates, environment and evaluation is its overhead: stores, metrics, keys, the loop.
+The whole is `train.segment` and `train.judge` of the online phase on `toy/reach`, an environment that costs next to
+nothing, with 2 x 256 networks and minibatches of 256. The parts, each a scan as long as the segment's: `agent.update`
+on minibatches that lie ready; acting and stepping; adding to and sampling from the stores; and one evaluation. What
+the segment takes beyond updates, environment and evaluation is its overhead: stores, metrics, keys, the loop.
 """
 
 import sys
@@ -21,7 +21,7 @@ from purejaxo2o.data.collect import collect, random_policy
 from purejaxo2o.evaluate import evaluate
 from purejaxo2o.feeds import sample
 from purejaxo2o.prepare import prepare
-from purejaxo2o.train import Run, enter, init, segment
+from purejaxo2o.train import Run, enter, init, judge, segment, snapshot
 from purejaxo2o.types import Array
 
 RECIPES = {"iql": 1_000, "rlpd": 100}
@@ -151,8 +151,12 @@ def _programs(run: Run, recipe: o2o.Recipe, task: o2o.Task, data: Any, index: in
 
         return evaluate(act, task.eval_env, key, episodes=recipe.eval_episodes)
 
+    def whole(run: Run, data: Any) -> Any:
+        run, record = segment(run, recipe, task, data, phase=index)
+        return run, record, judge(run.key, agent, snapshot(run), task, episodes=recipe.eval_episodes)
+
     return {
-        "segment": build(lambda run, data: segment(run, recipe, task, data, phase=index), run, data),
+        "segment": build(whole, run, data),
         "updates": build(lambda s, b: updates(s, b, metrics=False), run.agent, ready),
         "updates and metrics": build(lambda s, b: updates(s, b, metrics=True), run.agent, ready),
         "environment": build(environment, run),
@@ -195,12 +199,11 @@ def _stepping(env: envs.Env, count: int, steps: int) -> Any:
 
 
 def _in_the_loop(name: str, quick: bool) -> Row:
-    """Steps a second of a phase that acts with the policy, records and never updates (one episode's evaluation
-    included)."""
+    """Steps a second of a phase that acts with the policy, records and never updates."""
     task = o2o.task(name)
     steps = 20 if quick else 10_000
     recipe = o2o.recipe("sac", task, scale="small")
-    changes = {"online.updates": 0, "online.steps": steps, "online.segments": 1, "eval_episodes": 1}
+    changes = {"online.updates": 0, "online.steps": steps, "online.segments": 1}
     recipe = o2o.replace(recipe, changes)
     run = jax.jit(lambda key: init(key, recipe, task))(jax.random.key(0))
     last = len(recipe.phases) - 1

@@ -78,7 +78,7 @@ def _online(name: str) -> Program:
     """One online segment on Pendulum with one update a step, 2 x 256 networks and minibatches of 256."""
     task = o2o.task("pendulum")
     recipe = o2o.recipe(name, task)
-    changes: dict[str, Any] = {"online.steps": ONLINE_STEPS, "online.segments": 1, "eval_episodes": 1}
+    changes: dict[str, Any] = {"online.steps": ONLINE_STEPS, "online.segments": 1}
     first = recipe.phases[0].name
     changes |= {f"{first}.segments": 1, f"{first}.steps": 200, "online.mix": "online"}
     recipe = o2o.replace(recipe, changes)

@@ -13,6 +13,8 @@ from purejaxo2o import store
 from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Spaces, Transition
 
+BLOCK = 1 << 16
+
 
 def check_rows(data: Transition, spaces: Spaces, where: Callable[[int], str], *, tolerance: float = 0.0) -> None:
     """Raise `O2OError` for the first thing wrong; actions may leave [-1, 1] by `tolerance`."""
@@ -36,26 +38,37 @@ def check_rows(data: Transition, spaces: Spaces, where: Callable[[int], str], *,
                 "rows or give the right spaces"
             )
     for name in ("obs", "action", "reward", "next_obs"):
-        bad = ~np.isfinite(getattr(data, name)).reshape(n, -1).all(axis=1)
-        if bad.any():
-            raise O2OError(f"{where(int(bad.argmax()))}: {name} is not finite; drop or repair that trajectory")
+        row = _first(lambda x: ~np.isfinite(x).reshape(len(x), -1).all(axis=1), getattr(data, name))
+        if row is not None:
+            raise O2OError(f"{where(row)}: {name} is not finite; drop or repair that trajectory")
     _check_range(data.action, spaces, where, tolerance)
     if not (data.terminated[-1] or data.truncated[-1]):
         raise O2OError(f"{where(n - 1)}: the final row does not end its trajectory; mark it truncated")
 
 
 def _check_range(action: Any, spaces: Spaces, where: Callable[[int], str], tolerance: float) -> None:
-    if spaces.action.n is not None:
-        outside, allowed = (action < 0) | (action >= spaces.action.n), f"0 to {spaces.action.n - 1}"
-    else:
-        excess = np.abs(action) - 1.0
-        outside, allowed = excess.reshape(len(action), -1).max(axis=1) > tolerance, "[-1, 1]"
-    if outside.any():
-        row = int(outside.argmax())
+    count = spaces.action.n
+
+    def outside(x: np.ndarray) -> np.ndarray:
+        if count is not None:
+            return (x < 0) | (x >= count)
+        return (np.abs(x) - 1.0).reshape(len(x), -1).max(axis=1) > tolerance
+
+    row, allowed = _first(outside, action), "[-1, 1]" if count is None else f"0 to {count - 1}"
+    if row is not None:
         raise O2OError(
             f"{where(row)}: action {np.round(action[row], 4).tolist()} (scaled) leaves {allowed}; if the environment "
             "clips actions itself, load with clip=True, else correct the declared bounds"
         )
+
+
+def _first(wrong: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> int | None:
+    """The first row that is wrong; block by block, since what is computed of a million rows would be large."""
+    for start in range(0, len(rows), BLOCK):
+        bad = wrong(rows[start : start + BLOCK])
+        if bad.any():
+            return start + int(bad.argmax())
+    return None
 
 
 def check_continuous(data: Transition) -> None:

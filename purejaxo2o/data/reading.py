@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o import store as stores
@@ -64,7 +63,7 @@ class Reading:
         action: Any = self.data.action
         if not self.info.spaces.action.discrete:
             np.clip(action, -1.0, 1.0, out=action)
-        return jax.tree.map(jnp.asarray, stores.from_transitions(self.data))
+        return jax.tree.map(lambda x: jax.device_put(x, may_alias=True), stores.from_transitions(self.data))
 
 
 def allocate(rows: int, spaces: Spaces) -> Any:
