@@ -189,7 +189,7 @@ them.
 `position` (m, rad), `velocity` (m/s, rad/s), `obs`, `reward`: largest error of one step, over every step, from the
 recorded state. `exact`: steps right to 1e-10. On some steps C's solver stops within the models' tolerance of 1e-8
 where ours takes one more iteration: `exact, C patient` are the steps right to 1e-10 where C plays with a tolerance of
-{PATIENT:.0e}. What is left then, in Hopper, is not explained yet. `flags`: `terminated` that differ, of the recorded
+{PATIENT:.0e}. `flags`: `terminated` that differ, of the recorded
 terminations. Last columns: open-loop error of positions and of velocities after so many steps, median/worst
 trajectory. Walking robots are chaotic: rounding the start to float32 makes C itself part from C within 100 steps.
 A twin that is missing here was not run yet (`--envs` adds one).

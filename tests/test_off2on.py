@@ -194,6 +194,8 @@ def test_the_switch_happens_once() -> None:
     assert_same(dataclasses.replace(state, target=state.critic), joined, ["target"])
     assert not any(x.any() for x in jax.tree.leaves((joined.actor_opt, joined.critic_opt, joined.temperature_opt)))
     assert not joined.log_temperature.any()
+    kept: Any = dataclasses.replace(online, joined_temperature=None).enter(state, KEY, phase)
+    np.testing.assert_allclose(kept.log_temperature, state.log_temperature.mean())
     later = run_update(online, joined, thirds(), KEY)[0]
     assert_equal(later, online.enter(later, KEY, phase), [f.name for f in dataclasses.fields(later)])
     np.testing.assert_array_equal(later.log_temperature, later.log_temperature[0])

@@ -17,8 +17,8 @@ uniform rows of both (`models/density_ratio.py`), and a row that was drawn gets
     priority = clip(w^(1/T) / mean_offline w^(1/T), 1e-3, 1e3)
 
 All losses of a step are taken at the parameters before it (authors' code). On entering the first `balanced` phase the
-targets become the critics, alpha 1, and all Adam moments start anew (their fine-tuning is a program of its own that
-loads the networks); policies and critics are carried, the conservative penalty is dropped.
+targets become the critics, alpha 1 (`joined_temperature`), and all Adam moments start anew (their fine-tuning is a
+program of its own that loads the networks); policies and critics are carried, the conservative penalty is dropped.
 
 Deviations: offline the members see the same minibatches (theirs: separate runs) and differ by first weights and
 sampled actions; priorities come from the ratio after its step.
@@ -54,10 +54,13 @@ class Off2OnState(CQLState):
 
 @pytree
 class Off2On(CQL):
-    """ratio_temperature: T > 0, larger is closer to uniform. members: E. balanced: fine-tune as one agent."""
+    """ratio_temperature: T > 0, larger is closer to uniform. joined_temperature: alpha > 0 at the switch; None keeps
+    the members' (geometric mean). An alpha of 1 is nothing beside locomotion's returns of thousands, and all that
+    counts beside rewards of 0 and 1. members: E. balanced: fine-tune as one agent."""
 
     ratio_temperature: Number = 5.0
     ratio_learning_rate: Number = 3e-4
+    joined_temperature: Number | None = 1.0
     members: int = static(default=5)
     balanced: bool = static(default=False)
     ratio_hidden: Hidden = static(default=(256, 256))
@@ -167,7 +170,8 @@ class Off2On(CQL):
         if not self.balanced:
             return state
         fresh = jax.vmap(init_adam)
-        log_temperature = jnp.zeros_like(state.log_temperature)
+        own, given = state.log_temperature, self.joined_temperature
+        log_temperature = jnp.full_like(own, own.mean() if given is None else jnp.log(jnp.asarray(given)))
         joined = replace(
             state,
             target=state.critic,
