@@ -90,3 +90,22 @@ def test_reach_is_truncated_at_its_horizon_and_clips():
     np.testing.assert_allclose(seen[:3], seen[0] - 0.2 * np.arange(3), atol=1e-6)
     assert seen[-1] == -1
     assert steps == [(0, False, t == 19) for t in range(20)]
+
+
+@pytest.mark.parametrize(("turned", "reached"), [(1.0, 1.5), (-1.0, 0.0)])
+def test_crossing_turns_its_steering_in_the_middle(turned, reached):
+    """What goes right on the left (-1) and on the right (+1) arrives in reality; the simulator sends it back."""
+    env = make("toy/crossing", turned=turned, low=-1.0, high=-1.0)
+    state, obs = env.reset(KEY)
+    np.testing.assert_array_equal(obs, [-1.0, -1.0])
+    step, seen = jax.jit(env.step), []
+    for _ in range(env.horizon):
+        action = jnp.array([-1.0 if obs[1] < 0 else np.clip((1.5 - obs[0]) / 0.25, -1.0, 1.0)])
+        state, out = step(state, action, KEY)
+        obs = out.obs
+        seen.append(out)
+    assert abs(float(obs[0]) - reached) <= (0.0 if turned > 0 else 0.25)
+    assert not any(bool(out.terminated) for out in seen)
+    assert [bool(out.truncated) for out in seen] == [False] * 49 + [True]
+    total = sum(float(out.reward) for out in seen)
+    assert total == pytest.approx(42.5 if turned > 0 else 0.0)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.types import Array, Space, Step, pytree
+from purejaxo2o.types import Array, Number, Space, Step, pytree
 
 ACTION_TARGET = 0.5
 REACH_GOAL, REACH_RADIUS, REACH_STRIDE = 0.8, 0.1, 0.2
@@ -141,15 +141,46 @@ class Reach(_Probe):
         return state, step._replace(info={"success": there})
 
 
+@pytree
+class Crossing(_Probe):
+    """`toy/crossing`: from the left of 0 to 1.5 and stay there, 50 steps; reward `max(0, 1 - |x - 1.5|)`.
+
+    A step moves by `-0.25 a` left of 0, where steering is reversed, by `0.25 turned a` right of it, within [-3, 3]. A
+    simulator with `turned=-1` does not know that the steering turns at 0: right on the left, wrong on the right. The
+    start is uniform in [low, high]; the observation is x and its side, -1 or 1. From -1 the best return is 42.5."""
+
+    name = "toy/crossing"
+    obs_space = Space(shape=(2,))
+    horizon = 50
+    turned: Number = 1.0
+    low: Number = -2.0
+    high: Number = -1.0
+
+    def reset(self, key: Array) -> tuple[ToyState, Array]:
+        state = ToyState(jax.random.uniform(key, minval=self.low, maxval=self.high), jnp.zeros((), jnp.int32))
+        return state, _sided(state.value)
+
+    def step(self, state: ToyState, action: Array, key: Array) -> tuple[ToyState, Step]:
+        steering = jnp.where(state.value < 0, -1.0, self.turned)
+        value = jnp.clip(state.value + 0.25 * steering * jnp.clip(action[0], -1.0, 1.0), -3.0, 3.0)
+        reward = jnp.maximum(0.0, 1.0 - jnp.abs(value - 1.5))
+        state, step = _moved(state, value, reward, truncated=state.time + 1 >= self.horizon)
+        return state, step._replace(obs=_sided(value))
+
+
 TOYS = {
     toy.name: toy
-    for toy in (ConstantValue, ObsValue, Discount, ActionReward, ActionRewardDiscrete, Truncation, Reach)
+    for toy in (ConstantValue, ObsValue, Discount, ActionReward, ActionRewardDiscrete, Truncation, Reach, Crossing)
 }
 
 
 def settings(name: str) -> dict[str, type]:
-    """Probes have no settings."""
-    return {}
+    """Probes have none but `toy/crossing`, whose numbers these are."""
+    return dict.fromkeys(("turned", "low", "high"), float) if TOYS[name] is Crossing else {}
+
+
+def _sided(value: Array) -> Array:
+    return jnp.stack([value, jnp.where(value < 0, -1.0, 1.0)])
 
 
 def load(name: str, **changes: Any) -> Any:
