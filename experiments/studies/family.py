@@ -5,6 +5,7 @@ steps of a policy a third of the way to the last one of SAC (recorded on first u
 minute or two). Same environment steps, minibatches and networks for all (`recipes/budget.py`); recipes that cannot
 take part in a task are named with the reason.
 
+Evaluations are half as many as `scale="small"` has, of half as many episodes: they would be most of the run.
 Every recipe and task is a sweep in a folder of its own under `--out`; interrupted, the same command goes on. Shares
 can be made by several processes (`--recipes`, `--tasks`); `--report` joins whatever is finished. Compiling is most of
 it: so seeds run one after the other, programs are kept, and both mazes have as many rows, for one program.
@@ -41,6 +42,7 @@ TASKS = {"pointmaze-umaze": None, "pointmaze-umaze-waypoint": None, "pendulum": 
 """Names, and the dataset where it is not the task's own."""
 ROWS = 50_000
 """Of offline data, at most."""
+EPISODES = 32
 ABOUT = (
     "Written by `python -m experiments.studies.family --report`; what the tasks are stands there. Means with 95% "
     "bootstrap intervals over seeds, by area under the online curve. *TFLOP a run*: floating-point operations of all "
@@ -72,18 +74,30 @@ def rows(task: o2o.Task) -> o2o.Store:
     return store.from_transitions(data._replace(truncated=cut))
 
 
+def recipe_of(name: str, task: o2o.Task) -> o2o.Recipe:
+    """The small recipe, evaluated less."""
+    recipe = o2o.recipe(name, task, scale="small")
+
+    def rarer(phase: o2o.Phase) -> o2o.Phase:
+        half = phase.segments // 2
+        fits = half > 0 and phase.iterations(recipe.num_envs) * phase.segments % half == 0
+        return dataclasses.replace(phase, segments=half) if phase.acts and fits else phase
+
+    return dataclasses.replace(recipe, phases=tuple(map(rarer, recipe.phases)), eval_episodes=EPISODES)
+
+
 def train(name: str, task: o2o.Task, seeds: int, folder: Path) -> None:
     """The sweep of a recipe, or what is left of it."""
     if (folder / "results.npz").exists():
         return
-    recipe = o2o.recipe(name, task, scale="small")
+    recipe = recipe_of(name, task)
     data = rows(task) if recipe.uses_offline else None
     o2o.sweep(recipe, task, data, seeds=seeds, width=1, out=folder, resume=folder.exists())
 
 
 def operations(name: str, task: o2o.Task) -> float:
     """Floating-point operations of one run's matrix products, evaluations included."""
-    recipe = o2o.recipe(name, task, scale="small")
+    recipe = recipe_of(name, task)
     data = rows(task) if recipe.uses_offline else None
     return arithmetic.traced(
         jax.make_jaxpr(lambda key, data: o2o.train(key, recipe, task, data))(jax.random.key(0), data)
