@@ -130,7 +130,7 @@ class PPO:
         }
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (rollout._replace(extras={}), known))
 
-        def step(state: PPOState, fed: Any, key: Array) -> tuple[PPOState, Metrics]:
+        def step(state: PPOState, fed: tuple[Transition, dict[str, Array]], key: Array) -> tuple[PPOState, Metrics]:
             return self.step(state, *fed, key)
 
         return passes(step, state, flat, key, self.epochs, self.minibatches)
