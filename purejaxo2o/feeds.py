@@ -1,5 +1,9 @@
-"""What a phase feeds its agent: minibatches of the dataset, the replay store or both, or the newest rollout."""
+"""What a phase feeds its agent: minibatches of the dataset, the replay store or both, or the newest rollout.
 
+And how a rollout is made, since an agent may look at its rows in between.
+"""
+
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -7,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import priorities, store
-from purejaxo2o.agents.base import chunk_of
+from purejaxo2o.agents.base import chunk_of, pace_of
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.store import Store
-from purejaxo2o.types import Array, Transition
+from purejaxo2o.types import Array, Metrics, Transition
 
 if TYPE_CHECKING:
     from purejaxo2o.train import Run
@@ -23,16 +27,53 @@ def feed(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: Ar
         return prioritised(run, recipe, spec, dataset, key)
     if spec.feed == "sampled":
         return sample(run, recipe, spec, dataset, key)
-    rollout = newest(run, recipe, spec)
+    rollout = newest(run, recipe, spec, dataset)
     return rollout if spec.feed == "rollout" else (rollout, sample(run, recipe, spec, dataset, key))
 
 
-def newest(run: "Run", recipe: Recipe, spec: Phase) -> Transition:
-    """The rows `[T, E, ...]` of the rollout that was just made, in time order, with the learner's rewards."""
+def newest(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None = None, *, without: int = 0) -> Transition:
+    """The rows `[H + T, E, ...]` of the rollout that was just made and of the phase's history before it, in time
+    order, with the learner's rewards; `without` that many of the oldest. `extras["valid"]`: see `store.window`."""
     assert run.store is not None
-    index = store.recent(run.store, spec.rollout)[::-1]
-    rows: Transition = jax.tree.map(lambda x: x[index], run.store.data._replace(extras={}))
+    before = dataset if spec.recalls_offline else None
+    rows = store.window(run.store, spec.history + spec.rollout - without, before)
     return rows._replace(reward=recipe.learned_reward(rows.reward))
+
+
+def roll(
+    step: Callable[["Run", Array], tuple["Run", Metrics]],
+    run: "Run",
+    recipe: Recipe,
+    spec: Phase,
+    dataset: Store | None,
+    keys: Array,
+) -> tuple["Run", Metrics]:
+    """A rollout: `spec.rollout` times `step(run, keys)`, before every `agent.pace` of which the agent adapts. Metrics
+    are sums."""
+    pace = pace_of(recipe.agent_in(spec))
+    keys_steps = jax.random.split(keys[0], spec.rollout)
+
+    def body(run: "Run", key: Array) -> tuple["Run", Metrics]:
+        return step(run, jax.random.split(key))
+
+    def stretch(run: "Run", own: tuple[Array, Array]) -> tuple["Run", Metrics]:
+        key_adapt, keys_steps = own
+        return jax.lax.scan(body, adapt(run, recipe, spec, dataset, key_adapt), keys_steps)
+
+    if pace is None:
+        run, metrics = jax.lax.scan(body, run, keys_steps)
+    else:
+        count = spec.rollout // pace
+        own = jax.random.split(keys[1], count), keys_steps.reshape(count, pace)
+        run, metrics = jax.lax.scan(stretch, run, own)
+    return run, jax.tree.map(jnp.sum, metrics)
+
+
+def adapt(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: Array) -> "Run":
+    """The agent's `adapt` to the rows that the next update will still see: the steps to come push out the oldest."""
+    agent = recipe.agent_in(spec)
+    rows = newest(run, recipe, spec, dataset, without=agent.pace)
+    return replace(run, agent=agent.adapt(run.agent, rows, key))
 
 
 def sample(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: Array) -> Transition:

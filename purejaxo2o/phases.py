@@ -24,6 +24,8 @@ class Phase:
     batch_size: rows per minibatch.
     feed: what an update gets: the minibatches; the rows of a fresh rollout, in time order, for on-policy agents; or
         the rollout and the minibatches. rollout: steps of each environment in one iteration, for the latter two.
+    history: steps of each environment before the rollout that are fed with it. Those that nobody has made yet are the
+        last rows of the dataset if `mix` is "offline", else what there is comes more than once.
     mix: where each minibatch comes from: the dataset, the replay store, an exact share of both
         (`offline_fraction`, static), a share drawn row by row (`offline_ratio`, a number that can be swept),
         row by row in proportion to the two sizes (as if the dataset had been put into the replay buffer), or by
@@ -40,6 +42,7 @@ class Phase:
     batch_size: int = static(default=256)
     feed: Feed = static(default="sampled")
     rollout: int = static(default=128)
+    history: int = static(default=0)
     mix: Mix = static(default="offline")
     offline_fraction: float = static(default=0.5)
     offline_ratio: Number = 0.5
@@ -54,9 +57,14 @@ class Phase:
 
     @property
     def uses_offline(self) -> bool:
-        """Whether any minibatch of this phase holds dataset rows."""
+        """Whether any minibatch of this phase, or its history, holds dataset rows."""
         exact_zero = self.mix == "fraction" and self.offline_fraction == 0.0
-        return self.samples and self.mix != "online" and not exact_zero
+        return self.recalls_offline or (self.samples and self.mix != "online" and not exact_zero)
+
+    @property
+    def recalls_offline(self) -> bool:
+        """Whether the dataset stands for history that nobody has made yet."""
+        return self.history > 0 and self.mix == "offline"
 
     @property
     def uses_online(self) -> bool:
@@ -176,12 +184,17 @@ def check_phases(recipe: Recipe) -> None:
 
 def _check_phase(p: Phase, num_envs: int, collected: bool) -> None:
     where = f"phase {p.name!r}"
-    for name, low in (("steps", 1), ("segments", 1), ("batch_size", 1), ("updates", 0), ("rollout", 1)):
+    sizes = {"steps": 1, "segments": 1, "batch_size": 1, "updates": 0, "rollout": 1, "history": 0}
+    for name, low in sizes.items():
         if getattr(p, name) < low:
             raise O2OError(f"{where}: {name} is {getattr(p, name)}; it must be at least {low}")
     if p.feed != "sampled" and not (p.act == "policy" and p.updates):
         raise O2OError(
             f"{where} feeds a rollout of act={p.act!r} to updates={p.updates}; set act='policy' and updates"
+        )
+    if p.history and p.feed == "sampled":
+        raise O2OError(
+            f"{where} feeds minibatches and history={p.history}; set feed='rollout' or 'both', or history=0"
         )
     if p.mix == "prioritised" and p.feed != "sampled":
         raise O2OError(f"{where} draws by priority and feeds {p.feed!r}; set feed='sampled' or another mix")

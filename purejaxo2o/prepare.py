@@ -77,9 +77,10 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
                 f"phase {phase.name!r} has mix='prioritised', yet {type(recipe.agent).__name__} gives rows no "
                 "priorities; use mix='by_size' or 'ratio'"
             )
-    longest = max((p.rollout for p in recipe.phases if p.feed != "sampled"), default=0)
+    longest = max((p.rollout + p.history for p in recipe.phases if p.feed != "sampled"), default=0)
     if longest > recipe.capacity:
-        raise O2OError(f"a rollout of {longest} steps does not fit store_rows={recipe.capacity}; raise store_rows")
+        what = "a rollout with its history" if any(p.history for p in recipe.phases) else "a rollout"
+        raise O2OError(f"{what} of {longest} steps does not fit store_rows={recipe.capacity}; raise store_rows")
     if online_needs(recipe) and recipe.capacity < task.env.horizon:
         raise O2OError(
             f"the replay store holds {recipe.capacity} rows, fewer than one episode of {task.env.horizon}; "

@@ -61,6 +61,28 @@ def recent(store: Store, length: int) -> Array:
     return (store.head - 1 - jnp.arange(length)) % store.rows
 
 
+def window(store: Store, length: int, before: Store | None = None) -> Transition:
+    """The newest rows `[length, E, ...]` in time order, without extras but for `valid`.
+
+    What the store does not hold yet are the last rows of the dataset `before`, for every environment a stretch of its
+    own, or without one the store's rows once more, which are not `valid`. Where two stretches meet, the row before is
+    marked truncated.
+    """
+    back = jnp.arange(length)[::-1]  # 0 is the newest row
+    known = jnp.minimum(store.size, length)
+    lap = back % jnp.maximum(known, 1)
+    rows: Transition = jax.tree.map(lambda x: x[(store.head - 1 - lap) % store.rows], store.data._replace(extras={}))
+    missing, seam = back >= known, (back > 0) & (lap == 0)
+    valid = jnp.broadcast_to(~missing[:, None], rows.reward.shape)
+    if before is not None:
+        seam, valid = seam & (back == known), jnp.ones_like(valid)
+        ends = before.rows * before.envs - jnp.arange(store.envs)[::-1] * length  # of the environments' stretches
+        number = (ends - 1 - (back - known)[:, None]) % (before.rows * before.envs)
+        rows = choose(missing[:, None], take(before, number)._replace(extras={}), rows)
+    truncated = rows.truncated | (seam[:, None] & ~rows.terminated)
+    return rows._replace(truncated=truncated, extras={"valid": valid})
+
+
 def sample(store: Store, key: Array, shape: tuple[int, ...], *, pending: Array | None = None) -> Transition:
     """Rows drawn uniformly with replacement: leaves `[*shape, ...]`.
 
@@ -104,7 +126,7 @@ def mix_rows(offline: Transition, online: Transition, key: Array, ratio: Number)
 
 
 def choose(which: Array, offline: Transition, online: Transition) -> Transition:
-    """The offline row (or chunk) where `which [U, B]` holds."""
+    """The offline row (or chunk) where `which [U, B]` holds (or `[U, 1]`, for all of a row)."""
 
     def select(a: Array, b: Array) -> Array:
         return jnp.where(which.reshape(which.shape + (1,) * (a.ndim - which.ndim)), a, b)

@@ -16,7 +16,7 @@ from purejaxo2o import priorities, rollout, store
 from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import evaluate_agent
-from purejaxo2o.feeds import feed, reconsider
+from purejaxo2o.feeds import feed, reconsider, roll
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare, rows_of
 from purejaxo2o.priorities import Priorities
@@ -211,7 +211,7 @@ def iterate(
     keys = jax.random.split(stream(run.key, ITERATE, run.iteration), 4)
     metrics: Metrics = {}
     if spec.acts:
-        run, metrics = act(run, recipe, task, spec, keys[:2], starts)
+        run, metrics = act(run, recipe, task, spec, keys[:2], starts, dataset)
     if spec.updates:
         fed = feed(run, recipe, spec, dataset, keys[2])
         state, losses = recipe.agent_in(spec).update(run.agent, fed, keys[3])
@@ -220,16 +220,15 @@ def iterate(
     return replace(run, iteration=run.iteration + 1), metrics
 
 
-def act(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, starts: Any) -> tuple[Run, Metrics]:
+def act(
+    run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, starts: Any, dataset: Store | None = None
+) -> tuple[Run, Metrics]:
     """One step of every environment, or a rollout of `spec.rollout` of them; metrics are sums."""
-    if spec.feed == "sampled":
+
+    def step(run: Run, keys: Array) -> tuple[Run, Metrics]:
         return collect(run, recipe, task, spec, keys, starts)
 
-    def body(run: Run, key: Array) -> tuple[Run, Metrics]:
-        return collect(run, recipe, task, spec, jax.random.split(key), starts)
-
-    run, metrics = jax.lax.scan(body, run, jax.random.split(keys[0], spec.rollout))
-    return run, jax.tree.map(lambda x: x.sum(axis=0), metrics)
+    return step(run, keys) if spec.feed == "sampled" else roll(step, run, recipe, spec, dataset, keys)
 
 
 def _freeze(before: Run, after: Run, fault: Fault, *, learned: bool) -> Run:

@@ -50,7 +50,7 @@ def test_every_recipe_feeds_what_its_phases_say(name):
         for _ in range(phase.segments):
             count = phase.iterations(recipe.num_envs)
             grad_steps += count * phase.updates
-            leading += count * (phase.rollout if phase.feed == "rollout" else phase.updates)
+            leading += count * (phase.history + phase.rollout if phase.feed == "rollout" else phase.updates)
             env_steps += count * phase.per_iteration(recipe.num_envs) * phase.acts
             assert (result.grad_steps[entry], result.env_steps[entry]) == (grad_steps, env_steps)
             metrics = {key: value[entry] for key, value in metrics_by_name.items()}
@@ -93,7 +93,7 @@ def test_published_phases():
     assert shape("rlpd") == [("warmup", "random", None, 0), ("online", "policy", "fraction", 20)]
     assert shape("sac") == [("warmup", "random", None, 0), ("online", "policy", "online", 1)]
     assert shape("bc") == [pretrain]
-    assert shape("ppo") == [("online", "policy", "online", 1)]
+    assert shape("ppo") == shape("props") == [("online", "policy", "online", 1)]
     values, improve = ("values", "none", "offline", 1), ("improve", "none", "offline")
     assert shape("bppo") == [pretrain, values, (*improve, 20)]
     assert shape("uni_o4") == [pretrain, values, (*improve, 100), ("online", "policy", "online", 1)]

@@ -168,3 +168,30 @@ def test_with_extras_shares_the_other_arrays():
     changed = stores.with_extras(store, {"weight": jnp.ones((ROWS, 1))})
     assert set(changed.data.extras) == {"weight"}
     assert changed.data.obs is store.data.obs
+
+
+WINDOW = 4
+
+
+@pytest.mark.parametrize("envs", [1, 3])
+@pytest.mark.parametrize("dataset", [False, True], ids=["alone", "after a dataset"])
+def test_window_is_the_newest_rows_in_time_order(envs, dataset):
+    """Shorter stores are filled up, with seams that no sum over time crosses."""
+    old = [1000.0 + i for i in range(7)]
+    rows = [row(value / 10, [False])._replace(truncated=np.array([False])) for value in old]
+    data = stores.from_transitions(jax.tree.map(lambda *x: jnp.concatenate(x), *rows))
+    window = jax.jit(lambda store: stores.window(store, WINDOW, data if dataset else None))
+    for steps in range(0 if dataset else 1, 2 * ROWS):
+        store, model = build([[time == 3] * envs for time in range(steps)], envs)
+        found, known = jax.tree.map(np.asarray, window(store)), min(len(model), WINDOW)
+        for env in range(envs):
+            own = [float(step.reward[env]) for step in model]
+            # A stretch of WINDOW rows for each environment, counted around from the dataset's end.
+            stretch = [old[(len(old) - (envs - env) * WINDOW + i) % len(old)] for i in range(WINDOW)]
+            values = ((stretch[known:] if dataset else own * WINDOW) + own)[-WINDOW:]
+            assert found.reward[:, env].tolist() == values
+            seams = {WINDOW - 1 - known} if dataset else {WINDOW - 1 - i * known for i in range(1, WINDOW)}
+            ends = [value == 30 + env or (known > 0 and t in seams) for t, value in enumerate(values)]
+            assert (found.terminated | found.truncated)[:, env].tolist() == ends
+            assert not (found.terminated & found.truncated).any()
+            assert found.extras["valid"][:, env].sum() == (WINDOW if dataset else known)

@@ -22,8 +22,8 @@ AgentState = Any
 class Agent(Protocol):
     """An update rule.
 
-    It may have three things besides: `chunk` and a memory for acting, `begin` with `follow`, asked for below; and
-    `priorities(state, batches) -> [U, B]` of the rows that a phase with `mix="prioritised"` drew.
+    It may have besides: `chunk`, a memory for acting, `begin` with `follow`, and `pace` with `adapt`, asked
+    for below; and `priorities(state, batches) -> [U, B]` of the rows that a phase with `mix="prioritised"` drew.
     """
 
     @property
@@ -57,6 +57,13 @@ def chunk_of(agent: Any) -> int | None:
     """How many consecutive steps the agent wants for each row, as leaves `[U, B, chunk, ...]` with `extras["valid"]`
     (`store.sample_chunks`); None: rows are single steps."""
     return getattr(agent, "chunk", None)
+
+
+def pace_of(agent: Any) -> int | None:
+    """After how many steps of a rollout in each environment the agent wants to see its newest rows again, as
+    `agent.adapt(state, rows [T, E, ...], key) -> state` before it goes on; None: not until the rollout is whole. Rows
+    that are there twice have `extras["valid"]` False, before the first step all of them."""
+    return getattr(agent, "pace", None)
 
 
 def begin(agent: Any, state: AgentState, count: int) -> Any:

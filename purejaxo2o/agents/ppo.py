@@ -14,6 +14,7 @@ rates if `value_learning_rate` is set), whose gradient's joint norm is cut at `m
 Gaussian with one free log-std vector, whose entropy is estimated by fresh samples; discrete actions a categorical.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,31 @@ def standardised(advantage: Array) -> Array:
 def surrogate(ratio: Array, advantage: Array, clip: Number) -> Array:
     """Elementwise `min rho A, clip(rho, 1 - eps, 1 + eps) A`: nothing is gained farther than eps from 1."""
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
+
+
+def passes(
+    step: Callable[[Any, Any, Array], tuple[Any, Metrics]],
+    state: Any,
+    fed: Any,
+    key: Array,
+    epochs: int,
+    minibatches: int,
+) -> tuple[Any, Metrics]:
+    """`step(state, minibatch, key)` for every minibatch of `fed` (leaves `[N, ...]`), which is shuffled anew in each
+    of the `epochs`; metrics are averaged."""
+    rows = jax.tree.leaves(fed)[0].shape[0]
+    if rows % minibatches:
+        raise O2OError(f"a rollout of {rows} rows does not divide into {minibatches} minibatches; change one")
+
+    def epoch(state: Any, key: Array) -> tuple[Any, Metrics]:
+        key_order, key_steps = jax.random.split(key)
+        order = jax.random.permutation(key_order, rows).reshape(minibatches, -1)
+        shuffled = jax.tree.map(lambda x: x[order], fed)
+        keys = jax.random.split(key_steps, minibatches)
+        return jax.lax.scan(lambda state, xs: step(state, *xs), state, (shuffled, keys))
+
+    state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, epochs))
+    return state, jax.tree.map(jnp.mean, metrics)
 
 
 @pytree
@@ -92,11 +118,6 @@ class PPO:
 
     def update(self, state: PPOState, rollout: Transition, key: Array) -> tuple[PPOState, Metrics]:
         """Learn from a rollout `[T, E, ...]` that the policy of `state` has just made."""
-        rows = rollout.reward.size
-        if rows % self.minibatches:
-            raise O2OError(
-                f"a rollout of {rows} rows does not divide into {self.minibatches} minibatches; change one"
-            )
         value, following = (self.value(state.params["value"], x) for x in (rollout.obs, rollout.next_obs))
         advantage = advantages(
             rollout.reward, rollout.terminated, rollout.last, value, following, self.discount, self.gae_lambda
@@ -107,20 +128,12 @@ class PPO:
             "value": value,
             "log_prob": self.policy(state.actor, rollout.obs).log_prob(rollout.action),
         }
-        flat = jax.tree.map(lambda x: x.reshape(rows, *x.shape[2:]), (rollout._replace(extras={}), known))
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (rollout._replace(extras={}), known))
 
-        def minibatch(state: PPOState, fed: Any) -> tuple[PPOState, Metrics]:
-            return self.step(state, *fed)
+        def step(state: PPOState, fed: tuple[Transition, dict[str, Array]], key: Array) -> tuple[PPOState, Metrics]:
+            return self.step(state, *fed, key)
 
-        def epoch(state: PPOState, key: Array) -> tuple[PPOState, Metrics]:
-            key_order, key_steps = jax.random.split(key)
-            order = jax.random.permutation(key_order, rows).reshape(self.minibatches, -1)
-            shuffled = jax.tree.map(lambda x: x[order], flat)
-            keys = jax.random.split(key_steps, self.minibatches)
-            return jax.lax.scan(minibatch, state, (*shuffled, keys))
-
-        state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, self.epochs))
-        return state, jax.tree.map(jnp.mean, metrics)
+        return passes(step, state, flat, key, self.epochs, self.minibatches)
 
     def step(
         self, state: PPOState, batch: Transition, known: dict[str, Array], key: Array

@@ -82,7 +82,8 @@ def _afterwards(recipe: Any) -> str:
     }
     changed = sorted({**last.override, **dict(last.override_static)})
     waits = [f"{phase.steps:,} {phase.act} steps first" for phase in acting if not phase.updates]
-    fed = {"sampled": rows[last.mix], "rollout": "fresh rollouts", "both": f"fresh rollouts, {rows[last.mix]}"}
+    rolled = f"the last {last.history + last.rollout:,} steps" if last.history else "fresh rollouts"
+    fed = {"sampled": rows[last.mix], "rollout": rolled, "both": f"{rolled}, {rows[last.mix]}"}
     return "; ".join([fed[last.feed], *waits, *([f"changes {', '.join(changed)}"] if changed else [])])
 
 
