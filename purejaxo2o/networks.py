@@ -28,7 +28,9 @@ SMALL = nn.initializers.variance_scaling(1e-4, "fan_avg", "uniform")  # policy h
 
 
 class MLP(nn.Module):
-    """`[..., in] -> [..., out]`; `out=None` returns the last hidden layer."""
+    """`[..., in] -> [..., out]`; `out=None` returns the last hidden layer. Images `[..., H, W, C]`, told by uint8, go
+    through one convolution first (16 filters of 3 x 3, MinAtar's network: Young & Tian 2019, arXiv 1903.03176). Their
+    numbers are taken as they are, for a grid's codes say more than a camera's brightness."""
 
     hidden: Hidden
     out: int | None = None
@@ -42,6 +44,9 @@ class MLP(nn.Module):
         blind = self.layer_norm and self.norm_place == "after" and self.activation == "relu"
         bias = nn.initializers.constant(0.1 if blind else 0.0)
         activate = nn.relu if self.activation == "relu" else nn.gelu
+        if x.dtype == jnp.uint8:
+            x = activate(nn.Conv(16, (3, 3), padding="VALID", kernel_init=XAVIER)(x.astype(jnp.float32)))
+            x = x.reshape(*x.shape[:-3], -1)
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=XAVIER, bias_init=bias)(x)
             if self.layer_norm and self.norm_place == "before":

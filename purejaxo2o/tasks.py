@@ -91,6 +91,7 @@ TASKS: dict[str, Callable[[str], Task]] = {
     **_robots(),
     "pendulum": _plain("gymnax/Pendulum-v1", "classic"),
     "cartpole": _plain("gymnax/CartPole-v1", "classic"),
+    "minatar-breakout": _plain("gymnax/Breakout-MinAtar", "classic", "purejaxo2o/minatar-breakout/paddle-v0"),
     "reach": _plain("toy/reach", "toy"),
     **{
         name: _plain(f"toy/{name}", "toy", f"purejaxo2o/{name}/epsilon-greedy-v0")

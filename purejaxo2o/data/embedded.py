@@ -1,4 +1,5 @@
-"""The datasets that this package makes by itself, on first use, from a seed: of PointMaze two kinds, of locks one.
+"""The datasets that this package makes by itself, on first use, from a seed: of PointMaze two kinds, of locks and
+MinAtar's Breakout one.
 
 `waypoint`: made as Minari's `D4RL/pointmaze` sets were (`create_pointmaze_dataset.py`): the waypoint driver with N(0,
 0.5) action noise in a task that never ends and draws a new goal after each success; trajectories are cut, as
@@ -9,6 +10,8 @@ often runs out of time, a driver on its way to some other cell, and random actio
 
 `epsilon-greedy`: the right actions of a combination lock, one in `horizon` of them random (Hy-Q's and HNPG's data): a
 third to two fifths of the episodes stay on the good path to the end.
+
+`paddle`: Breakout's paddle runs after the ball, in one of twenty steps anywhere.
 """
 
 import dataclasses
@@ -19,6 +22,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from purejaxo2o import envs
 from purejaxo2o import store as stores
 from purejaxo2o.data import minari
 from purejaxo2o.data.collect import Behaviour, Clock, Memoryless, collect_with, held, mixture, noisy, random_policy
@@ -85,7 +89,34 @@ class LockGeneration:
         return Memoryless(env.scripted(1 / env.horizon))
 
 
-EMBEDDED: dict[str, Generation | LockGeneration] = {
+@dataclasses.dataclass(frozen=True)
+class BreakoutGeneration:
+    """The same of Breakout. epsilon: share of random actions."""
+
+    place: str = "gymnax/Breakout-MinAtar"
+    steps: int = 50_000
+    num_envs: int = 50
+    epsilon: float = 0.05
+    kind: Literal["paddle"] = "paddle"
+
+    def env(self) -> Any:
+        """The environment that is recorded."""
+        return envs.make(self.place)
+
+    def behaviour(self, env: Any) -> Behaviour:
+        """Who acts in `env`."""
+
+        def act(obs: Array, key: Array) -> Array:
+            key_pick, key_random = jax.random.split(key)
+            paddle, ball = (obs[..., channel].max(axis=0).argmax() for channel in (0, 1))  # columns
+            follow = jnp.where(ball < paddle, 1, jnp.where(ball > paddle, 2, 0))
+            anywhere = random_policy(env.action_space)(obs, key_random)
+            return jnp.where(jax.random.bernoulli(key_pick, self.epsilon), anywhere, follow).astype(jnp.int32)
+
+        return Memoryless(act)
+
+
+EMBEDDED: dict[str, "Plan"] = {
     "purejaxo2o/pointmaze-umaze/waypoint-v0": Generation("UMaze", "waypoint", steps=100_000),
     "purejaxo2o/pointmaze-medium/waypoint-v0": Generation("Medium", "waypoint", steps=100_000),
     "purejaxo2o/pointmaze-large/waypoint-v0": Generation("Large", "waypoint", steps=100_000),
@@ -94,8 +125,10 @@ EMBEDDED: dict[str, Generation | LockGeneration] = {
     "purejaxo2o/pointmaze-large/mixed-v0": Generation("Large", "mixed", steps=50_000, slow_gain=3.0),
     "purejaxo2o/combination-lock/epsilon-greedy-v0": LockGeneration("toy/combination-lock"),
     "purejaxo2o/continuous-lock/epsilon-greedy-v0": LockGeneration("toy/continuous-lock"),
+    "purejaxo2o/minatar-breakout/paddle-v0": BreakoutGeneration(),
 }
 """Dataset id -> how it is made."""
+Plan = Generation | LockGeneration | BreakoutGeneration
 
 
 def astray(env: PointMaze) -> Behaviour:
@@ -178,7 +211,7 @@ def statistics(rows: Store) -> dict[str, float]:
     }
 
 
-def _plan(name: str, steps: int | None) -> Generation | LockGeneration:
+def _plan(name: str, steps: int | None) -> Plan:
     if name not in EMBEDDED:
         raise O2OError(f"{name!r} is no embedded dataset; {nearest(name, EMBEDDED)}")
     plan = EMBEDDED[name]

@@ -57,6 +57,7 @@ EXACT: dict[str, tuple[float, float]] = {
 ENVIRONMENTS: dict[str, tuple[float, float]] = {
     "gymnax/Pendulum-v1": (-1200.0, -150.0),  # uniformly random; a converged SAC
     "gymnax/CartPole-v1": (20.0, 500.0),  # uniformly random; the time limit
+    "gymnax/Breakout-MinAtar": (0.4, 10.0),  # uniformly random; DQN after five million frames (Young & Tian 2019)
     "toy/reach": (0.0, 1.0),
     "toy/combination-lock": (0.0, 1.0),  # 1 once, at the last step; a random policy gets about 0.05, lured
     "toy/continuous-lock": (0.0, 1.0),

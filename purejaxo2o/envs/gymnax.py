@@ -30,7 +30,8 @@ class GymnaxEnv:
     `params` is gymnax's `EnvParams` (numbers that may be traced or batched), except that the time limit is
     the static `horizon`. Box actions come in [-1, 1], are clipped to that, and scaled to the environment's
     bounds; discrete ones are int32 in [0, n), unchecked. Observations are float32 vectors; images keep their
-    shape and a discrete observation becomes a one-hot vector. `make` builds this with gymnax's defaults.
+    shape, MinAtar's are uint8 (0 or 1), and a discrete observation becomes a one-hot vector. `make` builds this
+    with gymnax's defaults.
     """
 
     name: str = static()
@@ -84,7 +85,7 @@ class GymnaxEnv:
 
     def _observe(self, obs: Array) -> Array:
         n = _loaded(self.name).categories
-        return jnp.asarray(obs, jnp.float32) if n is None else jax.nn.one_hot(obs, n, dtype=jnp.float32)
+        return jnp.asarray(obs, self.obs_space.dtype) if n is None else jax.nn.one_hot(obs, n, dtype=jnp.float32)
 
 
 def settings(name: str) -> dict[str, type]:
@@ -114,5 +115,6 @@ def _loaded(name: str) -> _Loaded:
         env, params = gymnax.make(name.removeprefix("gymnax/"))
         seen, acted = env.observation_space(params), env.action_space(params)
     n = getattr(seen, "n", None)
-    obs_space = Space(shape=tuple(seen.shape) if n is None else (n,))
+    dtype = "uint8" if name.endswith("-MinAtar") else "float32"
+    obs_space = Space(shape=tuple(seen.shape) if n is None else (n,), dtype=dtype)
     return _Loaded(env, obs_space, Space(shape=tuple(acted.shape), n=getattr(acted, "n", None)), n)
