@@ -19,7 +19,7 @@ TASK = "pointmaze-umaze"
 
 
 def rows(*, quick: bool = False, wanted: list[str] | None = None) -> list[Row]:
-    """Two rows per recipe: compile seconds (tracing and lowering included) and memory beside the dataset. wanted: names
+    """Two rows per recipe: compile seconds (tracing and lowering included), memory beside the dataset. wanted: names
     of recipes, None for all."""
     task = o2o.task("reach" if quick else TASK)
     data = None if quick else o2o.dataset(task)

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 
 from purejaxo2o import envs
 from purejaxo2o import store as stores
-from purejaxo2o.data import minari
+from purejaxo2o.data import minari, scores
 from purejaxo2o.data.collect import Behaviour, Clock, Memoryless, collect_with, held, mixture, noisy, random_policy
 from purejaxo2o.data.folder import local_ids, root
 from purejaxo2o.data.reading import Reading
@@ -187,7 +187,7 @@ def make_dataset(name: str, seed: int = 0, *, steps: int | None = None, overwrit
         },
         env_spec=env_spec,
         requirements=requirements,
-        reference=(0.0, 1.0),
+        reference=scores.of_environment(env.name),
         overwrite=overwrite,
     )
 
