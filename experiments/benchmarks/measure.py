@@ -30,12 +30,11 @@ class Program:
 
     @property
     def memory(self) -> int | None:
-        """Bytes that the program holds at its peak: arguments, outputs and temporaries, less what they share."""
+        """Bytes that the program takes at its peak beside its arguments, by XLA's own account."""
         found = self.call.memory_analysis()  # type: ignore[attr-defined]
         if found is None:
             return None
-        held = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
-        return int(held - found.alias_size_in_bytes)
+        return int(found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes)
 
 
 def build(function: Callable[..., Any], *arguments: Any) -> Program:
