@@ -20,6 +20,7 @@ from purejaxo2o.agents.moorl import MOORL
 from purejaxo2o.agents.off2on import Off2On
 from purejaxo2o.agents.pex import PEX
 from purejaxo2o.agents.ppo import PPO
+from purejaxo2o.agents.ppo_il import PPOIL
 from purejaxo2o.agents.props import PROPS
 from purejaxo2o.agents.proto import PROTO
 from purejaxo2o.agents.qc import QC
@@ -49,6 +50,7 @@ __all__ = [
     "MOORL",
     "PEX",
     "PPO",
+    "PPOIL",
     "PROPS",
     "PROTO",
     "QC",

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from purejaxo2o.envs import ant_maze, brax, gymnax, lock, maze, mjx, tabular, toy
+from purejaxo2o.envs import ant_maze, brax, gymnax, lock, maze, mjx, tabular, toy, xland
 from purejaxo2o.envs.base import Env, EnvState, spaces
 from purejaxo2o.types import O2OError, nearest
 
@@ -24,6 +24,7 @@ _FAMILIES: dict[ModuleType, tuple[str, ...]] = {
     toy: tuple(toy.TOYS),
     lock: tuple(lock.LOCKS),
     tabular: (tabular.NAME,),
+    xland: xland.IDS,
 }
 _FAMILY = {name: family for family, ids in _FAMILIES.items() for name in ids}
 

@@ -1,0 +1,48 @@
+"""PPO with imitation: two demonstrations decide in worlds whose reward is far and ever elsewhere."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+
+import purejaxo2o as o2o
+from experiments.claims.claim import Claim, Contrast, handover
+from purejaxo2o import envs
+from purejaxo2o.data.demonstrations import demonstrations
+from purejaxo2o.tasks import Task
+
+FINAL = handover("final")
+DEMONSTRATIONS = 2
+
+
+def task() -> Task:
+    """Four rooms of 5 x 5 cells with doors, a start and a goal anywhere."""
+    env = envs.make("xland/MiniGrid-FourRooms", height=13, width=13)
+    return Task(name="four rooms", env=env, eval_env=env, score_low=0.0, score_high=1.0, domain="classic")
+
+
+def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
+    both = o2o.recipe("ppo_il", task, scale="small")
+    before, during = both.phases
+    alone = dataclasses.replace(during, feed="rollout", updates=1)
+    return {
+        "ppo_il": both,
+        "cloning before alone": dataclasses.replace(both, phases=(before, alone)),
+        "cloning during alone": dataclasses.replace(both, phases=(during,)),
+        "ppo": dataclasses.replace(both, phases=(alone,)),
+    }
+
+
+CLAIM = Claim(
+    method="ppo_il",
+    paper="Andres et al. 2023, arXiv 2304.09825, section 5",
+    says="As few as two trajectories decide whether PPO learns; hard worlds need cloning before and during.",
+    task=task,
+    arms=arms,
+    contrasts=(
+        Contrast("final score above that of PPO without demonstrations", "ppo_il", "ppo", FINAL),
+        Contrast("final score above that of cloning before alone", "ppo_il", "cloning before alone", FINAL),
+        Contrast("final score above that of cloning during alone", "ppo_il", "cloning during alone", FINAL),
+    ),
+    data=lambda task: demonstrations(task.env, jax.random.key(0), DEMONSTRATIONS),  # type: ignore[arg-type]
+)

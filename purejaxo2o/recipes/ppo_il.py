@@ -1,0 +1,50 @@
+"""PPO with imitation: clone a few demonstrations, then learn on-policy and go on cloning (arXiv 2304.09825).
+
+Idea (Andres, Schäfer, Villar-Rodriguez, Albrecht & Del Ser 2023): where rewards are sparse and every episode is
+another world, PPO may never see one; two good trajectories can decide whether it does. Cloning before is enough where
+PPO learns by itself, hard worlds need it before and during (equations in `agents/ppo_il.py`).
+
+Phases: offline, cloning; online, rollouts with five minibatches of demonstrations each. At the switch everything is
+kept, V is as it was initialised. Before alone: `online.feed="rollout"`; during alone: without the first phase.
+
+Defaults (the study, on MiniGrid): 3,000 cloning steps of 256 rows, 5 a rollout of 2,048 steps, clip 0.2, lambda 0.95,
+learning rates 1e-4, ten million steps. Deviations: those of `agents/ppo_il.py` and `recipes/ppo.py`; what is not
+stated there (epochs, minibatches, entropy) is `ppo`'s.
+Small: 500 cloning steps at 1e-3; rollouts, environments and rates of `ppo`, 131,072 steps.
+
+Use it with few, good trajectories and discrete or box actions, online steps being cheap. Cost per update of cloning
+relative to IQL, counted in network passes: 0.3; PPO's own comes on top.
+"""
+
+from purejaxo2o.agents import PPOIL
+from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.recipes import ppo
+from purejaxo2o.tasks import Task
+
+
+def build(task: Task, scale: str) -> Recipe:
+    alike = ppo.build(task, scale)
+    small = scale == "small"
+    own = {"imitation_learning_rate": 1e-3} if small else {"learning_rate": 1e-4}
+    settings = {} if task.env.action_space.discrete else ppo.BOX
+    rollout, num_envs, steps, clones = (ppo.ROLLOUT, 8, 131_072, 500) if small else (2_048, 1, 10_240_000, 3_000)
+    return Recipe(
+        name="ppo_il",
+        agent=PPOIL(**settings | own),
+        phases=(
+            offline(clones, batch_size=256, segments=1),
+            online(
+                steps,
+                feed="both",
+                rollout=rollout,
+                mix="offline",
+                updates=5,
+                batch_size=256,
+                segments=16 if small else 50,
+                override_static=(("stage", "learn"),),
+            ),
+        ),
+        num_envs=num_envs,
+        store_rows=rollout,
+        eval_episodes=alike.eval_episodes,
+    )
