@@ -245,6 +245,7 @@ class _Driver:
         if lost:
             self.watch.note(f"segment {len(self.records)}: {lost} of {record.finite.size} not finite: frozen")
         self.records.append(record)
+        assert record.returns is not None
         score = np.asarray(self.programs.task.score(record.returns.mean(-1)))
         row = {
             "segment": len(self.records) - 1,

@@ -38,13 +38,13 @@ class PPOIL(PPO):
         state = super().init(key, spaces)
         return PPOILState(**vars(state), imitation_opt=init_adam(state.actor))
 
-    def update(self, state: PPOState, fed: Any, key: Array) -> tuple[PPOState, Metrics]:
+    def update(self, state: PPOState, rollout: Any, key: Array) -> tuple[PPOState, Metrics]:
         """Minibatches `[U, B, ...]` to clone; or a rollout `[T, E, ...]`, alone or with minibatches."""
         if self.stage == "clone":
-            return scan_updates(self.imitate, state, fed, key)
-        if isinstance(fed, Transition):
-            return super().update(state, fed, key)
-        rollout, batches = fed
+            return scan_updates(self.imitate, state, rollout, key)
+        if isinstance(rollout, Transition):
+            return super().update(state, rollout, key)
+        rollout, batches = rollout
         key_own, key_imitate = jax.random.split(key)
         state, metrics = super().update(state, rollout, key_own)
         state, more = scan_updates(self.imitate, state, batches, key_imitate)

@@ -62,7 +62,7 @@ def _check_range(action: Any, spaces: Spaces, where: Callable[[int], str], toler
         )
 
 
-def _first(wrong: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> int | None:
+def _first(wrong: Callable[[np.ndarray], Any], rows: np.ndarray) -> int | None:
     """The first row that is wrong; block by block, since what is computed of a million rows would be large."""
     for start in range(0, len(rows), BLOCK):
         bad = wrong(rows[start : start + BLOCK])

@@ -42,7 +42,7 @@ def _discounted(reward: Array, decay: Array) -> Array:
     count = reward.shape[0]
     size = math.isqrt(count - 1) + 1
     blocks = -(-count // size)
-    padded = (jnp.pad(x, (0, blocks * size - count)).reshape(blocks, size) for x in (reward, decay))
+    gain, keep = (jnp.pad(x, (0, blocks * size - count)).reshape(blocks, size).T for x in (reward, decay))
 
     def back(carry: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         (later, weight), (reward, decay) = carry, now
@@ -50,7 +50,7 @@ def _discounted(reward: Array, decay: Array) -> Array:
         return new, new
 
     start = jnp.zeros(blocks), jnp.ones(blocks)  # the return within the block, and the weight of what follows it
-    _, (inside, weight) = jax.lax.scan(back, start, tuple(x.T for x in padded), reverse=True)
+    _, (inside, weight) = jax.lax.scan(back, start, (gain, keep), reverse=True)
 
     def join(after: Array, block: tuple[Array, Array]) -> tuple[Array, Array]:
         inside, weight = block

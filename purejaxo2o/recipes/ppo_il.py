@@ -16,6 +16,8 @@ Use it with few, good trajectories and discrete or box actions, online steps bei
 relative to IQL, counted in network passes: 0.3; PPO's own comes on top.
 """
 
+from typing import Any
+
 from purejaxo2o.agents import PPOIL
 from purejaxo2o.phases import Recipe, offline, online
 from purejaxo2o.recipes import ppo
@@ -25,12 +27,12 @@ from purejaxo2o.tasks import Task
 def build(task: Task, scale: str) -> Recipe:
     alike = ppo.build(task, scale)
     small = scale == "small"
-    own = {"imitation_learning_rate": 1e-3} if small else {"learning_rate": 1e-4}
-    settings = {} if task.env.action_space.discrete else ppo.BOX
+    settings: dict[str, Any] = {} if task.env.action_space.discrete else dict(ppo.BOX)
+    settings |= {"imitation_learning_rate": 1e-3} if small else {"learning_rate": 1e-4}
     rollout, num_envs, steps, clones = (ppo.ROLLOUT, 8, 131_072, 500) if small else (2_048, 1, 10_240_000, 3_000)
     return Recipe(
         name="ppo_il",
-        agent=PPOIL(**settings | own),
+        agent=PPOIL(**settings),
         phases=(
             offline(clones, batch_size=256, segments=1),
             online(
