@@ -49,7 +49,7 @@ def test_eight_devices(tmp_path):
     assert found["bitwise"]
     assert found["resumed"]
     assert 0 <= found["distance"] <= ROUNDING
-    assert found["programs"] == 7  # the start, and boundary and segment of three phases
+    assert found["programs"] == 8  # start, three times boundary and segment, and one evaluation for all
     assert found["collectives"] == []
 
 
