@@ -73,7 +73,6 @@ class Programs:
         return self.lanes.spread(one, (self.run_axes, self.recipe_axes, None), (self.run_axes, 0))
 
     def _judge(self, index: int) -> Any:
-
         def one(key: Array, agent: Any, seen: Snapshot) -> Array:
             return judge(key, agent, seen, self.task, episodes=self.recipe.eval_episodes)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from purejaxo2o import store as rows
 from purejaxo2o.envs.base import Env
 from purejaxo2o.store import Store
-from purejaxo2o.types import Array, Number, Space, Transition, pytree, tree_where, uniform_index
+from purejaxo2o.types import Array, Number, Space, Transition, pytree, tree_where
 
 POOL_SIZE = 512
 """Start states of a reset pool. One cached start state, as in brax's wrapper, would narrow the task."""
@@ -55,7 +55,7 @@ def random_action(space: Space, key: Array, leading: tuple[int, ...] = ()) -> Ar
     """Uniform actions `[*leading, ...]`."""
     shape = (*leading, *space.shape)
     if space.n is not None:
-        return uniform_index(key, shape, space.n)
+        return jax.random.randint(key, shape, 0, space.n)
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
@@ -80,7 +80,7 @@ def step(
     if starts is None:
         fresh = reset(env, key_reset, envs)
     else:
-        index = uniform_index(key_reset, (envs,), POOL_SIZE)
+        index = jax.random.randint(key_reset, (envs,), 0, POOL_SIZE)
         fresh = jax.tree.map(lambda x: x[index], starts)
     next_state, next_obs = tree_where(row.last, fresh, (next_state, out.obs))
     return next_state, next_obs, row, out.info

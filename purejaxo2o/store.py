@@ -8,7 +8,7 @@ stay unbatched under `vmap` and a write is a `dynamic_update_slice` in place.
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.types import Array, Number, Transition, pytree, uniform_index
+from purejaxo2o.types import Array, Number, Transition, pytree
 
 
 @pytree
@@ -89,21 +89,18 @@ def sample(store: Store, key: Array, shape: tuple[int, ...], *, pending: Array |
     `pending` (`[E]` int32) excludes the newest `pending[e]` rows of environment `e`, those of an unfinished
     episode. Sampling an empty store returns its unwritten rows: phases must collect first.
     """
+    key_row, key_env = jax.random.split(key)
     if pending is None:
-        row, env = _drawn(store, key, shape)
+        row = jax.random.randint(key_row, shape, 0, jnp.maximum(store.size, 1))
+        env = jax.random.randint(key_env, shape, 0, store.envs) if store.envs > 1 else jnp.zeros_like(row)
     else:
         ready = store.size - jnp.minimum(pending, store.size)  # [E] finished rows, the oldest ones
         ends = jnp.cumsum(ready)
-        flat = uniform_index(key, shape, jnp.maximum(ends[-1], 1))
+        flat = jax.random.randint(key_row, shape, 0, jnp.maximum(ends[-1], 1))
         env = jnp.clip(jnp.searchsorted(ends, flat, side="right"), 0, store.envs - 1)
         row = flat - (ends - ready)[env]
     index = (store.head - store.size + row) % store.rows  # row counts from the oldest
     return jax.tree.map(lambda x: x[index, env], store.data)
-
-
-def _drawn(store: Store, key: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Uniform rows, counted from the oldest, and environments."""
-    return jnp.divmod(uniform_index(key, shape, jnp.maximum(store.size, 1) * store.envs), store.envs)
 
 
 def take(store: Store, number: Array) -> Transition:
@@ -140,7 +137,9 @@ def sample_chunks(store: Store, key: Array, shape: tuple[int, ...], length: int)
     Returns leaves `[*shape, length, ...]` and `valid` `[*shape, length]`: False for the steps after the end of
     the trajectory in which the chunk starts, and after the newest row of the store.
     """
-    start, env = _drawn(store, key, shape)
+    key_row, key_env = jax.random.split(key)
+    start = jax.random.randint(key_row, shape, 0, jnp.maximum(store.size, 1))
+    env = jax.random.randint(key_env, shape, 0, store.envs)
     row = start[..., None] + jnp.arange(length)
     index = (store.head - store.size + row) % store.rows
     chunk = jax.tree.map(lambda x: x[index, env[..., None]], store.data)

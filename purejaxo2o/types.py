@@ -139,12 +139,6 @@ def tree_finite(tree: Any) -> Array:
     return jnp.isfinite(jnp.concatenate(parts)).all() if parts else jnp.array(True)
 
 
-def uniform_index(key: Array, shape: tuple[int, ...], count: Array | int) -> Array:
-    """Uniform int32 in `[0, count)`. A remainder of 32 bits: odds differ by less than `count / 2^32` of themselves,
-    for which `jax.random.randint` draws twice."""
-    return (jax.random.bits(key, shape) % jnp.uint32(count)).astype(jnp.int32)
-
-
 def likeness(tree: Any, *, skip: int = 0) -> Any:
     """Hashable, and equal for pytrees of the same structure, shapes and types; `skip` leading axes do not count."""
     leaves, structure = jax.tree.flatten(tree)

@@ -52,7 +52,7 @@ def test_an_image_goes_through_one_convolution():
     assert isinstance(out, jax.Array)
     assert out.shape == (2, 3)
     kernel, bias = (np.asarray(params["Conv_0"][x], np.float64) for x in ("kernel", "bias"))
-    hidden = np.full(8 * 8 * 16, np.tile(np.maximum(kernel.sum((0, 1, 2)) + bias, 0), 64))  # of an image of ones
+    hidden = np.tile(np.maximum(kernel.sum((0, 1, 2)) + bias, 0), 64)  # of an image of ones
     for layer in ("Dense_0", "Dense_1"):
         hidden = hidden @ np.asarray(params[layer]["kernel"], np.float64) + np.asarray(params[layer]["bias"])
         hidden = np.maximum(hidden, 0) if layer == "Dense_0" else hidden

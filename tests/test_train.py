@@ -131,5 +131,5 @@ def test_a_run_can_be_differentiated():
     rate, change = jnp.float32(1e-3), 1e-4
     slope = jax.jit(jax.grad(last_loss))(rate)
     above, below = jax.jit(jax.vmap(last_loss))(jnp.stack([rate + change, rate - change]))
-    assert slope != 0
+    assert slope < 0  # learning a little faster leaves a smaller mean loss over the first steps
     np.testing.assert_allclose(slope, (above - below) / (2 * change), rtol=0.1)

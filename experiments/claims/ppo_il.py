@@ -9,16 +9,15 @@ import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover
 from purejaxo2o import envs
 from purejaxo2o.data.demonstrations import demonstrations
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import make
 
 FINAL = handover("final")
 DEMONSTRATIONS = 2
 
 
-def task() -> Task:
+def task() -> o2o.Task:
     """Four rooms of 5 x 5 cells with doors, a start and a goal anywhere."""
-    env = envs.make("xland/MiniGrid-FourRooms", height=13, width=13)
-    return Task(name="four rooms", env=env, eval_env=env, score_low=0.0, score_high=1.0, domain="classic")
+    return make("four rooms", envs.make("xland/MiniGrid-FourRooms", height=13, width=13))
 
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:

@@ -44,9 +44,9 @@ class PPOIL(PPO):
             return scan_updates(self.imitate, state, rollout, key)
         if isinstance(rollout, Transition):
             return super().update(state, rollout, key)
-        rollout, batches = rollout
+        newest, batches = rollout
         key_own, key_imitate = jax.random.split(key)
-        state, metrics = super().update(state, rollout, key_own)
+        state, metrics = super().update(state, newest, key_own)
         state, more = scan_updates(self.imitate, state, batches, key_imitate)
         return state, metrics | more
 

@@ -22,7 +22,6 @@ IDS = (
     *(f"xland/MiniGrid-{name}" for name in ("Unlock", "UnlockPickUp", "BlockedUnlockPickUp")),
 )
 """XLand-MiniGrid's own ids of the grid-worlds whose rules are fixed."""
-FORWARD, RIGHT, LEFT = range(3)
 FLOOR, GOAL = 1, 6
 WAYS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # (row, column), by direction; to the right is the next one
 
@@ -77,7 +76,7 @@ class GridWorld:
         position, direction = state.agent.position, state.agent.direction
         row, column = position[0], position[1]
         ahead = position + jnp.array(WAYS)[direction]
-        choices = [
+        choices = [  # forward, right, left: actions 0, 1, 2
             cost[direction, ahead[0], ahead[1]],
             cost[(direction + 1) % 4, row, column],
             cost[(direction - 1) % 4, row, column],
@@ -107,8 +106,6 @@ def settings(name: str) -> dict[str, type]:
 
 def load(name: str, **changes: Any) -> GridWorld:
     """`xland/<id>` with XLand-MiniGrid's sizes and `changes` to them."""
-    if name not in IDS:
-        raise O2OError(f"unknown environment {name!r}; known: {', '.join(IDS)}")
     return GridWorld(name=name, params=_package().make(name.removeprefix("xland/"), **changes)[1])
 
 
