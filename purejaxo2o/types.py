@@ -31,14 +31,30 @@ def static(**kwargs: Any) -> Any:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, dataclasses.field))
 def pytree(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen, keyword-only dataclass and a JAX pytree (see `static`)."""
+    """Make `cls` a frozen, keyword-only dataclass and a JAX pytree (see `static`).
+
+    Not by `jax.tree_util.register_dataclass`: its structures of two classes are equal (jaxlib 0.10.2) where their
+    static values and numbers of leaves are, and `jit` then serves one class the other's program whenever a few bits
+    of their hashes agree too.
+    """
     frozen: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     fields = dataclasses.fields(frozen)
-    return jax.tree_util.register_dataclass(
-        frozen,
-        data_fields=[f.name for f in fields if not f.metadata.get("static")],
-        meta_fields=[f.name for f in fields if f.metadata.get("static")],
-    )
+    data = [f.name for f in fields if not f.metadata.get("static")]
+    meta = [f.name for f in fields if f.metadata.get("static")]
+    keys = [jax.tree_util.GetAttrKey(name) for name in data]
+
+    def flatten(tree: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        return [getattr(tree, name) for name in data], tuple(getattr(tree, name) for name in meta)
+
+    def flatten_with_keys(tree: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        leaves, statics = flatten(tree)
+        return list(zip(keys, leaves, strict=True)), statics
+
+    def unflatten(statics: tuple[Any, ...], leaves: Any) -> Any:
+        return frozen(**dict(zip(data, leaves, strict=True)), **dict(zip(meta, statics, strict=True)))
+
+    jax.tree_util.register_pytree_with_keys(frozen, flatten_with_keys, unflatten, flatten)
+    return frozen
 
 
 class Transition(NamedTuple):
