@@ -23,6 +23,7 @@ TRIED, CONFIRMED = range(0, 8), range(100, 108)
 """Seed numbers: to try things on, and for the final run."""
 
 Figure = Callable[[Result], Any]
+Data = Callable[[o2o.Task], o2o.Store]
 Verdict = Literal["holds", "not at this scale", "fails"]
 
 
@@ -50,8 +51,8 @@ class Contrast:
 class Claim:
     """paper: who says it, and where. says: their claim. arms: recipes by name, the method itself first.
 
-    data: what the arms learn from offline. note: what a reader must know to judge the outcome (a cut, an
-    adjustment, a diagnosis)."""
+    data: what the arms learn from offline. other_data: the same of single arms whose difference it is. note: what a
+    reader must know to judge the outcome (a cut, an adjustment, a diagnosis)."""
 
     method: str
     paper: str
@@ -59,7 +60,8 @@ class Claim:
     task: Callable[[], o2o.Task]
     arms: Callable[[o2o.Task], Mapping[str, o2o.Recipe]]
     contrasts: tuple[Contrast, ...]
-    data: Callable[[o2o.Task], o2o.Store] = lambda task: o2o.dataset(task)
+    data: Data = lambda task: o2o.dataset(task)
+    other_data: Mapping[str, Data] = dataclasses.field(default_factory=dict)
     note: str = ""
 
 

@@ -21,9 +21,12 @@ def run(claim: Claim, seeds: range, *, progress: bool = True) -> dict[str, Resul
     """Train every arm with the same seeds."""
     task = claim.task()
     arms = claim.arms(task)
-    needs_data = any(recipe.uses_offline for recipe in arms.values())
-    data = claim.data(task) if needs_data else None
-    return {arm: o2o.sweep(recipe, task, data, seeds=keys(seeds), progress=progress) for arm, recipe in arms.items()}
+    needs = {arm: claim.other_data.get(arm, claim.data) for arm, recipe in arms.items() if recipe.uses_offline}
+    data = {make: make(task) for make in needs.values()}
+    return {
+        arm: o2o.sweep(recipe, task, data[needs[arm]] if arm in needs else None, seeds=keys(seeds), progress=progress)
+        for arm, recipe in arms.items()
+    }
 
 
 def outcome(claim: Claim, results: Mapping[str, Result], seeds: range, seconds: float) -> dict[str, Any]:

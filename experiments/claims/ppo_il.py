@@ -6,13 +6,14 @@ from collections.abc import Mapping
 import jax
 
 import purejaxo2o as o2o
-from experiments.claims.claim import Claim, Contrast, handover
+from experiments.claims.claim import Claim, Contrast, Data, handover
 from purejaxo2o import envs
 from purejaxo2o.data.demonstrations import demonstrations
 from purejaxo2o.tasks import make
 
 FINAL = handover("final")
 DEMONSTRATIONS = 2
+MORE = {"10 demonstrations": 10, "100 demonstrations": 100}
 
 
 def task() -> o2o.Task:
@@ -29,7 +30,12 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
         "cloning before alone": dataclasses.replace(both, phases=(before, alone)),
         "cloning during alone": dataclasses.replace(both, phases=(during,)),
         "ppo": dataclasses.replace(both, phases=(alone,)),
+        **dict.fromkeys(MORE, both),
     }
+
+
+def data(episodes: int) -> Data:
+    return lambda task: demonstrations(task.env, jax.random.key(0), episodes)  # type: ignore[arg-type]
 
 
 CLAIM = Claim(
@@ -42,6 +48,9 @@ CLAIM = Claim(
         Contrast("final score above that of PPO without demonstrations", "ppo_il", "ppo", FINAL),
         Contrast("final score above that of cloning before alone", "ppo_il", "cloning before alone", FINAL),
         Contrast("final score above that of cloning during alone", "ppo_il", "cloning during alone", FINAL),
+        Contrast("final score: 10 demonstrations above none", "10 demonstrations", "ppo", FINAL),
+        Contrast("final score: 100 demonstrations above 2", "100 demonstrations", "ppo_il", FINAL),
     ),
-    data=lambda task: demonstrations(task.env, jax.random.key(0), DEMONSTRATIONS),  # type: ignore[arg-type]
+    data=data(DEMONSTRATIONS),
+    other_data={arm: data(episodes) for arm, episodes in MORE.items()},
 )
