@@ -9,8 +9,7 @@ import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
 
-# Only saves time: most of a cold run is XLA compiling. The optimisation level and the matmul precision stay as
-# users have them, since a third less compiling is not worth testing other programs than theirs.
+# Only saves time: most of a cold run is XLA compiling.
 CACHE = os.environ.get("PUREJAXO2O_TEST_CACHE", str(Path.home() / ".cache" / "purejaxo2o" / "xla"))
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -19,6 +19,9 @@ def test_whole_run_lowers_for_every_platform(name):
 
     # `export` itself refuses custom calls whose behaviour is not guaranteed to stay.
     exported = jax.export.export(jax.jit(run), platforms=("tpu", "cuda", "cpu"))(0, recipe, data)
+    scores, returns, *_ = exported.out_avals
+    evaluations = 1 + sum(phase.segments for phase in recipe.phases)
+    assert (scores.shape, returns.shape) == ((evaluations,), (evaluations, recipe.eval_episodes))
     assert exported.platforms == ("tpu", "cuda", "cpu")
     text = exported.mlir_module()
     assert "callback" not in text

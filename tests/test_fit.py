@@ -58,6 +58,7 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.exact
 def test_equals_train(finished):
     result, _, _ = finished
     pure = jax.jit(o2o.train)(KEY, *tiny("iql"))
@@ -92,6 +93,7 @@ def test_writes_what_it_returns(finished):
     assert not list(out.rglob("*.tmp*"))
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("fail_at", [0, 2, 6], ids=["before-training", "offline", "online"])
 def test_resumes_bit_for_bit(finished, tmp_path, fail_at):
     result, reference, _ = finished

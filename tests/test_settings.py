@@ -19,7 +19,7 @@ def recipe():
 @pytest.mark.parametrize("name", o2o.recipes())
 def test_every_recipe_shrinks(name):
     """The yardstick of the other tests: whatever a recipe has, its sizes end up small."""
-    recipe, task, data = tiny(name)
+    recipe, _, data = tiny(name)
     for setting, value in settings.names(recipe).items():
         last = setting.rpartition(".")[2]
         if last.endswith("hidden"):
@@ -27,8 +27,6 @@ def test_every_recipe_shrinks(name):
         elif last in CUTS and value is not None:
             assert value <= CUTS[last]
     assert data.rows == 400
-    shapes = jax.eval_shape(o2o.train, jax.random.key(0), recipe, task, data)
-    assert shapes.returns.shape == (1 + sum(p.segments for p in recipe.phases), recipe.eval_episodes)
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])

@@ -57,6 +57,7 @@ def test_axes_follow_the_order_of_over_then_the_seed(grid):
     np.testing.assert_array_equal(keys, np.broadcast_to(jax.random.key_data(seed_keys(2)), keys.shape))
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("index", [(0, 1, 0), (1, 0, 1)])
 def test_every_lane_equals_its_solo_fit(grid, index):
     rate, tau, seed = RATES[index[0]], TAUS[index[1]], seed_keys(2)[index[2]]
@@ -105,6 +106,7 @@ class Stop:
         pass
 
 
+@pytest.mark.exact
 def test_resumes_bit_for_bit(grid, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         sweep(OVER, out=tmp_path / "run", sinks=[Stop()])
@@ -223,9 +225,9 @@ def test_parts_one_after_the_other(tmp_path):
         archive.load_results(out)
 
 
+@pytest.mark.exact
 def test_width_changes_rounding_only():
-    wide, two, one = (sweep(seeds=4, width=width) for width in (4, 2, 1))
-    assert distance(alone(wide)[1:], alone(two)[1:]) <= LANES
+    wide, one = (sweep(seeds=4, width=width) for width in (4, 1))
     assert distance(alone(wide)[1:], alone(one)[1:]) <= LANES
     recipe, task, data = tiny("iql")  # the program of a lane is that of a run alone
     solo = o2o.fit(seed_keys(4)[3], recipe, task, data, progress=False)

@@ -45,6 +45,7 @@ def test_scores_normalise_returns(solos):
     np.testing.assert_allclose(solos[0].scores, 100 * solos[0].returns.mean(-1), rtol=1e-5)
 
 
+@pytest.mark.exact
 def test_lanes_over_seeds_equal_solo_runs(solos):
     batch = jax.jit(jax.vmap(o2o.train, in_axes=(0, None, None, None)))(KEYS, *tiny("iql"))
     assert batch.scores.shape == (3, 9)
@@ -52,6 +53,7 @@ def test_lanes_over_seeds_equal_solo_runs(solos):
         assert distance(lane(batch, index), solo) <= LANES
 
 
+@pytest.mark.exact
 def test_same_key_same_bits_and_other_keys_other_runs(solos):
     again = TRAIN(KEYS[0], *tiny("iql"))
     assert all((a == b).all() or np.isnan(a).any() for a, b in zip(arrays(again), arrays(solos[0]), strict=True))
@@ -62,6 +64,7 @@ def test_same_key_same_bits_and_other_keys_other_runs(solos):
         assert (solos[one].run.store.data.obs != solos[other].run.store.data.obs).all()
 
 
+@pytest.mark.exact
 def test_lanes_over_a_number_equal_solo_runs():
     recipe, task, data = tiny("bc")
     rates = jnp.array([1e-4, 3e-2])
@@ -91,6 +94,7 @@ def test_inside_the_callers_own_scan(solos):
     assert float(best) == float(scores[:, -1].max())
 
 
+@pytest.mark.exact
 def test_evaluating_more_often_changes_no_training(solos):
     recipe, task, data = tiny("iql")
     once = TRAIN(KEYS[0], o2o.replace(recipe, {"offline.segments": 1, "online.segments": 1}), task, data)
