@@ -49,6 +49,12 @@ def spread(q: Array) -> Array:
     return jnp.sqrt(q.var(axis=0, ddof=1) + 1e-12)
 
 
+def largest(x: Array) -> Array:
+    """`[K, ...] -> [...]`. `x.max(0)` divides its gradient by how many entries equal the maximum: by none where XLA
+    works them out twice and rounds differently, and all is lost (seen on CPUs at optimisation level 0)."""
+    return jnp.take_along_axis(x, x.argmax(axis=0, keepdims=True), axis=0)[0]
+
+
 @pytree
 class RO2OState(SACState):
     steps: Array  # int32: minibatches so far, the clock of lambda
@@ -115,7 +121,7 @@ class RO2O(SAC):
         key_value, key_pull, key_action = jax.random.split(key, 3)
         near = self.near(batch.obs, self.value_radius, key_value)
         error = self.q(critic, near, jnp.broadcast_to(batch.action, (*near.shape[:-1], batch.action.shape[-1])))
-        jump = lopsided(error - q[:, None], self.asymmetry).mean(axis=0).max(axis=0).mean()
+        jump = largest(lopsided(error - q[:, None], self.asymmetry).mean(axis=0)).mean()
         near = self.near(batch.obs, self.pull_radius, key_pull)
         own = self.q(critic, near, self.policy(state.actor, near).sample(key_action))  # [N, K, B]
         trust = jnp.maximum(self.uncertainty - self.uncertainty_decay * state.steps, self.uncertainty_end)
@@ -130,7 +136,7 @@ class RO2O(SAC):
         if not self.robust:
             return imitation, {}
         near = self.near(batch.obs, self.policy_radius, jax.random.fold_in(key, 1))
-        jump = divergence(self.policy(actor, batch.obs), self.policy(actor, near)).max(axis=0).mean()
+        jump = largest(divergence(self.policy(actor, batch.obs), self.policy(actor, near))).mean()
         return imitation + self.policy_weight * jump, {"policy_jump": jump}
 
     def critic_step(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
