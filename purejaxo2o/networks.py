@@ -27,6 +27,20 @@ XAVIER = nn.initializers.xavier_uniform()
 SMALL = nn.initializers.variance_scaling(1e-4, "fan_avg", "uniform")  # policy heads start near zero (gain 0.01)
 
 
+class Convolution(nn.Module):
+    """`[..., H, W, C] -> [..., H - 2, W - 2, 16]`: `nn.Conv` of 16 filters of 3 x 3 without padding, as one matrix
+    product of patches. Convolutions within a loop are ten times slower on a CPU (43 ms against 4 ms for the gradient
+    on 128 images of 10 x 10 x 4)."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        rows, columns, channels = x.shape[-3:]
+        kernel = self.param("kernel", XAVIER, (3, 3, channels, 16))
+        bias = self.param("bias", nn.initializers.zeros, (16,))
+        shifted = [x[..., i : rows - 2 + i, j : columns - 2 + j, :] for i in range(3) for j in range(3)]
+        return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, 16) + bias
+
+
 class MLP(nn.Module):
     """`[..., in] -> [..., out]`; `out=None` returns the last hidden layer. Images `[..., H, W, C]`, told by uint8, go
     through one convolution first (16 filters of 3 x 3, MinAtar's network: Young & Tian 2019, arXiv 1903.03176). Their
@@ -45,7 +59,7 @@ class MLP(nn.Module):
         bias = nn.initializers.constant(0.1 if blind else 0.0)
         activate = nn.relu if self.activation == "relu" else nn.gelu
         if x.dtype == jnp.uint8:
-            x = activate(nn.Conv(16, (3, 3), padding="VALID", kernel_init=XAVIER)(x.astype(jnp.float32)))
+            x = activate(Convolution()(x.astype(jnp.float32)))
             x = x.reshape(*x.shape[:-3], -1)
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=XAVIER, bias_init=bias)(x)

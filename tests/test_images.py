@@ -46,12 +46,12 @@ def test_data_are_small_integers_of_a_paddle_that_follows_the_ball(breakout):
 def test_an_image_goes_through_one_convolution():
     network, image = MLP((8,), 3), jnp.ones((2, 10, 10, 4), jnp.uint8)
     params = network.init(KEY, image[0])["params"]
-    assert params["Conv_0"]["kernel"].shape == (3, 3, 4, 16)
+    assert params["Convolution_0"]["kernel"].shape == (3, 3, 4, 16)
     assert params["Dense_0"]["kernel"].shape == (8 * 8 * 16, 8)
     out = network.apply({"params": params}, image)
     assert isinstance(out, jax.Array)
     assert out.shape == (2, 3)
-    kernel, bias = (np.asarray(params["Conv_0"][x], np.float64) for x in ("kernel", "bias"))
+    kernel, bias = (np.asarray(params["Convolution_0"][x], np.float64) for x in ("kernel", "bias"))
     hidden = np.tile(np.maximum(kernel.sum((0, 1, 2)) + bias, 0), 64)  # of an image of ones
     for layer in ("Dense_0", "Dense_1"):
         hidden = hidden @ np.asarray(params[layer]["kernel"], np.float64) + np.asarray(params[layer]["bias"])
