@@ -101,7 +101,7 @@ def train(
         return (params, state, following), (obs, action, log_p, heads[2], out.reward, done)  # type: ignore[index]
 
     def loss(params: Any, batch: Any) -> Array:
-        obs, action, old, _, advantage, target = batch
+        obs, action, old, advantage, target = batch
         heads = model.apply(params, obs)
         log_p, entropy = log_density(heads, action, discrete)
         ratio = jnp.exp(log_p - old)
@@ -129,7 +129,7 @@ def train(
             return later, later
 
         _, advantage = jax.lax.scan(back, jnp.zeros(num_envs), (delta, done), reverse=True)
-        fed = (seen, action, log_p, value, advantage, advantage + value)
+        fed = (seen, action, log_p, advantage, advantage + value)
         fed = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), fed)
 
         def epoch(carry: Any, key: Array) -> tuple[Any, None]:

@@ -61,6 +61,12 @@ def head(precision: str) -> dict[str, Any]:
     }
 
 
+def origin() -> dict[str, Any]:
+    """What of `head` stands under a result that is no benchmark: device, versions, commit, date."""
+    about = head("float32")
+    return {name: about[name] for name in ("device", "cores", "versions", "commit", "changed_files", "date")}
+
+
 def _asked(arguments: Sequence[str]) -> list[str]:
     """Without where it was written to: a machine's path is no part of what was measured."""
     before = ["", *arguments]

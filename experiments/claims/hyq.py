@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -28,14 +29,19 @@ def data(task: o2o.Task) -> o2o.Store:
     return collect(env, env.scripted(1 / HORIZON), jax.random.key(1), steps=ROWS, num_envs=10)
 
 
-def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
-    recipe = with_agent(o2o.recipe("hyq", task, scale="small"), discount=1.0)
+def shares(task: o2o.Task, **changes: Any) -> Mapping[str, o2o.Recipe]:
+    """The method and both ends of its range, with `changes` to the agent."""
+    recipe, dqn = (with_agent(o2o.recipe(name, task, scale="small"), **changes) for name in ("hyq", "dqn"))
     alone = phases.offline(budget.ONLINE - budget.RANDOM_WARMUP, segments=22, batch_size=128)
     return {
         "hyq": recipe,
-        "online only (DQN)": with_agent(o2o.recipe("dqn", task, scale="small"), discount=1.0),
+        "online only (DQN)": dqn,
         "offline only": dataclasses.replace(recipe, phases=(alone,)),
     }
+
+
+def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
+    return shares(task, discount=1.0)
 
 
 CLAIM = Claim(

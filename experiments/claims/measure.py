@@ -31,7 +31,6 @@ def run(claim: Claim, seeds: range, *, progress: bool = True) -> dict[str, Resul
 
 def outcome(claim: Claim, results: Mapping[str, Result], seeds: range, seconds: float) -> dict[str, Any]:
     """Everything that the table needs, and where it comes from."""
-    about = rows.head("float32")
     return {
         "method": claim.method,
         "paper": claim.paper,
@@ -41,7 +40,7 @@ def outcome(claim: Claim, results: Mapping[str, Result], seeds: range, seconds: 
         "seconds": round(seconds),
         "arms": {arm: stats.summary({arm: result})[0] for arm, result in results.items()},
         "contrasts": [_contrast(contrast, results) for contrast in claim.contrasts],
-        **{name: about[name] for name in ("device", "cores", "versions", "commit", "changed_files", "date")},
+        **rows.origin(),
     }
 
 

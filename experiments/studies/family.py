@@ -25,7 +25,7 @@ import numpy as np
 import purejaxo2o as o2o
 from experiments import pendulum
 from experiments.benchmarks import arithmetic
-from experiments.benchmarks.rows import head as provenance
+from experiments.benchmarks.rows import origin
 from purejaxo2o import plots, stats, store
 from purejaxo2o.archive import load_results
 from purejaxo2o.cli import cache_compilations
@@ -118,8 +118,7 @@ def outcome(found: dict[str, dict[str, Result]]) -> list[dict[str, Any]]:
 def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folder: Path) -> None:
     """`figures.json`, `README.md`, `figure.png`."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = provenance("float32")
-    head = {key: about[key] for key in ("device", "cores", "versions", "commit", "changed_files", "date")}
+    head = origin()
     write_json(folder / "figures.json", plain({"about": head, "rows": table, "refused": refused}))
     draw(table, folder / "figure.png")
     text = ["# Every recipe side by side, small scale", "", ABOUT, ""]

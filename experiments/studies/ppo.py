@@ -18,7 +18,7 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.benchmarks import measure, plain_ppo
-from experiments.benchmarks.rows import head as provenance
+from experiments.benchmarks.rows import origin
 from purejaxo2o import envs, plots, stats
 from purejaxo2o.cli import cache_compilations
 from purejaxo2o.evaluate import evaluate
@@ -97,17 +97,14 @@ def outcome(name: str, seeds: int) -> tuple[dict[str, Any], o2o.Result]:
     ours, others = learned(recipe, task, seeds)
     curve = np.asarray(ours.returns).mean(-1)
     above = (curve.mean(0) >= SOLVED[name]).nonzero()[0]
-    last, their_mean = stats.bootstrap_interval(curve[:, -1]), stats.bootstrap_interval(others)
     return {
         "task": name,
         "steps": recipe.phases[0].steps,
         "solved": SOLVED[name],
-        "ours": last._asdict(),
+        "ours": stats.bootstrap_interval(curve[:, -1])._asdict(),
         "ours_by_seed": curve[:, -1],
-        "solved_after_steps": int(np.asarray(ours.env_steps).reshape(-1, curve.shape[1])[0, above[0]])
-        if len(above)
-        else None,
-        "theirs": their_mean._asdict(),
+        "solved_after_steps": int(ours.env_steps[0, above[0]]) if len(above) else None,
+        "theirs": stats.bootstrap_interval(others)._asdict(),
         "theirs_by_seed": others,
         "speed": speeds(recipe, task),
     }, ours
@@ -122,14 +119,13 @@ def shares(result: o2o.Result, solved: float) -> dict[str, Any]:
 
 def write(rows: list[dict[str, Any]], seeds: int, folder: Path) -> None:
     """`figures.json` and `README.md`."""
-    about = provenance("float32")
-    head = {key: about[key] for key in ("device", "cores", "versions", "commit", "changed_files", "date")}
+    head = origin()
     write_json(folder / "figures.json", plainly({"about": head, "seeds": seeds, "rows": rows}))
 
     def shown(row: dict[str, Any]) -> dict[str, str]:
         speed = row["speed"]["ours"]["steps_per_s"] / row["speed"]["theirs"]["steps_per_s"]
         after = row["solved_after_steps"]
-        means = {who: "{point:.1f} [{low:.1f}, {high:.1f}]".format(**row[who]) for who in ("ours", "theirs")}
+        means = {who: str(stats.Interval(**row[who])) for who in ("ours", "theirs")}
         return {
             "task": row["task"],
             "steps": f"{row['steps']:,}",
