@@ -1,4 +1,4 @@
-"""The three action distributions: squashed Gaussian, clipped Gaussian, categorical.
+"""The action distributions: squashed, clipped and censored Gaussian, categorical.
 
 Parameters are arrays with any leading batch shape `[...]`; box actions add a last axis `A`. `log_prob` sums
 over it.
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import log_ndtr
 
 from purejaxo2o.types import Array
 
@@ -75,6 +76,35 @@ class ClippedNormal(NamedTuple):
         return normal_log_prob(action, self.mean, self.log_std).sum(-1)
 
 
+class CensoredNormal(NamedTuple):
+    """A Gaussian whose samples are clipped to the box, and the probability of what was clipped: an edge has that of
+    everything beyond it (Fujita & Maeda 2018, arXiv 1802.07564). For PPO, which asks again and again how likely its
+    own actions are: a squashed Gaussian's are worth nothing more than +-1 once the mean is far outside, and a
+    clipped one's density is that of other actions."""
+
+    mean: Array  # [..., A]
+    log_std: Array  # [..., A]
+
+    def mode(self) -> Array:
+        return jnp.clip(self.mean, -1.0, 1.0)
+
+    def sample(self, key: Array) -> Array:
+        return ClippedNormal(self.mean, self.log_std).sample(key)
+
+    def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
+        """Reparameterised actions before they are clipped, and their log-densities, as `ClippedNormal`'s: its entropy
+        keeps a gradient where all actions are at the edge."""
+        return ClippedNormal(self.mean, self.log_std).sample_and_log_prob(key)
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-density inside the box, log-probability on its edges and beyond."""
+        inside = normal_log_prob(action, self.mean, self.log_std)
+        scale = jnp.exp(-self.log_std)
+        above = log_ndtr((self.mean - 1.0) * scale)
+        below = log_ndtr((-1.0 - self.mean) * scale)
+        return jnp.where(action >= 1.0, above, jnp.where(action <= -1.0, below, inside)).sum(-1)
+
+
 class Categorical(NamedTuple):
     """Discrete actions, int32."""
 
@@ -96,14 +126,18 @@ class Categorical(NamedTuple):
         return jnp.take_along_axis(log_p, action[..., None], axis=-1)[..., 0]
 
 
-def kl_divergence(one: TanhNormal | Categorical, other: TanhNormal | Categorical) -> Array:
+Distribution = TanhNormal | ClippedNormal | CensoredNormal | Categorical
+
+
+def kl_divergence(one: Distribution, other: Distribution) -> Array:
     """`KL(one || other)`, `[...]`, of two policies of a kind.
 
-    Of squashed Gaussians it is that of the Gaussians: a bijection of the actions changes no divergence."""
+    Of squashed Gaussians it is that of the Gaussians: a bijection of the actions changes no divergence. Clipping
+    lowers it: of the others it is an upper bound."""
     if isinstance(one, Categorical):
         assert isinstance(other, Categorical)
         log_p, log_q = jax.nn.log_softmax(one.logits), jax.nn.log_softmax(other.logits)
         return (jnp.exp(log_p) * (log_p - log_q)).sum(axis=-1)
-    assert isinstance(other, TanhNormal)
+    assert not isinstance(other, Categorical)
     spread = jnp.exp(2.0 * one.log_std) + jnp.square(one.mean - other.mean)
     return (other.log_std - one.log_std + 0.5 * (spread * jnp.exp(-2.0 * other.log_std) - 1.0)).sum(axis=-1)

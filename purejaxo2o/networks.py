@@ -13,11 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.distributions import Categorical, ClippedNormal, TanhNormal
+from purejaxo2o.distributions import Categorical, CensoredNormal, ClippedNormal, Distribution, TanhNormal
 from purejaxo2o.types import Array, Space
 
 Hidden = tuple[int, ...]
-Distribution = TanhNormal | ClippedNormal | Categorical
 NormPlace = Literal["before", "after"]
 """Where LayerNorm stands, if there is one: before or after the activation."""
 Activation = Literal["relu", "gelu"]
@@ -77,14 +76,14 @@ class Actor(nn.Module):
     """A policy head over an MLP: `obs [..., O] -> distribution`.
 
     kind: "tanh" a squashed Gaussian; "clipped" a Gaussian around `tanh(mean)` with an uncorrected density;
-        "unbounded" the same around the mean itself.
+        "unbounded" the same around the mean itself; "censored" like that, with the probability of what was clipped.
     std: "state" a function of the observation, "global" one free vector. `log_std` is clipped to
     `log_std_range`. Discrete action spaces give a categorical, whatever `kind`.
     """
 
     action_space: Space
     hidden: Hidden
-    kind: Literal["tanh", "clipped", "unbounded"] = "tanh"
+    kind: Literal["tanh", "clipped", "unbounded", "censored"] = "tanh"
     std: Literal["state", "global"] = "state"
     log_std_range: tuple[float, float] = (-20.0, 2.0)
     layer_norm: bool = False
@@ -103,6 +102,8 @@ class Actor(nn.Module):
         log_std = jnp.clip(log_std, *self.log_std_range)
         if self.kind == "tanh":
             return TanhNormal(mean, log_std)
+        if self.kind == "censored":
+            return CensoredNormal(mean, log_std)
         return ClippedNormal(jnp.tanh(mean) if self.kind == "clipped" else mean, log_std)
 
 

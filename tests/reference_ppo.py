@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import reference as ref
 from reference import Logs, State, Var
+from scipy import special
 
 LOG_STD_RANGE = (-5.0, 2.0)
 
@@ -31,7 +32,18 @@ def advantages(rows: Any, value: Any, following: Any, discount: float, gae_lambd
 def log_prob(p: Any, obs: Any, action: Any) -> Var:
     if "logits" in p:
         return ref.log_softmax_at(p, obs, action)
-    return ref.tanh_normal_log_prob(np.arctanh(action), *ref.actor_head(p, obs, LOG_STD_RANGE))
+    mean, log_std = ref.actor_head(p, obs, LOG_STD_RANGE)
+    inverse = ref.exp(-log_std)
+    z = (ref.lift(action) - mean) * inverse
+    inside = z * z * -0.5 - log_std - 0.5 * np.log(2 * np.pi)
+    above, below = log_ndtr((mean - 1.0) * inverse), log_ndtr((mean * -1.0 - 1.0) * inverse)
+    top, bottom = (np.asarray(x, float) for x in (action >= 1, action <= -1))
+    return (inside * (1 - top - bottom) + above * top + below * bottom).sum(-1)
+
+
+def log_ndtr(x: Any) -> Var:
+    """Logarithm of the normal distribution function."""
+    return ref.unary(x, special.log_ndtr, lambda v: np.exp(-0.5 * v**2 - special.log_ndtr(v)) / np.sqrt(2 * np.pi))
 
 
 def entropy(p: Any, obs: Any, noise: Any) -> Var:
@@ -41,7 +53,7 @@ def entropy(p: Any, obs: Any, noise: Any) -> Var:
         return -(ref.exp(log_p) * log_p).sum(1).mean()
     mean, log_std = ref.actor_head(p, obs, LOG_STD_RANGE)
     u = mean + ref.exp(log_std) * noise
-    return -ref.tanh_normal_log_prob(u, mean, log_std).mean()
+    return -ref.normal_log_prob(u, mean, log_std).mean()
 
 
 def ppo_update(agent: Any, state: State, rollout: Any, orders: Any, noises: Any) -> tuple[State, Logs]:

@@ -38,7 +38,7 @@ SETTINGS: dict[str, Any] = {
 def rollout(spaces: Spaces, seed: int = 0) -> Transition:
     """Rows `[T, E]`, float64, with both kinds of ends."""
     rng = np.random.default_rng(seed)
-    action: Any = rng.uniform(-0.95, 0.95, (T, E, ACT))
+    action: Any = np.clip(rng.normal(0, 1, (T, E, ACT)), -1, 1)  # a third at the edges
     if spaces.action.discrete:
         action = rng.integers(0, CHOICES, (T, E)).astype(np.int32)
     terminated, truncated = rng.random((2, T, E)) < 0.2

@@ -10,8 +10,9 @@ On-policy: one update learns from a fresh rollout `[T, E]` of the policy, in `ep
 
 A truncated step bootstraps from the observation that it led to, before any reset; only a termination does not.
 Advantages are standardised within each minibatch. Policy and value have networks of their own and one Adam (with two
-rates if `value_learning_rate` is set), whose gradient's joint norm is cut at `max_grad_norm`. Boxes have a squashed
-Gaussian with one free log-std vector, whose entropy is estimated by fresh samples; discrete actions a categorical.
+rates if `value_learning_rate` is set), whose gradient's joint norm is cut at `max_grad_norm`. Boxes have a Gaussian
+with one free log-std vector, clipped to the box; a ratio is that of the probabilities after clipping, the entropy,
+estimated by fresh samples, that of the Gaussian before. Discrete actions have a categorical.
 """
 
 from collections.abc import Callable
@@ -96,7 +97,7 @@ class PPO:
         return frozenset()
 
     def actor_network(self, space: Space) -> Actor:
-        return Actor(space, self.actor_hidden, std="global", log_std_range=(-5.0, 2.0))
+        return Actor(space, self.actor_hidden, kind="censored", std="global", log_std_range=(-5.0, 2.0))
 
     def policy(self, actor: Any, obs: Array) -> Distribution:
         return apply(self.actor_network(action_space_of(actor)), actor, obs)
