@@ -56,8 +56,12 @@ def entropy(p: Any, obs: Any, noise: Any) -> Var:
     return -ref.normal_log_prob(u, mean, log_std).mean()
 
 
-def ppo_update(agent: Any, state: State, rollout: Any, orders: Any, noises: Any) -> tuple[State, Logs]:
-    """orders: `[epochs, minibatches, B]` indices of the flat rows; noises: as many arrays `[B, A]`."""
+def ppo_update(
+    agent: Any, state: State, rollout: Any, orders: Any, noises: Any, passed: float = 0.0
+) -> tuple[State, Logs]:
+    """orders: `[epochs, minibatches, B]` indices of the flat rows; noises: as many arrays `[B, A]`. passed: the share
+    of the phase."""
+    rate = agent.learning_rate * max(agent.learning_rate_end, 1 - passed)
     state, logs = dict(state), []
     old = state["params"]
 
@@ -97,7 +101,7 @@ def ppo_update(agent: Any, state: State, rollout: Any, orders: Any, noises: Any)
             norm = np.sqrt(sum(np.square(g).sum() for g in leaves(grads)))
             logs[-1] |= {"grad_norm": norm}
             grads = ref.tree_map(lambda g, n=norm: g * min(1.0, agent.max_grad_norm / n), grads)
-            state["params"], state["opt"] = ref.adam_step(state["params"], grads, state["opt"], agent.learning_rate)
+            state["params"], state["opt"] = ref.adam_step(state["params"], grads, state["opt"], rate)
     plain = [{name: float(getattr(x, "value", x)) for name, x in each.items()} for each in logs]
     return state, ref.average(plain)
 

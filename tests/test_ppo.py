@@ -16,6 +16,7 @@ from purejaxo2o import feeds
 from purejaxo2o.agents import PPO
 from purejaxo2o.agents.base import advantages
 from purejaxo2o.agents.ppo import PPOState
+from purejaxo2o.phases import Phase
 from purejaxo2o.train import act, enter, init, iterate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
@@ -74,13 +75,13 @@ def test_advantages_stop_at_ends_and_bootstrap_through_truncations():
 
 @pytest.mark.parametrize(
     ("spaces", "changes"),
-    [(BOX, {}), (BOX, {"clip_values": True}), (DISCRETE, {})],
-    ids=["box", "clipped", "discrete"],
+    [(BOX, {}), (BOX, {"clip_values": True}), (DISCRETE, {}), (BOX, {"learning_rate_end": 0.1})],
+    ids=["box", "clipped", "discrete", "falling"],
 )
 def test_update_matches_the_reference(spaces, changes):
     agent, rows, key = PPO(**SETTINGS, **changes), rollout(spaces), jax.random.key(7)
     with jax.enable_x64(True):
-        state = random_state(agent, spaces)
+        state = dataclasses.replace(random_state(agent, spaces), span=jnp.int32(12))  # a quarter has passed
         got, metrics = jax.jit(agent.update)(state, jax.tree.map(jnp.asarray, rows), key)
         orders, noises = [], []
         for key_epoch in jax.random.split(key, agent.epochs):
@@ -90,12 +91,33 @@ def test_update_matches_the_reference(spaces, changes):
             noises.append([np.asarray(jax.random.normal(k, (T * E // agent.minibatches, ACT))) for k in keys])
         numbers = jax.tree.map(np.asarray, state)
         known = {"params": numbers.params, "opt": ref.Adam(3, numbers.opt.mu, numbers.opt.nu)}
-        expected, losses = reference_ppo.ppo_update(agent, known, rows, orders, noises)
+        expected, losses = reference_ppo.ppo_update(agent, known, rows, orders, noises, passed=3 / 12)
     pairs = ((got.params, expected["params"]), (got.opt.mu, expected["opt"].mu), (got.opt.nu, expected["opt"].nu))
     for ours, theirs in pairs:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), ours, theirs)
     for name, value in losses.items():
         assert metrics[name] == pytest.approx(value, rel=1e-7), name
+    assert int(got.steps) == 3 + E
+
+
+def test_rates_fall_over_the_phase_whatever_its_rollouts():
+    """The last rollout but one of ten has a fifth of the rate; where the end is higher, that; history counts not."""
+    spec = Phase(name="online", steps=10 * E * T, act="policy", feed="rollout", rollout=T, history=T)
+    agent = PPO(**SETTINGS, learning_rate_end=0.0)
+    state = agent.enter(agent.init(jax.random.key(0), BOX), jax.random.key(1), spec)
+    rows = jax.tree.map(jnp.asarray, rollout(BOX))
+    left = dataclasses.replace(state, steps=jnp.int32(8 * E))
+
+    def moved(agent: PPO, state: PPOState) -> Any:
+        batch = jax.tree.map(lambda x: x.reshape(T * E, *x.shape[2:]), rows)
+        known = {name: jnp.ones(T * E) for name in ("advantage", "target", "value", "log_prob")}
+        after = agent.step(state, batch, known, jax.random.key(2))[0]
+        return jax.tree.map(lambda a, b: a - b, after.params["value"], state.params["value"])
+
+    whole, fifth = moved(agent, state), moved(agent, left)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, 0.2 * b, rtol=1e-3, atol=1e-7), fifth, whole)
+    half = moved(dataclasses.replace(agent, learning_rate_end=0.5), left)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, 0.5 * b, rtol=1e-3, atol=1e-7), half, whole)
 
 
 def test_termination_stops_and_truncation_bootstraps():

@@ -256,7 +256,7 @@ def test_online_it_is_ppo() -> None:
     expected, losses = plain.update(dataclasses.replace(state), rows(2), KEY)
     assert_same(got, expected, ["params"])
     np.testing.assert_allclose(metrics["actor_loss"], losses["actor_loss"], rtol=1e-5)
-    assert int(got.steps) == rows(2).reward.size  # type: ignore[attr-defined]
+    assert int(got.steps) == rows(2).reward.shape[1]  # type: ignore[attr-defined]
     over = dataclasses.replace(state, steps=jnp.int32(100))
     assert_equal(over, agent.update(over, rows(2), KEY)[0], ["params"])  # the rates have fallen to 0
 
@@ -291,7 +291,7 @@ def test_the_boundaries() -> None:
     last = Phase(name="online", steps=40, act="policy", feed="rollout", rollout=4)
     state = dataclasses.replace(state, params=state.params | {"value": None})
     begun = online.enter(state, KEY, last)
-    assert int(begun.span) == 40  # type: ignore[attr-defined]
+    assert int(begun.span) == 10  # type: ignore[attr-defined]
     jax.tree.map(np.testing.assert_array_equal, begun.params["value"], state.value)
     jax.tree.map(np.testing.assert_array_equal, begun.params["actor"], state.params["actor"])
     new = dataclasses.replace(online, carry_value=False).enter(state, KEY, last).params["value"]

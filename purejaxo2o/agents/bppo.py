@@ -44,7 +44,8 @@ from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, 
 
 @pytree
 class BPPOState(PPOState):
-    """params: the policy that acts, and V: copies of what is trained below."""
+    """params: the policy that acts, and V: copies of what is trained below. While improving, the clock counts
+    minibatches."""
 
     members: Any  # [M, ...] pi
     old: Any  # [M, ...]
@@ -54,8 +55,6 @@ class BPPOState(PPOState):
     value: Any
     critic_opt: Any
     value_opt: Any
-    steps: Array  # int32: minibatches since the phase was entered
-    span: Array  # int32: those of the whole phase
 
 
 @pytree
@@ -65,6 +64,7 @@ class BPPO(PPO):
     learning_rate: of policies; value_learning_rate: of Q and V, the same if None."""
 
     learning_rate: Number = 1e-4
+    learning_rate_end: Number = 0.0
     clip: Number = 0.25
     entropy_weight: Number = 0.0
     polyak: Number = 0.005
@@ -105,9 +105,8 @@ class BPPO(PPO):
         learned = vars(self.evaluator.init(key_values, spaces))
         learned = {name: learned[name] for name in ("critic", "target", "value", "critic_opt", "value_opt")}
         params = {"actor": jax.tree.map(lambda x: x[0], members), "value": learned["value"]}
-        clocks = {"steps": jnp.int32(0), "span": jnp.int32(1)}
-        own = {"members": members, "old": members, "members_opt": init_adam(members)}
-        return BPPOState(params=params, opt=init_adam(params), **own, **learned, **clocks)
+        base = {"params": params, "opt": init_adam(params), "steps": jnp.int32(0), "span": jnp.int32(1)}
+        return BPPOState(**base, members=members, old=members, members_opt=init_adam(members), **learned)
 
     def update(self, state: PPOState, rollout: Transition, key: Array) -> tuple[PPOState, Metrics]:
         """`rollout`: minibatches `[U, B, ...]` of the data."""
@@ -165,7 +164,7 @@ class BPPO(PPO):
 
         grads, metrics = jax.grad(loss, has_aux=True)(state.members)
         grads, norm = jax.vmap(bound_norm, in_axes=(0, None))(grads, self.max_grad_norm)
-        rate = self.learning_rate * relaxation(state.steps, state.span, 0.0)
+        rate = self.learning_rate * relaxation(state.steps, state.span, self.learning_rate_end)
         members, opt = adam(state.members, grads, state.members_opt, rate)
         state = replace(state, members=members, members_opt=opt, steps=state.steps + 1)
         return state, metrics | {"grad_norm": norm.mean(), "clip": clip}

@@ -10,7 +10,8 @@ On-policy: one update learns from a fresh rollout `[T, E]` of the policy, in `ep
 
 A truncated step bootstraps from the observation that it led to, before any reset; only a termination does not.
 Advantages are standardised within each minibatch. Policy and value have networks of their own and one Adam (with two
-rates if `value_learning_rate` is set), whose gradient's joint norm is cut at `max_grad_norm`. Boxes have a Gaussian
+rates if `value_learning_rate` is set), whose gradient's joint norm is cut at `max_grad_norm`; its rates may fall
+linearly to 0 over the phase, but not below a share of `learning_rate_end`. Boxes have a Gaussian
 with one free log-std vector, clipped to the box; a ratio is that of the probabilities after clipping, the entropy,
 estimated by fresh samples, that of the Gaussian before. Discrete actions have a categorical.
 """
@@ -22,7 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.agents.base import ADAM, advantages, bound_norm, init_adam, rate_or
+from purejaxo2o.agents.base import ADAM, advantages, bound_norm, init_adam, rate_or, relaxation
 from purejaxo2o.distributions import Categorical
 from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.phases import Phase
@@ -68,6 +69,8 @@ def passes(
 class PPOState:
     params: Any  # {"actor": ..., "value": ...}
     opt: Any
+    steps: Array  # int32: rollouts in the phase so far, each environment's counted
+    span: Array  # int32: those of the whole phase
 
     @property
     def actor(self) -> Any:
@@ -76,10 +79,12 @@ class PPOState:
 
 @pytree
 class PPO:
-    """clip: eps. value_weight c_v, entropy_weight c_e >= 0. rollout rows must divide into `minibatches`."""
+    """clip: eps. value_weight c_v, entropy_weight c_e >= 0. learning_rate_end: 1 for constant rates, 0 for rates that
+    fall to nothing. rollout rows must divide into `minibatches`."""
 
     learning_rate: Number = 2.5e-4
     value_learning_rate: Number | None = None
+    learning_rate_end: Number = 1.0
     discount: Number = 0.99
     gae_lambda: Number = 0.95
     clip: Number = 0.2
@@ -111,7 +116,7 @@ class PPO:
         obs = spaces.obs.zeros()
         actor = self.actor_network(spaces.action).init(key_actor, obs)["params"]
         params = {"actor": actor, "value": Value(self.hidden).init(key_value, obs)["params"]}
-        return PPOState(params=params, opt=init_adam(params))
+        return PPOState(params=params, opt=init_adam(params), steps=jnp.int32(0), span=jnp.int32(1))
 
     def act(self, state: PPOState, obs: Array, key: Array, *, explore: bool) -> Array:
         policy = self.policy(state.actor, obs)
@@ -134,7 +139,8 @@ class PPO:
         def step(state: PPOState, fed: tuple[Transition, dict[str, Array]], key: Array) -> tuple[PPOState, Metrics]:
             return self.step(state, *fed, key)
 
-        return passes(step, state, flat, key, self.epochs, self.minibatches)
+        state, metrics = passes(step, state, flat, key, self.epochs, self.minibatches)
+        return replace(state, steps=state.steps + rollout.reward.shape[1]), metrics
 
     def step(
         self, state: PPOState, batch: Transition, known: dict[str, Array], key: Array
@@ -145,8 +151,9 @@ class PPO:
         updates: Any
         updates, opt = ADAM.update(grads, state.opt)
         rates = {"actor": self.learning_rate, "value": rate_or(self.value_learning_rate, self.learning_rate)}
+        left = relaxation(state.steps, state.span, self.learning_rate_end)
         params = {
-            name: jax.tree.map(lambda p, u, rate=rate: p - rate * u, state.params[name], updates[name])
+            name: jax.tree.map(lambda p, u, rate=rate: p - left * rate * u, state.params[name], updates[name])
             for name, rate in rates.items()
         }
         return replace(state, params=params, opt=opt), metrics | {"grad_norm": norm}
@@ -180,4 +187,4 @@ class PPO:
         return -policy.sample_and_log_prob(key)[1].mean()  # type: ignore[union-attr]
 
     def enter(self, state: PPOState, key: Array, phase: Phase) -> PPOState:
-        return state
+        return replace(state, steps=jnp.int32(0), span=jnp.int32(phase.steps // phase.rollout))

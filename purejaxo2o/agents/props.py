@@ -139,6 +139,7 @@ class PROPS(PPO):
 
     def enter(self, state: PPOState, key: Array, phase: Phase) -> PROPSState:
         """The behaviour is the target until there are rows to look at."""
+        state = super().enter(state, key, phase)
         assert isinstance(state, PROPSState)
         kept = phase.history + phase.rollout
         if phase.updates and (phase.feed != "rollout" or phase.rollout % self.pace or kept <= self.pace):

@@ -27,7 +27,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.agents.base import descend, init_adam, rate_or, relaxation
+from purejaxo2o.agents.base import descend, init_adam
 from purejaxo2o.agents.bppo import BPPO, BPPOState
 from purejaxo2o.agents.ppo import PPO, PPOState
 from purejaxo2o.distributions import Categorical, ClippedNormal
@@ -97,15 +97,8 @@ class UniO4(BPPO):
 
     def update(self, state: PPOState, rollout: Transition, key: Array) -> tuple[PPOState, Metrics]:
         """Offline `rollout` is the minibatches `[U, B, ...]`."""
-        if self.stage != "online":
-            return super().update(state, rollout, key)
-        assert isinstance(state, UniO4State)
-        left = relaxation(state.steps, state.span, 0.0)
-        own, critics = self.learning_rate, rate_or(self.value_learning_rate, self.learning_rate)
-        now = replace(self, learning_rate=own * left, value_learning_rate=critics * left)
-        after, metrics = PPO.update(now, state, rollout, key)
-        assert isinstance(after, UniO4State)
-        return replace(after, steps=state.steps + rollout.reward.size), metrics
+        update = PPO.update if self.stage == "online" else BPPO.update
+        return update(self, state, rollout, key)
 
     # ---- offline: clones apart from each other, and the model ---------------------------------------------------
 
@@ -184,4 +177,4 @@ class UniO4(BPPO):
             width = value["MLP_0"]["Dense_0"]["kernel"].shape[0]
             value = Value(self.hidden).init(key, jnp.zeros(width))["params"]
         params = state.params | {"value": value}
-        return replace(state, params=params, opt=init_adam(params), steps=jnp.int32(0), span=jnp.int32(phase.steps))
+        return PPO.enter(self, replace(state, params=params, opt=init_adam(params)), key, phase)

@@ -2,11 +2,11 @@
 
 Phases: one, fed by rollouts: 4 environments take 128 steps each, then 4 epochs of 4 minibatches.
 
-Defaults (PureJaxRL's for classic control): 2 x 64, learning rate 2.5e-4, discount 0.99, lambda 0.95, clip 0.2,
-entropy 0.01, value 0.5, gradient norm 0.5; half a million steps. Box actions: 16 environments, learning rate 1e-3,
-discount 0.95, no entropy bonus, 10 epochs, a million steps. Deviations: the learning rate is constant, ReLU instead
-of tanh, ratios of boxes know that actions are clipped.
-Small: 32,768 steps, 131,072 for boxes.
+Defaults (PureJaxRL's for classic control): 2 x 64, learning rate 2.5e-4 falling to 0, discount 0.99, lambda 0.95,
+clip 0.2, entropy 0.01, value 0.5, gradient norm 0.5; half a million steps. Box actions: 16 environments, learning
+rate 1e-3, discount 0.95, no entropy bonus, 10 epochs, a million steps. Deviations: ReLU instead of tanh, ratios of
+boxes know that actions are clipped.
+Small: 32,768 steps, 131,072 for boxes, at a constant rate.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ def build(task: Task, scale: str) -> Recipe:
     steps = (131_072 if box else 32_768) if small else (1_048_576 if box else 524_288)
     return Recipe(
         name="ppo",
-        agent=PPO(**(BOX if box else {})),
+        agent=PPO(learning_rate_end=1.0 if small else 0.0, **(BOX if box else {})),
         phases=(online(steps, feed="rollout", rollout=ROLLOUT, mix="online", segments=segments),),
         num_envs=num_envs,
         store_rows=ROLLOUT,
