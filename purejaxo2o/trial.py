@@ -38,12 +38,15 @@ def choose(keys: Array, recipe: Recipe, task: Task, dataset: Store | None, per_d
         return Choice(1, "one lane a device")
     if platform != "cpu":
         return Choice(per_device, "side by side: many lanes fill an accelerator")
-    phase = max(range(len(recipe.phases)), key=lambda i: _updates(recipe, i))
     axes = recipe_axes(recipe, keys.shape[0])
     keys, recipe = _first(keys, recipe, axes, per_device)
-    work = _operations(keys, recipe, axes, task, dataset, phase) * _iterations(recipe, phase) * per_device
-    if work < SHORT:
+    work = [
+        _operations(keys, recipe, axes, task, dataset, phase) * _iterations(recipe, phase)
+        for phase in range(len(recipe.phases))
+    ]
+    if sum(work) * per_device < SHORT:
         return Choice(per_device, "side by side: too short for a trial")
+    phase = work.index(max(work))  # the trial is of the phase that does most
     together = _seconds(keys, recipe, axes, task, dataset, phase, per_device) / per_device
     alone = _seconds(*_first(keys, recipe, axes, 1), axes, task, dataset, phase, 1)
     figures = f"{1e3 * alone:.2f} ms a lane and step alone, {1e3 * together:.2f} ms side by side"
@@ -54,10 +57,6 @@ def choose(keys: Array, recipe: Recipe, task: Task, dataset: Store | None, per_d
 
 def _iterations(recipe: Recipe, phase: int) -> int:
     return recipe.phases[phase].iterations(recipe.num_envs) * recipe.phases[phase].segments
-
-
-def _updates(recipe: Recipe, phase: int) -> int:
-    return _iterations(recipe, phase) * recipe.phases[phase].updates
 
 
 def _first(keys: Array, recipe: Recipe, axes: Any, count: int) -> tuple[Array, Recipe]:

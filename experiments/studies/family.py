@@ -5,7 +5,7 @@ steps of a policy a third of the way to the last one of SAC (recorded on first u
 minute or two). Same environment steps, minibatches and networks for all (`recipes/budget.py`); recipes that cannot
 take part in a task are named with the reason.
 
-Evaluations are half as many as `scale="small"` has, of half as many episodes: they would be most of the run.
+Of what `scale="small"` has, minibatches are half as large, and evaluations half as many, of half as many episodes.
 Every recipe and task is a sweep in a folder of its own under `--out`; interrupted, the same command goes on. Shares
 can be made by several processes (`--recipes`, `--tasks`); `--report` joins whatever is finished. Compiling is most of
 it: so seeds run one after the other, programs are kept, and both mazes have as many rows, for one program.
@@ -75,15 +75,16 @@ def rows(task: o2o.Task) -> o2o.Store:
 
 
 def recipe_of(name: str, task: o2o.Task) -> o2o.Recipe:
-    """The small recipe, evaluated less."""
+    """The small recipe, cut down."""
     recipe = o2o.recipe(name, task, scale="small")
 
-    def rarer(phase: o2o.Phase) -> o2o.Phase:
+    def cut(phase: o2o.Phase) -> o2o.Phase:
+        phase = dataclasses.replace(phase, batch_size=-(-phase.batch_size // 2))
         half = phase.segments // 2
         fits = half > 0 and phase.iterations(recipe.num_envs) * phase.segments % half == 0
         return dataclasses.replace(phase, segments=half) if phase.acts and fits else phase
 
-    return dataclasses.replace(recipe, phases=tuple(map(rarer, recipe.phases)), eval_episodes=EPISODES)
+    return dataclasses.replace(recipe, phases=tuple(map(cut, recipe.phases)), eval_episodes=EPISODES)
 
 
 def train(name: str, task: o2o.Task, seeds: int, folder: Path) -> None:

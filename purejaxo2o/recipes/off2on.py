@@ -12,7 +12,7 @@ moments; kept: policies and critics.
 
 Defaults (authors' code): 5 members, ratio network 2 x 256 at rate 3e-4, T = 5, rates 3e-4, batch 256, 250 000 online
 steps. The members are CQL as in `recipes/cql.py` (their domain is locomotion only; rewards as CQL's). Small: see
-`recipes/budget.py`; 3 members, 500 steps of warm-up and five times as many updates, and the members' temperature is
+`recipes/budget.py`; 2 members, 500 steps of warm-up and twice as many updates, and the members' temperature is
 kept: from 1 it could not fall within so few updates, and entropy would be all that the policy is paid for.
 
 Use it where the dataset holds much that the policy has left behind. Cost per update relative to IQL, counted in
@@ -39,7 +39,7 @@ def phases(domain: str, scale: str) -> tuple[Phase, ...]:
         return (
             offline(**budget.offline()),
             warmup(budget.RANDOM_WARMUP),
-            Phase(name="settle", steps=5 * budget.RANDOM_WARMUP, batch_size=128, segments=2, **settings),
+            Phase(name="settle", steps=2 * budget.RANDOM_WARMUP, batch_size=128, segments=2, **settings),
             online(**settings, **budget.online(budget.RANDOM_WARMUP)),
         )
     settings = JOINED | {"override": RATES}
@@ -53,7 +53,7 @@ def phases(domain: str, scale: str) -> tuple[Phase, ...]:
 
 def build(task: Task, scale: str) -> Recipe:
     reward_scale, reward_bias = CONSERVATIVE.get(task.domain, (1.0, 0.0))
-    small = {"members": 3, "ratio_hidden": (64, 64), "joined_temperature": None}
+    small = {"members": 2, "ratio_hidden": (64, 64), "joined_temperature": None}
     own: dict[str, Any] = small if scale == "small" else {}
     return Recipe(
         name="off2on",
