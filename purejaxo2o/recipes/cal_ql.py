@@ -1,11 +1,16 @@
 """Cal-QL: calibrated offline values, then fine-tuning with the same loss (Nakamoto et al. 2023).
 
+Idea: CQL pushes values below what the data's own policy earns, and online any new action looks better than the
+learned ones. So values of the policies' actions are not pushed below recorded returns (`agents/cal_ql.py`).
+
 Phases: offline; one episode's worth of steps without updates, because only finished episodes have a
 return-to-go; online with half dataset and half replay rows in every minibatch, one update per step, the bound
 still on, returns-to-go back-filled as episodes end. Nothing is reset.
 
 Defaults as `recipes/cql.py`. Deviation: the authors collect one whole episode and then make as many updates;
 here they alternate step by step, the ratio is the same. Small: as there.
+
+Use it where returns of the data are known and offline data may be kept online. Cost per update relative to IQL: CQL's.
 """
 
 from purejaxo2o.agents import CalQL

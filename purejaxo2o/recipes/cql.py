@@ -1,5 +1,8 @@
 """CQL: offline, then fine-tuning with the same conservative loss (Kumar et al. 2020).
 
+Idea: push values of actions that the policies would take down and those of recorded ones up, so that what the data
+lack is never overestimated (equations in `agents/cql.py`).
+
 Phases: offline; online with half dataset and half replay rows in every minibatch, one update per step. The
 penalty stays on; nothing is reset. The known weakness: values sit below true returns after pre-training and
 must first be unlearned (compare `cal_ql`).
@@ -10,6 +13,9 @@ multiplier at gap 0.8, best of 10 next actions in the target; locomotion weight 
 gradient steps of one update are taken one after another (critics, policy, temperature); the temperature starts
 at 1. Small: see `recipes/budget.py`; K = 2, one rate for all, no maximum over next actions, and a fixed weight of
 10 in place of the multiplier, which would need longer than the whole run to settle.
+
+Use it as the base that `cal_ql` and `wsrl` mend. Cost per update relative to IQL with equal networks, counted in
+network passes: 12, offline and online (K = 10; 30 more actions a row); best of 10 next actions adds one.
 """
 
 from typing import Any

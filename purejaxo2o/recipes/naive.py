@@ -6,7 +6,8 @@ LayerNorm. Everything learned is carried over (`conservative=False` drops the pe
 falls: values of actions outside the few new rows are unanchored the moment the data that held them is gone.
 The control group of every hand-over.
 
-Defaults and small scale as `recipes/cal_ql.py`.
+Defaults and small scale as `recipes/cal_ql.py`. Cost per update relative to IQL, counted in network passes: 12
+offline, 1.0 online.
 """
 
 from dataclasses import replace

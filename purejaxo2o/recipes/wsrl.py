@@ -2,6 +2,9 @@
 
 "Efficient Online RL Fine-Tuning Need Not Retain Offline Data".
 
+Idea: what keeps offline rows necessary online is that values forget the states of the policy's own start. A few
+thousand steps of the frozen policy stand in for them, and then fast online RL needs nothing else.
+
 Phases: offline Cal-QL (CQL in locomotion) with the online phase's ensemble; 5000 steps in which the pre-trained
 policy, sampled and unchanged, fills an empty store; online SAC on replay rows alone, 4 critic minibatches of 256
 and one policy and temperature step on all 1024 rows per environment step. At the switch the conservative penalty
@@ -13,8 +16,10 @@ critics and policy, softplus temperature measured at next states, no entropy in 
 3e-4, policy and temperature 1e-4; networks, weights and rewards by domain as in `recipes/cql.py`; with the
 Lagrange multiplier on, the fixed weight is 1. In mazes the target takes the best of 10 next actions, offline and
 online, and the policy has one free log-std vector. Deviations: their std is clipped to [1e-5, 10], here log-std to
-[-20, 2]. Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step and 2000 steps of
-warm-up.
+[-20, 2]. Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step and 2000 steps of warm-up.
+
+Use it where a good offline policy exists and the data are too large or too foreign to keep. Cost per minibatch
+relative to IQL with equal networks, counted in network passes: 15 offline, 3.5 online, four of them a step.
 """
 
 from typing import Any
