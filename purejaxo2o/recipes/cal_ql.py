@@ -10,7 +10,8 @@ still on, returns-to-go back-filled as episodes end. Nothing is reset.
 Defaults as `recipes/cql.py`. Deviation: the authors collect one whole episode and then make as many updates;
 here they alternate step by step, the ratio is the same. Small: as there.
 
-Use it where returns of the data are known and offline data may be kept online. Cost per update relative to IQL: CQL's.
+Use it where returns of the data are known and offline data may be kept online. Cost per update relative to IQL: that
+of CQL.
 """
 
 from purejaxo2o.agents import CalQL
