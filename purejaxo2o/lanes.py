@@ -24,6 +24,11 @@ AXIS = "lane"
 SHARED = -1
 
 
+def platform(devices: tuple[Device, ...]) -> str:
+    """What the devices are; none means JAX's default device."""
+    return devices[0].platform if devices else jax.default_backend()
+
+
 @dataclasses.dataclass(frozen=True)
 class Lanes:
     """count: number of lanes, a multiple of devices times width; None: a single run, without a lane axis.

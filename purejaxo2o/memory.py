@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxo2o.lanes import platform
 from purejaxo2o.phases import Recipe
 from purejaxo2o.programs import Programs
 from purejaxo2o.types import Device, O2OError
@@ -86,10 +87,6 @@ def _itemsize(dtype: Any) -> int:
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), dtype)).size * 4
     return np.dtype(dtype).itemsize
-
-
-def platform(devices: tuple[Device, ...]) -> str:
-    return devices[0].platform if devices else jax.default_backend()
 
 
 def limit(devices: tuple[Device, ...], given: float | None = None) -> int | None:

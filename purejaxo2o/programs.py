@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from purejaxo2o.lanes import Lanes, recipe_axes, run_axes
+from purejaxo2o.lanes import Lanes, platform, recipe_axes, run_axes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import prepare, rows_of
 from purejaxo2o.result import Record
@@ -24,6 +24,18 @@ from purejaxo2o.types import Array, likeness
 
 START = -1
 """The index of the start among the phases."""
+CHEAP: dict[str, bool | int] = {
+    "xla_backend_optimization_level": 1,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
+"""For CPUs: programs compile in half the time or less, and are no slower (`experiments/benchmarks/NOTES.md`)."""
+
+
+def compiler_options(platform: str) -> dict[str, bool | int]:
+    """What XLA is told there beyond what the user's `XLA_FLAGS` say."""
+    said = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in CHEAP.items() if platform == "cpu" and name not in said}
 
 
 class Programs:
@@ -150,8 +162,9 @@ class Programs:
         for index in missing:
             if (kind := self._alike(index)) not in self._compiled | lowered:
                 lowered[kind] = [self._lower_judge(index)]
+        options = compiler_options(platform(self.lanes.devices))
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            jobs = {index: [pool.submit(x.compile) for x in some] for index, some in lowered.items()}
+            jobs = {index: [pool.submit(x.compile, options) for x in some] for index, some in lowered.items()}
             self._compiled |= {index: tuple(job.result() for job in some) for index, some in jobs.items()}
         seconds = time.perf_counter() - began
         watch.timing.compile += seconds

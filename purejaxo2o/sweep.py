@@ -17,7 +17,7 @@ from purejaxo2o import checkpoint, grid, memory, runs, trial
 from purejaxo2o.files import full_disk
 from purejaxo2o.fit import NOTHING, PathLike, Timing, Watch, check_all, drive, watched
 from purejaxo2o.grid import Grid
-from purejaxo2o.lanes import Lanes
+from purejaxo2o.lanes import Lanes, platform
 from purejaxo2o.phases import Recipe
 from purejaxo2o.programs import Programs
 from purejaxo2o.progress import Meter
@@ -166,7 +166,7 @@ class _Sweep:
         if width is None:
             each = -(-chunk // max(1, len(self.devices)))
             sample = self.whole.batch(recipe, share[:each])
-            choice = trial.choose(*sample, self.task, self.dataset, each, memory.platform(self.devices))
+            choice = trial.choose(*sample, self.task, self.dataset, each, platform(self.devices))
             width, reason = (len(share) if choice.width > 1 else 1), choice.reason
         while True:
             programs = self._programs(recipe, share[:chunk], width)
@@ -184,7 +184,7 @@ class _Sweep:
         parts = -(-len(share) // chunk)
         self.watch.note(
             f"{len(share)} lanes in {parts} part{'s' * (parts > 1)}, {programs.lanes.width} side by side on each of "
-            f"{max(1, len(self.devices))} {memory.platform(self.devices)} devices ({reason})"
+            f"{max(1, len(self.devices))} {platform(self.devices)} devices ({reason})"
         )
         return programs, chunk
 
@@ -206,7 +206,7 @@ class _Sweep:
         one = self._programs(recipe, share[:1], 1)
         lane = memory.nbytes(one.run_shapes[-1]) / one.lanes.count  # type: ignore[operator]
         free = self.told.limit - memory.nbytes(self.dataset)
-        memories = 1 if memory.platform(self.devices) == "cpu" else max(1, len(self.devices))
+        memories = 1 if platform(self.devices) == "cpu" else max(1, len(self.devices))
         return self._even(max(1, memories * int(free / max(lane, 1.0))), len(share))
 
     def _even(self, most: int, lanes: int) -> int:

@@ -12,6 +12,7 @@ import jax
 from purejaxo2o.lanes import Lanes, first_lanes, recipe_axes, run_axes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import prepare, rows_of
+from purejaxo2o.programs import compiler_options
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import advance, enter, init
@@ -97,7 +98,11 @@ def _seconds(
 ) -> float:
     """The shortest measured time of one iteration of `count` lanes side by side."""
     run = jax.jit(_start(recipe, axes, task, dataset, phase, count))(keys, recipe)
-    stretch = jax.jit(_stretch(recipe, axes, task, phase, count, ITERATIONS), donate_argnums=0)
+    stretch = jax.jit(
+        _stretch(recipe, axes, task, phase, count, ITERATIONS),
+        donate_argnums=0,
+        compiler_options=compiler_options("cpu"),
+    )
     run = jax.block_until_ready(stretch(run, recipe, dataset))
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < SECONDS:

@@ -14,6 +14,7 @@ from tiny import arrays, distance, tiny
 
 import purejaxo2o as o2o
 from purejaxo2o import archive
+from purejaxo2o.programs import compiler_options
 from purejaxo2o.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
@@ -298,3 +299,13 @@ def test_refuses_extras_that_nobody_has(tmp_path):
     with pytest.raises(O2OError, match=r"the dataset lacks the extras \['weight'\]"):
         o2o.fit(KEY, offline, task, data, out=tmp_path / "run", progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_cheaper_compiling_is_for_cpus_and_users_flags_go_first(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3 --xla_force_host_platform_device_count=2")
+    assert set(compiler_options("cpu")) == {"xla_llvm_disable_expensive_passes", "xla_cpu_use_fusion_emitters"}
+    monkeypatch.delenv("XLA_FLAGS")
+    options = compiler_options("cpu")
+    assert options["xla_backend_optimization_level"] == 1
+    assert int(jax.jit(lambda x: x + 1, compiler_options=options)(1)) == 2  # XLA knows them all
+    assert compiler_options("gpu") == compiler_options("tpu") == {}
