@@ -7,6 +7,7 @@ orthogonal, which needs a QR decomposition per layer: batched over an ensemble i
 cores (jax 0.10.2), and it is slow to compile on accelerators.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -19,8 +20,9 @@ from purejaxo2o.types import Array, Space
 Hidden = tuple[int, ...]
 NormPlace = Literal["before", "after"]
 """Where LayerNorm stands, if there is one: before or after the activation."""
-Activation = Literal["relu", "gelu"]
+Activation = Literal["relu", "gelu", "tanh"]
 """GELU is flax's, the approximation by tanh."""
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {"relu": nn.relu, "gelu": nn.gelu, "tanh": nn.tanh}
 
 XAVIER = nn.initializers.xavier_uniform()
 SMALL = nn.initializers.variance_scaling(1e-4, "fan_avg", "uniform")  # policy heads start near zero (gain 0.01)
@@ -42,8 +44,8 @@ class Convolution(nn.Module):
 
 class MLP(nn.Module):
     """`[..., in] -> [..., out]`; `out=None` returns the last hidden layer. Images `[..., H, W, C]`, told by uint8, go
-    through one convolution first (16 filters of 3 x 3, MinAtar's network: Young & Tian 2019, arXiv 1903.03176). Their
-    numbers are taken as they are, for a grid's codes say more than a camera's brightness."""
+    through one convolution first (16 filters of 3 x 3 and ReLU, MinAtar's network: Young & Tian 2019, arXiv
+    1903.03176). Their numbers are taken as they are, for a grid's codes say more than a camera's brightness."""
 
     hidden: Hidden
     out: int | None = None
@@ -56,9 +58,9 @@ class MLP(nn.Module):
         # Without a bias LayerNorm(relu(W x)) depends on the direction of x alone: ReBRAC's code starts at 0.1.
         blind = self.layer_norm and self.norm_place == "after" and self.activation == "relu"
         bias = nn.initializers.constant(0.1 if blind else 0.0)
-        activate = nn.relu if self.activation == "relu" else nn.gelu
+        activate = ACTIVATIONS[self.activation]
         if x.dtype == jnp.uint8:
-            x = activate(Convolution()(x.astype(jnp.float32)))
+            x = nn.relu(Convolution()(x.astype(jnp.float32)))
             x = x.reshape(*x.shape[:-3], -1)
         for width in self.hidden:
             x = nn.Dense(width, kernel_init=XAVIER, bias_init=bias)(x)
@@ -87,10 +89,11 @@ class Actor(nn.Module):
     std: Literal["state", "global"] = "state"
     log_std_range: tuple[float, float] = (-20.0, 2.0)
     layer_norm: bool = False
+    activation: Activation = "relu"
 
     @nn.compact
     def __call__(self, obs: Array) -> Distribution:
-        x = MLP(self.hidden, layer_norm=self.layer_norm)(obs)
+        x = MLP(self.hidden, layer_norm=self.layer_norm, activation=self.activation)(obs)
         if self.action_space.n is not None:
             return Categorical(nn.Dense(self.action_space.n, kernel_init=SMALL, name="logits")(x))
         size = self.action_space.size
@@ -161,10 +164,11 @@ class Value(nn.Module):
 
     hidden: Hidden
     layer_norm: bool = False
+    activation: Activation = "relu"
 
     @nn.compact
     def __call__(self, obs: Array) -> Array:
-        return MLP(self.hidden, 1, self.layer_norm)(obs)[..., 0]
+        return MLP(self.hidden, 1, self.layer_norm, activation=self.activation)(obs)[..., 0]
 
 
 def apply(module: nn.Module, params: Any, *inputs: Array) -> Any:

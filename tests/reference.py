@@ -242,8 +242,8 @@ def layer_norm(p: Any, x: Var) -> Var:
     return centred * scale * lift(p["scale"])[..., None, :] + lift(p["bias"])[..., None, :]
 
 
-def mlp(p: Any, x: Any, output: bool) -> Var:
-    """Dense -> LayerNorm (where there are parameters for it) -> ReLU; the last Dense alone if `output`."""
+def mlp(p: Any, x: Any, output: bool, activation: Any = relu) -> Var:
+    """Dense -> LayerNorm (where there are parameters for it) -> activation; the last Dense alone if `output`."""
     layers = sum(name.startswith("Dense") for name in p)
     for i in range(layers):
         x = dense(p[f"Dense_{i}"], x)
@@ -251,21 +251,23 @@ def mlp(p: Any, x: Any, output: bool) -> Var:
             return x
         if f"LayerNorm_{i}" in p:
             x = layer_norm(p[f"LayerNorm_{i}"], x)
-        x = relu(x)
+        x = activation(x)
     return lift(x)
 
 
-def actor_head(p: Any, obs: Any, log_std_range: tuple[float, float] = LOG_STD_RANGE) -> tuple[Var, Var]:
+def actor_head(
+    p: Any, obs: Any, log_std_range: tuple[float, float] = LOG_STD_RANGE, activation: Any = relu
+) -> tuple[Var, Var]:
     """Mean (before any tanh) and log std, `[B, A]` each."""
-    x = mlp(p["MLP_0"], obs, output=False)
+    x = mlp(p["MLP_0"], obs, output=False, activation=activation)
     free = not isinstance(p["log_std"], dict)
     log_std = lift(p["log_std"])[None] + np.zeros((len(obs), 1)) if free else dense(p["log_std"], x)
     return dense(p["mean"], x), clip(log_std, *log_std_range)
 
 
-def log_softmax_at(p: Any, obs: Any, action: Any) -> Var:
+def log_softmax_at(p: Any, obs: Any, action: Any, activation: Any = relu) -> Var:
     """Categorical log-probabilities `[B]` of integer actions."""
-    logits = dense(p["logits"], mlp(p["MLP_0"], obs, output=False))
+    logits = dense(p["logits"], mlp(p["MLP_0"], obs, output=False, activation=activation))
     return logits.pick(action, 1) - logsumexp(logits, 1)
 
 
@@ -302,8 +304,8 @@ def critic_discrete(p: Any, obs: Any, action: Any) -> Var:
     return q[:, np.arange(len(obs)), action]
 
 
-def value_net(p: Any, obs: Any) -> Var:
-    return mlp(p["MLP_0"], obs, output=True)[:, 0]
+def value_net(p: Any, obs: Any, activation: Any = relu) -> Var:
+    return mlp(p["MLP_0"], obs, output=True, activation=activation)[:, 0]
 
 
 def row(batches: Any, u: int) -> Any:

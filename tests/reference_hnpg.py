@@ -130,15 +130,16 @@ def conjugate_gradients(matrix: Any, right: Any, steps: int) -> Any:
     return x
 
 
-def divergence(one: Any, other: Any, obs: Any) -> Var:
+def divergence(one: Any, other: Any, obs: Any, activation: Any = ref.relu) -> Var:
     """`KL(one || other) [N]` of two parameter sets; of squashed Gaussians before the tanh."""
     if "logits" in one:
         parts = []
         for p in (one, other):
-            logits = ref.dense(p["logits"], ref.mlp(p["MLP_0"], obs, output=False))
+            logits = ref.dense(p["logits"], ref.mlp(p["MLP_0"], obs, output=False, activation=activation))
             parts.append(logits - ref.logsumexp(logits, 1).reshape(-1, 1))
         return (ref.exp(parts[0]) * (parts[0] - parts[1])).sum(1)
-    (mean, log_std), (other_mean, other_log_std) = (ref.actor_head(p, obs, LOG_STD_RANGE) for p in (one, other))
+    heads = [ref.actor_head(p, obs, LOG_STD_RANGE, activation) for p in (one, other)]
+    (mean, log_std), (other_mean, other_log_std) = heads
     gap = mean - other_mean
     first, second = ref.exp(log_std * 2.0), ref.exp(other_log_std * -2.0)
     return (other_log_std - log_std + (first + gap * gap) * second * 0.5 - 0.5).sum(1)

@@ -31,8 +31,8 @@ def advantages(rows: Any, value: Any, following: Any, discount: float, gae_lambd
 
 def log_prob(p: Any, obs: Any, action: Any) -> Var:
     if "logits" in p:
-        return ref.log_softmax_at(p, obs, action)
-    mean, log_std = ref.actor_head(p, obs, LOG_STD_RANGE)
+        return ref.log_softmax_at(p, obs, action, ref.tanh)
+    mean, log_std = ref.actor_head(p, obs, LOG_STD_RANGE, ref.tanh)
     inverse = ref.exp(-log_std)
     z = (ref.lift(action) - mean) * inverse
     inside = z * z * -0.5 - log_std - 0.5 * np.log(2 * np.pi)
@@ -48,10 +48,10 @@ def log_ndtr(x: Any) -> Var:
 
 def entropy(p: Any, obs: Any, noise: Any) -> Var:
     if "logits" in p:
-        logits = ref.dense(p["logits"], ref.mlp(p["MLP_0"], obs, output=False))
+        logits = ref.dense(p["logits"], ref.mlp(p["MLP_0"], obs, output=False, activation=ref.tanh))
         log_p = logits - ref.logsumexp(logits, 1).reshape(-1, 1)
         return -(ref.exp(log_p) * log_p).sum(1).mean()
-    mean, log_std = ref.actor_head(p, obs, LOG_STD_RANGE)
+    mean, log_std = ref.actor_head(p, obs, LOG_STD_RANGE, ref.tanh)
     u = mean + ref.exp(log_std) * noise
     return -ref.normal_log_prob(u, mean, log_std).mean()
 
@@ -67,7 +67,7 @@ def ppo_update(
 
     def values(obs: Any) -> Any:
         flat = obs.reshape(-1, obs.shape[-1])
-        return ref.value_net(old["value"], flat).value.reshape(obs.shape[:2])
+        return ref.value_net(old["value"], flat, ref.tanh).value.reshape(obs.shape[:2])
 
     value = values(rollout.obs)
     advantage = advantages(rollout, value, values(rollout.next_obs), agent.discount, agent.gae_lambda)
@@ -86,7 +86,7 @@ def ppo_update(
                 plain, cut = ratio * own, ref.clip(ratio, 1 - agent.clip, 1 + agent.clip) * own
                 surrogate = plain.reshape(1, -1)
                 surrogate = ref.concat([surrogate, cut.reshape(1, -1)], 0).min(0)
-                now = ref.value_net(p["value"], obs[rows])
+                now = ref.value_net(p["value"], obs[rows], ref.tanh)
                 error = (now - target[rows]) * (now - target[rows])
                 if agent.clip_values:
                     near = ref.clip(now - value[rows], -agent.clip, agent.clip) + value[rows]

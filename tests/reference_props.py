@@ -23,7 +23,7 @@ def behaviour_loss(agent: Any, phi: Any, theta: Any, obs: Any, action: Any) -> t
     ratio = ref.exp(log_ratio)
     low, high = 1 - agent.behaviour_clip, 1 + agent.behaviour_clip
     both = [x.reshape(1, -1) for x in (ratio, ref.clip(ratio, low, high))]
-    penalty = reference_hnpg.divergence(theta, phi, obs).mean()
+    penalty = reference_hnpg.divergence(theta, phi, obs, ref.tanh).mean()
     spread = float((ratio.value - 1 - log_ratio.value).mean())
     return ref.concat(both, 0).max(0).mean() + penalty * agent.kl_weight, spread
 
@@ -66,7 +66,7 @@ def update(agent: Any, state: State, rows: Any, orders: Any, noises: Any) -> tup
     valid = rows.extras["valid"].ravel()
     score = reference_ppo.leaves(mean_score(theta, obs[valid], action[valid]))
     own = {
-        "behaviour_kl": float(reference_hnpg.divergence(theta, phi, obs[valid]).value.mean()),
+        "behaviour_kl": float(reference_hnpg.divergence(theta, phi, obs[valid], ref.tanh).value.mean()),
         "score_norm": float(np.sqrt(sum(np.square(x).sum() for x in score))),
     }
     after, logs = reference_ppo.ppo_update(agent, state, rows, orders, noises)

@@ -250,7 +250,7 @@ def test_online_it_is_ppo() -> None:
     class Clipped(PPO):
         actor_network = UniO4.actor_network
 
-    plain = Clipped(clip=agent.clip, **sizes)
+    plain = Clipped(clip=agent.clip, activation="relu", **sizes)
     state = dataclasses.replace(agent.init(KEY, SPACES), span=jnp.int32(100))
     got, metrics = agent.update(state, rows(2), KEY)
     expected, losses = plain.update(dataclasses.replace(state), rows(2), KEY)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import ADAM, advantages, bound_norm, init_adam, rate_or, relaxation
 from purejaxo2o.distributions import Categorical
-from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply
+from purejaxo2o.networks import Activation, Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, pytree, static
 
@@ -96,26 +96,38 @@ class PPO:
     minibatches: int = static(default=4)
     hidden: Hidden = static(default=(64, 64))
     actor_hidden: Hidden = static(default=(64, 64))
+    activation: Activation = static(default="tanh")
 
     @property
     def needs(self) -> frozenset[str]:
         return frozenset()
 
     def actor_network(self, space: Space) -> Actor:
-        return Actor(space, self.actor_hidden, kind="censored", std="global", log_std_range=(-5.0, 2.0))
+        return Actor(
+            space,
+            self.actor_hidden,
+            kind="censored",
+            std="global",
+            log_std_range=(-5.0, 2.0),
+            activation=self.activation,
+        )
+
+    @property
+    def value_network(self) -> Value:
+        return Value(self.hidden, activation=self.activation)
 
     def policy(self, actor: Any, obs: Array) -> Distribution:
         return apply(self.actor_network(action_space_of(actor)), actor, obs)
 
     def value(self, value: Any, obs: Array) -> Array:
         """`V(s)`, `[..., O] -> [...]`."""
-        return apply(Value(self.hidden), value, obs)
+        return apply(self.value_network, value, obs)
 
     def init(self, key: Array, spaces: Spaces) -> PPOState:
         key_actor, key_value = jax.random.split(key)
         obs = spaces.obs.zeros()
         actor = self.actor_network(spaces.action).init(key_actor, obs)["params"]
-        params = {"actor": actor, "value": Value(self.hidden).init(key_value, obs)["params"]}
+        params = {"actor": actor, "value": self.value_network.init(key_value, obs)["params"]}
         return PPOState(params=params, opt=init_adam(params), steps=jnp.int32(0), span=jnp.int32(1))
 
     def act(self, state: PPOState, obs: Array, key: Array, *, explore: bool) -> Array:

@@ -32,7 +32,7 @@ from purejaxo2o.agents.bppo import BPPO, BPPOState
 from purejaxo2o.agents.ppo import PPO, PPOState
 from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.models import dynamics
-from purejaxo2o.networks import Distribution, Hidden, Value, action_space_of
+from purejaxo2o.networks import Distribution, Hidden, action_space_of
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, tree_where
 
@@ -175,6 +175,6 @@ class UniO4(BPPO):
         value = state.value
         if not self.carry_value:
             width = value["MLP_0"]["Dense_0"]["kernel"].shape[0]
-            value = Value(self.hidden).init(key, jnp.zeros(width))["params"]
+            value = self.value_network.init(key, jnp.zeros(width))["params"]
         params = state.params | {"value": value}
         return PPO.enter(self, replace(state, params=params, opt=init_adam(params)), key, phase)

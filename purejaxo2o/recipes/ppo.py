@@ -2,10 +2,10 @@
 
 Phases: one, fed by rollouts: 4 environments take 128 steps each, then 4 epochs of 4 minibatches.
 
-Defaults (PureJaxRL's for classic control): 2 x 64, learning rate 2.5e-4 falling to 0, discount 0.99, lambda 0.95,
-clip 0.2, entropy 0.01, value 0.5, gradient norm 0.5; half a million steps. Box actions: 16 environments, learning
-rate 1e-3, discount 0.95, no entropy bonus, 10 epochs, a million steps. Deviations: ReLU instead of tanh, ratios of
-boxes know that actions are clipped.
+Defaults (PureJaxRL's for classic control): 2 x 64, tanh, learning rate 2.5e-4 falling to 0, discount 0.99, lambda
+0.95, clip 0.2, entropy 0.01, value 0.5, gradient norm 0.5; half a million steps. Box actions: 16 environments,
+learning rate 1e-3, no entropy bonus, 10 epochs, a million steps. Deviations: weights are Xavier's, not orthogonal;
+ratios of boxes know that actions are clipped.
 Small: 32,768 steps, 131,072 for boxes, at a constant rate.
 """
 
@@ -16,7 +16,7 @@ from purejaxo2o.phases import Recipe, online
 from purejaxo2o.tasks import Task
 
 ROLLOUT = 128
-BOX: dict[str, Any] = {"learning_rate": 1e-3, "discount": 0.95, "entropy_weight": 0.0, "epochs": 10}
+BOX: dict[str, Any] = {"learning_rate": 1e-3, "entropy_weight": 0.0, "epochs": 10}
 
 
 def build(task: Task, scale: str) -> Recipe:
