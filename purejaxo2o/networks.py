@@ -25,6 +25,7 @@ Activation = Literal["relu", "gelu", "tanh"]
 ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {"relu": nn.relu, "gelu": nn.gelu, "tanh": nn.tanh}
 
 XAVIER = nn.initializers.xavier_uniform()
+WIDE = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # gain sqrt 2, PPO codes' before tanh
 SMALL = nn.initializers.variance_scaling(1e-4, "fan_avg", "uniform")  # policy heads start near zero (gain 0.01)
 
 
@@ -63,7 +64,7 @@ class MLP(nn.Module):
             x = nn.relu(Convolution()(x.astype(jnp.float32)))
             x = x.reshape(*x.shape[:-3], -1)
         for width in self.hidden:
-            x = nn.Dense(width, kernel_init=XAVIER, bias_init=bias)(x)
+            x = nn.Dense(width, kernel_init=WIDE if self.activation == "tanh" else XAVIER, bias_init=bias)(x)
             if self.layer_norm and self.norm_place == "before":
                 x = nn.LayerNorm()(x)
             x = activate(x)

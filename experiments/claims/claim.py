@@ -51,8 +51,9 @@ class Contrast:
 class Claim:
     """paper: who says it, and where. says: their claim. arms: recipes by name, the method itself first.
 
-    data: what the arms learn from offline. other_data: the same of single arms whose difference it is. note: what a
-    reader must know to judge the outcome (a cut, an adjustment, a diagnosis)."""
+    data: what the arms learn from offline. other_data: the same of single arms whose difference it is; other_tasks:
+    what becomes of the task in such arms. note: what a reader must know to judge the outcome (a cut, an adjustment, a
+    diagnosis)."""
 
     method: str
     paper: str
@@ -62,6 +63,7 @@ class Claim:
     contrasts: tuple[Contrast, ...]
     data: Data = lambda task: o2o.dataset(task)
     other_data: Mapping[str, Data] = dataclasses.field(default_factory=dict)
+    other_tasks: Mapping[str, Callable[[o2o.Task], o2o.Task]] = dataclasses.field(default_factory=dict)
     note: str = ""
 
 

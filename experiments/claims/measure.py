@@ -23,8 +23,15 @@ def run(claim: Claim, seeds: range, *, progress: bool = True) -> dict[str, Resul
     arms = claim.arms(task)
     needs = {arm: claim.other_data.get(arm, claim.data) for arm, recipe in arms.items() if recipe.uses_offline}
     data = {make: make(task) for make in needs.values()}
+    tasks = {arm: change(task) for arm, change in claim.other_tasks.items()}
     return {
-        arm: o2o.sweep(recipe, task, data[needs[arm]] if arm in needs else None, seeds=keys(seeds), progress=progress)
+        arm: o2o.sweep(
+            recipe,
+            tasks.get(arm, task),
+            data[needs[arm]] if arm in needs else None,
+            seeds=keys(seeds),
+            progress=progress,
+        )
         for arm, recipe in arms.items()
     }
 

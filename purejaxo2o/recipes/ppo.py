@@ -4,8 +4,8 @@ Phases: one, fed by rollouts: 4 environments take 128 steps each, then 4 epochs 
 
 Defaults (PureJaxRL's for classic control): 2 x 64, tanh, learning rate 2.5e-4 falling to 0, discount 0.99, lambda
 0.95, clip 0.2, entropy 0.01, value 0.5, gradient norm 0.5; half a million steps. Box actions: 16 environments,
-learning rate 1e-3, no entropy bonus, 10 epochs, a million steps. Deviations: weights are Xavier's, not orthogonal;
-ratios of boxes know that actions are clipped.
+learning rate 1e-3, no entropy bonus, 10 epochs, a million steps. Deviations: weights are Xavier's with the
+gain of theirs, not orthogonal; ratios of boxes know that actions are clipped.
 Small: 32,768 steps, 131,072 for boxes, at a constant rate.
 """
 
