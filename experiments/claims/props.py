@@ -47,6 +47,6 @@ CLAIM = Claim(
             "norm of the mean score",
         ),
     ),
-    note="With ReLU networks, which PPO had here before, the area was above PPO's by 5.4 [4.4, 6.5] points; with tanh "
-    "all three learn within five thousand steps, and less sampling error does not make them faster.",
+    note="With ReLU networks, which PPO had here before, the area was above PPO's by 5.4 [4.4, 6.5] points; with "
+    "tanh all three learn within five thousand steps, and less sampling error does not make them faster.",
 )
