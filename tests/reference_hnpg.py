@@ -112,7 +112,7 @@ def scores(actor: Any, obs: Any, action: Any) -> Any:
     """`[N, P]`: the gradient of each row's log-probability."""
 
     def one(i: int) -> Any:
-        return ref.gradient(lambda p: reference_ppo.log_prob(p, obs[i : i + 1], action[i : i + 1]).sum(), actor)[1]
+        return ref.gradient(lambda p: log_prob(p, obs[i : i + 1], action[i : i + 1]).sum(), actor)[1]
 
     return np.stack([flatten(one(i)) for i in range(len(obs))])
 
@@ -128,6 +128,13 @@ def conjugate_gradients(matrix: Any, right: Any, steps: int) -> Any:
         x, after = x + along * p, r - along * (matrix @ p)
         p, r = after + (after @ after) / (r @ r) * p, after
     return x
+
+
+def log_prob(p: Any, obs: Any, action: Any) -> Var:
+    """Of a categorical or a squashed Gaussian."""
+    if "logits" in p:
+        return ref.log_softmax_at(p, obs, action)
+    return ref.tanh_normal_log_prob(np.arctanh(action), *ref.actor_head(p, obs, LOG_STD_RANGE))
 
 
 def divergence(one: Any, other: Any, obs: Any, activation: Any = ref.relu) -> Var:
@@ -177,11 +184,11 @@ def hnpg_update(agent: Any, state: State, rollout: Any, batches: Any, noise: Any
     phi = scores(actor, obs, action)
     fisher = phi.T @ (weight[:, None] * phi) + agent.damping * np.eye(phi.shape[1])
     w = conjugate_gradients(fisher, phi.T @ (weight * advantage), agent.cg_steps)
-    before, theta = reference_ppo.log_prob(actor, obs, action).value, flatten(actor)
+    before, theta = log_prob(actor, obs, action).value, flatten(actor)
 
     def at(length: float) -> tuple[Any, float, float]:
         new = unflatten(theta + length * w, actor)
-        ratio = np.exp(reference_ppo.log_prob(new, obs, action).value - before)
+        ratio = np.exp(log_prob(new, obs, action).value - before)
         kl = (weight * divergence(actor, new, obs).value).sum()
         return new, float((weight * (ratio - 1) * advantage).sum()), float(kl)
 
