@@ -37,7 +37,7 @@ from purejaxo2o.agents.base import (
 )
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.ppo import PPO, PPOState, standardised, surrogate
-from purejaxo2o.networks import Activation, Actor, action_space_of
+from purejaxo2o.networks import Actor, action_space_of
 from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
@@ -75,7 +75,7 @@ class BPPO(PPO):
     stage: Literal["fit", "values", "improve", "online"] = static(default="fit")
     values: Literal["iql", "sarsa"] = static(default="sarsa")
     members: int = static(default=1)
-    activation: Activation = static(default="relu")
+    activation: Literal["relu"] = static(default="relu")  # Q and V are those of `evaluator`, which has no other
 
     @property
     def needs(self) -> frozenset[str]:

@@ -38,7 +38,7 @@ class HAC(Hybrid):
 
         def loss(actor: Any, key: Array) -> tuple[Array, Metrics]:
             policy = self.policy(actor, obs)
-            distance = kl_divergence(policy, old)  # type: ignore[arg-type]
+            distance = kl_divergence(policy, old)
             value = self.value(state.critic, policy, obs, key)
             total = (weight * (distance - self.step_size * value)).sum()
             return total, {"actor_loss": total, "kl": (weight * distance).sum()}

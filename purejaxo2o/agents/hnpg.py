@@ -141,7 +141,7 @@ class HNPG(Hybrid):
         old, new = (self.policy(p, rows.obs) for p in (actor, candidate))
         ratio = jnp.exp(new.log_prob(rows.action) - old.log_prob(rows.action))
         gain = (rows.weight * (ratio - 1.0) * rows.advantage).sum()
-        return gain, (rows.weight * kl_divergence(old, new)).sum()  # type: ignore[arg-type]
+        return gain, (rows.weight * kl_divergence(old, new)).sum()
 
     def search(self, actor: Any, rows: Rows, direction: Any, length: Array) -> Array:
         """The first of the shares 1, 1/2, 1/4, ... of `length` that gains and stays within the limit, or 0."""

@@ -115,7 +115,7 @@ class PROPS(PPO):
         ratio = jnp.exp(log_ratio)
         # PPO's surrogate with an advantage of -1 everywhere: every row's action should become rarer.
         loss = -mean_of(surrogate(ratio, jnp.full_like(ratio, -1.0), self.behaviour_clip), valid)
-        apart = mean_of(kl_divergence(jax.lax.stop_gradient(old), new), valid)  # type: ignore[arg-type]
+        apart = mean_of(kl_divergence(jax.lax.stop_gradient(old), new), valid)
         spread = mean_of(ratio - 1.0 - log_ratio, valid)
         return loss + self.kl_weight * apart, {"behaviour_loss": loss, "kl": spread}
 
@@ -131,7 +131,7 @@ class PROPS(PPO):
         target, behaviour = (self.policy(actor, rollout.obs) for actor in (state.actor, state.behaviour))
         valid = rollout.extras["valid"]
         own = {
-            "behaviour_kl": mean_of(kl_divergence(target, behaviour), valid),  # type: ignore[arg-type]
+            "behaviour_kl": mean_of(kl_divergence(target, behaviour), valid),
             "score_norm": optax.global_norm(self.score(state.actor, rollout.obs, rollout.action, valid)),
         }
         after, metrics = super().update(state, rollout, key)
