@@ -8,6 +8,8 @@ from tiny import tiny
 import purejaxo2o as o2o
 from experiments.studies import family
 
+ALONE = ("--processes", "1")
+
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
@@ -23,7 +25,7 @@ def small(monkeypatch, tmp_path):
 
 
 def test_trains_what_is_missing_and_reports_what_is_there(small, monkeypatch):
-    options = ["--recipes", "bc", "sac", "--tasks", "slope", "--seeds", "2", "--out", str(small / "runs")]
+    options = ["--recipes", "bc", "sac", "--tasks", "slope", "--seeds", "2", "--out", str(small / "runs"), *ALONE]
     assert family.main(options) == 0
     monkeypatch.setattr(o2o, "sweep", lambda *_, **__: pytest.fail("trained again"))
     assert family.main(options) == 0
@@ -44,6 +46,6 @@ def test_a_recipe_that_cannot_take_part_is_named_with_the_reason(small, monkeypa
         raise o2o.O2OError("needs a box action space")
 
     monkeypatch.setattr(o2o, "sweep", refuse)
-    options = ["--recipes", "sac", "--tasks", "slope", "--out", str(small / "runs")]
+    options = ["--recipes", "sac", "--tasks", "slope", "--out", str(small / "runs"), *ALONE]
     assert family.main(options) == 0
     assert "sac on slope: needs a box action space" in capsys.readouterr().err

@@ -6,15 +6,20 @@ minute or two). Same environment steps, minibatches and networks for all (`recip
 take part in a task are named with the reason.
 
 Of what `scale="small"` has, minibatches are half as large, and evaluations half as many, of half as many episodes.
-Every recipe and task is a sweep in a folder of its own under `--out`; interrupted, the same command goes on. Shares
-can be made by several processes (`--recipes`, `--tasks`); `--report` joins whatever is finished. Compiling is most of
-it: so seeds run one after the other, programs are kept, and both mazes have as many rows, for one program.
+Every recipe and task is a sweep in a folder of its own under `--out`; interrupted, the same command goes on.
+`--report` then writes what is finished to the results. Compiling is most of it and leaves cores idle: so there is a
+process to a core (one on an accelerator), seeds run one after the other, programs are kept, and both mazes have as
+many rows, for one program.
 """
 
 import argparse
 import dataclasses
+import multiprocessing
+import os
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,7 @@ from purejaxo2o import plots, stats, store
 from purejaxo2o.archive import load_results
 from purejaxo2o.cli import cache_compilations
 from purejaxo2o.files import replacing, write_json
+from purejaxo2o.fit import check_all
 from purejaxo2o.report import shown
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
@@ -87,19 +93,69 @@ def recipe_of(name: str, task: o2o.Task) -> o2o.Recipe:
     return dataclasses.replace(recipe, phases=tuple(map(cut, recipe.phases)), eval_episodes=EPISODES)
 
 
-def train(name: str, task: o2o.Task, seeds: int, folder: Path) -> None:
-    """The sweep of a recipe, or what is left of it."""
-    if (folder / "results.npz").exists():
-        return
+def given(name: str, task: o2o.Task) -> tuple[o2o.Recipe, o2o.Store | None]:
+    """What trains on the task, checked."""
     recipe = recipe_of(name, task)
     data = rows(task) if recipe.uses_offline else None
-    o2o.sweep(recipe, task, data, seeds=seeds, width=1, out=folder, resume=folder.exists())
+    check_all(recipe, task, data)
+    return recipe, data
+
+
+def train(name: str, tasks: Sequence[str], seeds: int, out: Path, progress: bool) -> dict[str, str]:
+    """The sweeps of a recipe, or what is left of them; by task why it cannot take part."""
+    refused = {}
+    for task_name in tasks:
+        folder = out / task_name / name
+        if (folder / "results.npz").exists():
+            continue
+        task = task_of(task_name)
+        try:
+            recipe, data = given(name, task)
+            o2o.sweep(recipe, task, data, seeds=seeds, width=1, out=folder, resume=folder.exists(), progress=progress)
+        except o2o.O2OError as error:
+            refused[task_name] = str(error)
+    return refused
+
+
+def train_all(names: Sequence[str], tasks: Sequence[str], seeds: int, out: Path, processes: int) -> None:
+    """Every recipe, `processes` of them at once; each line says how far things are."""
+    began = time.monotonic()
+
+    def say(done: int, name: str, refused: dict[str, str]) -> None:
+        minutes, seconds = divmod(round(time.monotonic() - began), 60)
+        print(f"{done} of {len(names)} recipes, {minutes}:{seconds:02d}: {name}", flush=True)
+        for task_name, why in refused.items():
+            print(f"{name} on {task_name}: {why}", file=sys.stderr, flush=True)
+
+    if processes == 1:
+        cache_compilations()
+        for done, name in enumerate(names, 1):
+            say(done, name, train(name, tasks, seeds, out, progress=True))
+        return
+    for task_name in tasks:
+        task_of(task_name)  # records its data before the processes want them
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, _own_core, (spawn.Value("i", 0), processes)) as pool:
+        jobs = {pool.submit(train, name, tasks, seeds, out, progress=False): name for name in names}
+        for done, job in enumerate(as_completed(jobs), 1):
+            say(done, jobs[job], job.result())
+
+
+def _own_core(count: Any, processes: int) -> None:
+    """In a new process: its share of the cores for itself (else XLA's threads of all would get in each other's way),
+    and the programs that are kept."""
+    with count.get_lock():
+        index = count.value
+        count.value += 1
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[index % len(cores) :: processes])
+    cache_compilations()
 
 
 def operations(name: str, task: o2o.Task) -> float:
     """Floating-point operations of one run's matrix products, evaluations included."""
-    recipe = recipe_of(name, task)
-    data = rows(task) if recipe.uses_offline else None
+    recipe, data = given(name, task)
     return arithmetic.traced(
         jax.make_jaxpr(lambda key, data: o2o.train(key, recipe, task, data))(jax.random.key(0), data)
     )
@@ -173,25 +229,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("runs/family"))
+    parser.add_argument("--processes", type=int, help="recipes at once; one to a core by default, on a CPU")
     parser.add_argument("--report", action="store_true", help="train nothing, write what is there to the results")
     arguments = parser.parse_args(argv)
-    cache_compilations()
+    if not arguments.report:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        processes = arguments.processes or (cores if jax.default_backend() == "cpu" else 1)
+        train_all(arguments.recipes, arguments.tasks, arguments.seeds, arguments.out, processes)
+        return 0
     found: dict[str, dict[str, Result]] = {}
     refused: dict[str, dict[str, str]] = {}
     for task_name in arguments.tasks:
         task = task_of(task_name)
         for name in arguments.recipes:
-            folder = arguments.out / task_name / name
             try:
-                if not arguments.report:
-                    train(name, task, arguments.seeds, folder)
-                found.setdefault(task_name, {})[name] = load_results(folder)
+                given(name, task)
+                found.setdefault(task_name, {})[name] = load_results(arguments.out / task_name / name)
             except o2o.O2OError as error:
                 refused.setdefault(task_name, {})[name] = str(error)
-                print(f"{name} on {task_name}: {error}", file=sys.stderr, flush=True)
-    if arguments.report:
-        write(outcome(found), refused, RESULTS)
-        print(RESULTS / "README.md")
+    write(outcome(found), refused, RESULTS)
+    print(RESULTS / "README.md")
     return 0
 
 
