@@ -41,13 +41,12 @@ def choose(keys: Array, recipe: Recipe, task: Task, dataset: Store | None, per_d
         return Choice(per_device, "side by side: many lanes fill an accelerator")
     axes = recipe_axes(recipe, keys.shape[0])
     keys, recipe = _first(keys, recipe, axes, per_device)
-    work = [
-        _operations(keys, recipe, axes, task, dataset, phase) * _iterations(recipe, phase)
-        for phase in range(len(recipe.phases))
-    ]
+    last = len(recipe.phases) - 1
+    learning = [index for index, phase in enumerate(recipe.phases) if phase.updates] or [last]
+    work = [_operations(keys, recipe, axes, task, dataset, phase) * _iterations(recipe, phase) for phase in learning]
     if sum(work) * per_device < SHORT:
         return Choice(per_device, "side by side: too short for a trial")
-    phase = work.index(max(work))  # the trial is of the phase that does most
+    phase = learning[work.index(max(work))]  # the trial is of the phase that does most
     together = _seconds(keys, recipe, axes, task, dataset, phase, per_device) / per_device
     alone = _seconds(*_first(keys, recipe, axes, 1), axes, task, dataset, phase, 1)
     figures = f"{1e3 * alone:.2f} ms a lane and step alone, {1e3 * together:.2f} ms side by side"

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from experiments.benchmarks.turns import turn
+from purejaxo2o.programs import compiler_options
 
 ROUNDS = 3
 
@@ -37,10 +38,11 @@ class Program:
         return int(found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes)
 
 
-def build(function: Callable[..., Any], *arguments: Any) -> Program:
-    """Trace, lower and compile `function` for `arguments`."""
+def build(function: Callable[..., Any], *arguments: Any, plain: bool = False) -> Program:
+    """Trace, lower and compile `function` for `arguments`, as `fit` and `sweep` do; plain: as `jax.jit` does."""
+    options = {} if plain else dict(compiler_options(jax.default_backend()))
     began = time.perf_counter()
-    compiled = jax.jit(function).lower(*arguments).compile()
+    compiled = jax.jit(function).lower(*arguments).compile(compiler_options=options)
     return Program(compiled, arguments, time.perf_counter() - began)
 
 

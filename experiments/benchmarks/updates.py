@@ -3,9 +3,9 @@
 A million synthetic rows (11 observations, 3 actions) shared by all seeds; one jitted scan samples minibatches of 256
 and calls `agent.update`; 2 x 256 hidden units, float32 unless told otherwise. Three programs run in turns: the
 updates, bare products of 256 x 256 x 256, and the bare products of the same update (`products.bare`, with ensembles
-and seeds batched or one after another, whichever is faster; for several seeds the limit is the better of theirs and
-one seed's). Shares are ratios of the best of each. A minibatch is one update: with `updates` > 1 one call learns
-from that many.
+and seeds batched or one after another and, on a CPU, with either choice of XLA's options, whichever is fastest; for
+several seeds the limit is the better of theirs and one seed's). Shares are ratios of the best of each. A minibatch is
+one update: with `updates` > 1 one call learns from that many.
 """
 
 import math
@@ -193,10 +193,13 @@ def function(
 
 
 def _limits(work: list[arithmetic.Pass], seeds: int, steps: int) -> dict[str, Program]:
-    """The bare products: batched; for one seed also one after another where there is an ensemble."""
+    """The bare products: batched; for one seed also one after another where there is an ensemble; on a CPU compiled
+    as our programs are and as `jax.jit` does, since the limit is the best that can be had."""
+    ways = {"": False} | ({", plain": True} if jax.default_backend() == "cpu" else {})
     kinds = [True, False] if seeds == 1 and math.prod(each.members for each in work) > 1 else [True]
     found = {}
     for batched in kinds:
         bare, arguments = products.bare(work, steps, batched=batched, seeds=seeds)
-        found[f"bare {'batched' if batched else 'apart'}"] = build(bare, *arguments)
+        for way, plain in ways.items():
+            found[f"bare {'batched' if batched else 'apart'}{way}"] = build(bare, *arguments, plain=plain)
     return found
