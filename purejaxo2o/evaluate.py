@@ -1,15 +1,20 @@
 """Greedy evaluation with a fixed budget: a number of whole episodes, whatever the policy does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxo2o import rollout
 from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import Env
-from purejaxo2o.types import Array
+from purejaxo2o.result import Fault
+from purejaxo2o.streams import EVALUATE, stream
+from purejaxo2o.tasks import Task
+from purejaxo2o.types import Array, likeness, pytree
 
 
 class Evaluation(NamedTuple):
@@ -53,3 +58,51 @@ def _run(act: Callable[..., tuple[Array, Any]], memory: Any, env: Env, key: Arra
     start = (state, obs, memory, jnp.ones(episodes, bool), jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32))
     (*_, returns, lengths), _ = jax.lax.scan(body, start, jnp.arange(env.horizon))
     return Evaluation(returns.astype(jnp.float32), lengths)
+
+
+@pytree
+class Standing:
+    """What an evaluation needs of a run."""
+
+    agent: Any
+    segment: Array  # int32: segments so far
+    fault: Fault
+
+
+def standing(run: Any) -> Standing:
+    """Of a `train.Run`."""
+    return Standing(agent=run.agent, segment=run.segment, fault=run.fault)
+
+
+def judge(key: Array, agent: Any, standing: Standing, task: Task, *, episodes: int) -> Array:
+    """Undiscounted returns `[episodes]` of the greedy policy; NaN once the run is frozen.
+
+    key: the run's; agent: `recipe.agent_in` the phase. The same function for every phase whose agents are alike, and
+    so compiled once: evaluating takes as long to compile as learning does."""
+    key = stream(key, EVALUATE, standing.segment)
+    outcome = evaluate_agent(agent, standing.agent, task.eval_env, key, episodes=episodes)
+    # What a frozen seed does from here on must not enter any average unnoticed.
+    return jnp.where(standing.fault.step < 0, outcome.returns, jnp.nan)
+
+
+def judge_all(
+    key: Array, agents: Sequence[Any], parts: Sequence[Standing], task: Task, *, episodes: int
+) -> list[Array]:
+    """Returns `[segments, episodes]` of each part's standings `[segments]`, neighbours that are alike in one loop.
+
+    XLA drops what no evaluation reads, so that only policies are kept till the end of the run."""
+
+    def along(agent: Any, part: Standing) -> tuple[Any, Standing]:
+        count = part.segment.shape[0]
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), agent), part
+
+    def one(pair: tuple[Any, Standing]) -> Array:
+        return judge(key, *pair, task, episodes=episodes)
+
+    found: list[Array] = []
+    for _, alike in groupby(map(along, agents, parts), lambda pair: likeness(pair, skip=1)):
+        pairs = list(alike)
+        ends = np.cumsum([part.segment.shape[0] for _, part in pairs])
+        joined = jax.tree.map(lambda *xs: jnp.concatenate(xs), *pairs)
+        found += jnp.split(jax.lax.map(one, joined), ends[:-1])
+    return found

@@ -13,13 +13,14 @@ from typing import Any
 
 import jax
 
+from purejaxo2o.evaluate import Standing, judge, standing
 from purejaxo2o.lanes import Lanes, platform, recipe_axes, run_axes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import prepare, rows_of
 from purejaxo2o.result import Record
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.train import Run, Snapshot, enter, init, judge, record, segment, snapshot
+from purejaxo2o.train import Run, enter, init, record, segment
 from purejaxo2o.types import Array, likeness
 
 START = -1
@@ -85,10 +86,10 @@ class Programs:
         return self.lanes.spread(one, (self.run_axes, self.recipe_axes, None), (self.run_axes, 0))
 
     def _judge(self, index: int) -> Any:
-        def one(key: Array, agent: Any, seen: Snapshot) -> Array:
+        def one(key: Array, agent: Any, seen: Standing) -> Array:
             return judge(key, agent, seen, self.task, episodes=self.recipe.eval_episodes)
 
-        seen: Any = Snapshot(agent=0, segment=None, fault=0)  # type: ignore[arg-type]
+        seen: Any = Standing(agent=0, segment=None, fault=0)  # type: ignore[arg-type]
         return self.lanes.spread(one, (0, self._agent_axes(index), seen), 0)
 
     def _agent_axes(self, index: int) -> Any:
@@ -133,7 +134,7 @@ class Programs:
     def judge(self, run: Run, recipe: Recipe, index: int) -> Any:
         """Returns `[episodes]` of a run at the start or in a phase that has been compiled."""
         (program,) = self._compiled[self._alike(index)]
-        return program(run.key, self._agent(recipe, index), snapshot(run))
+        return program(run.key, self._agent(recipe, index), standing(run))
 
     def all(self) -> list[Any]:
         """Whatever has been compiled so far."""
@@ -185,7 +186,7 @@ class Programs:
     def _lower_judge(self, index: int) -> Any:
         run = self.run_shapes[index + 1]
         agent = self.lanes.shapes(self._agent(self.recipe, index), self._agent_axes(index))
-        return jax.jit(self._judge(index)).lower(run.key, agent, snapshot(run))
+        return jax.jit(self._judge(index)).lower(run.key, agent, standing(run))
 
     def _alike(self, index: int) -> Any:
         """Equal for the phases that can be evaluated by one program."""

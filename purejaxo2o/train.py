@@ -5,17 +5,15 @@ touches the host, and no random number depends on anything but the root key, the
 """
 
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from purejaxo2o import priorities, rollout, store
 from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import spaces
-from purejaxo2o.evaluate import evaluate_agent
+from purejaxo2o.evaluate import Standing, judge_all, standing
 from purejaxo2o.feeds import feed, reconsider, roll
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare, rows_of
@@ -23,11 +21,9 @@ from purejaxo2o.priorities import Priorities
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault
 from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
+from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, likeness, pytree, transition_example, tree_finite, tree_where
-
-# Streams of random numbers, folded into the root key together with a counter of their own.
-INIT, ENTER, ITERATE, STARTS, EVALUATE = range(5)
+from purejaxo2o.types import Array, Metrics, pytree, transition_example, tree_finite, tree_where
 
 
 @pytree
@@ -51,20 +47,6 @@ class Run:
     fault: Fault
 
 
-@pytree
-class Snapshot:
-    """What an evaluation needs of a run."""
-
-    agent: Any
-    segment: Array  # int32: segments so far
-    fault: Fault
-
-
-def stream(key: Array, kind: int, counter: Array | int) -> Array:
-    """The key of one use: `fold_in` of stream and counter."""
-    return jax.random.fold_in(jax.random.fold_in(key, kind), counter)
-
-
 def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) -> Result:
     """Run all phases of `recipe` on `task`. Pure; `jit` it, `vmap` it over keys or any numeric setting.
 
@@ -74,18 +56,18 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     check(recipe, task, dataset)
     dataset = prepare(recipe, task, dataset)
     run = init(key, recipe, task, rows_of(dataset))
-    seen = [jax.tree.map(lambda x: x[None], (snapshot(run), record(run, {})))]
+    seen = [jax.tree.map(lambda x: x[None], (standing(run), record(run, {})))]
     for index, phase in enumerate(recipe.phases):
         run = enter(run, recipe, phase=index)
 
-        def body(run: Run, _: None, index: int = index) -> tuple[Run, tuple[Snapshot, Record]]:
+        def body(run: Run, _: None, index: int = index) -> tuple[Run, tuple[Standing, Record]]:
             run, new = segment(run, recipe, task, dataset, phase=index)
-            return run, (snapshot(run), new)
+            return run, (standing(run), new)
 
         run, new = jax.lax.scan(body, run, length=phase.segments)
         seen.append(new)
     agents = [recipe.agent_in(phase) for phase in (recipe.phases[0], *recipe.phases)]
-    returns = _judge_all(key, agents, [snapshots for snapshots, _ in seen], task, recipe.eval_episodes)
+    returns = judge_all(key, agents, [standings for standings, _ in seen], task, episodes=recipe.eval_episodes)
     parts = [replace(record, returns=some) for (_, record), some in zip(seen, returns, strict=True)]
     return assemble(run, recipe, task, parts)
 
@@ -141,43 +123,6 @@ def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phas
     after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)
     run = replace(_freeze(run, after, fault, learned=spec.updates > 0), segment=run.segment + 1)
     return run, record(run, metrics)
-
-
-def judge(key: Array, agent: Any, snapshot: Snapshot, task: Task, *, episodes: int) -> Array:
-    """Undiscounted returns `[episodes]` of the greedy policy; NaN once the run is frozen.
-
-    key: the run's; agent: `recipe.agent_in` the phase. The same function for every phase whose agents are alike, and
-    so compiled once: evaluating takes as long to compile as learning does."""
-    key = stream(key, EVALUATE, snapshot.segment)
-    outcome = evaluate_agent(agent, snapshot.agent, task.eval_env, key, episodes=episodes)
-    # What a frozen seed does from here on must not enter any average unnoticed.
-    return jnp.where(snapshot.fault.step < 0, outcome.returns, jnp.nan)
-
-
-def snapshot(run: Run) -> Snapshot:
-    """The run as an evaluation sees it."""
-    return Snapshot(agent=run.agent, segment=run.segment, fault=run.fault)
-
-
-def _judge_all(key: Array, agents: list[Any], parts: list[Snapshot], task: Task, episodes: int) -> list[Array]:
-    """Returns `[segments, episodes]` of each part's snapshots `[segments]`, neighbours that are alike in one loop.
-
-    XLA drops what no evaluation reads, so that only policies are kept till the end of the run."""
-
-    def along(agent: Any, part: Snapshot) -> tuple[Any, Snapshot]:
-        count = part.segment.shape[0]
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), agent), part
-
-    def one(pair: tuple[Any, Snapshot]) -> Array:
-        return judge(key, *pair, task, episodes=episodes)
-
-    found: list[Array] = []
-    for _, alike in groupby(map(along, agents, parts), lambda pair: likeness(pair, skip=1)):
-        pairs = list(alike)
-        ends = np.cumsum([part.segment.shape[0] for _, part in pairs])
-        joined = jax.tree.map(lambda *xs: jnp.concatenate(xs), *pairs)
-        found += jnp.split(jax.lax.map(one, joined), ends[:-1])
-    return found
 
 
 def advance(

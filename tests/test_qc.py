@@ -19,8 +19,9 @@ from purejaxo2o.agents.qc import QC, Plan
 from purejaxo2o.evaluate import evaluate_agent
 from purejaxo2o.feeds import sample
 from purejaxo2o.phases import Phase
+from purejaxo2o.streams import ITERATE, stream
 from purejaxo2o.sweep import seed_keys
-from purejaxo2o.train import ITERATE, enter, iterate, stream
+from purejaxo2o.train import enter, iterate
 from purejaxo2o.types import Transition
 
 FLOW: dict[str, Any] = {"flow_steps": 3, "learning_rate": 1e-2, **NETS}

@@ -40,7 +40,7 @@ class Program:
 
 def build(function: Callable[..., Any], *arguments: Any, plain: bool = False) -> Program:
     """Trace, lower and compile `function` for `arguments`, as `fit` and `sweep` do; plain: as `jax.jit` does."""
-    options = {} if plain else dict(compiler_options(jax.default_backend()))
+    options: Any = {} if plain else compiler_options(jax.default_backend())
     began = time.perf_counter()
     compiled = jax.jit(function).lower(*arguments).compile(compiler_options=options)
     return Program(compiled, arguments, time.perf_counter() - began)

@@ -1,9 +1,10 @@
 """Where the time of a segment goes: each part compiled on its own and run in turns with the whole.
 
-The whole is `train.segment` and `train.judge` of the online phase on `toy/reach`, an environment that costs next to
-nothing, with 2 x 256 networks and minibatches of 256. The parts, each a scan as long as the segment's: `agent.update`
-on minibatches that lie ready; acting and stepping; adding to and sampling from the stores; and one evaluation. What
-the segment takes beyond updates, environment and evaluation is its overhead: stores, metrics, keys, the loop.
+The whole is `train.segment` and `evaluate.judge` of the online phase on `toy/reach`, an environment that costs next
+to nothing, with 2 x 256 networks and minibatches of 256. The parts, each a scan as long as the segment's:
+`agent.update` on minibatches that lie ready; acting and stepping; adding to and sampling from the stores; and one
+evaluation. What the segment takes beyond updates, environment and evaluation is its overhead: stores, metrics, keys,
+the loop.
 """
 
 import sys
@@ -18,10 +19,10 @@ from experiments.benchmarks.measure import Program, build, race
 from experiments.benchmarks.rows import Row, row
 from purejaxo2o import envs, rollout, store
 from purejaxo2o.data.collect import collect, random_policy
-from purejaxo2o.evaluate import evaluate
+from purejaxo2o.evaluate import evaluate, judge, standing
 from purejaxo2o.feeds import sample
 from purejaxo2o.prepare import prepare
-from purejaxo2o.train import Run, enter, init, judge, segment, snapshot
+from purejaxo2o.train import Run, enter, init, segment
 from purejaxo2o.types import Array
 
 RECIPES = {"iql": 1_000, "rlpd": 100}
@@ -153,7 +154,7 @@ def _programs(run: Run, recipe: o2o.Recipe, task: o2o.Task, data: Any, index: in
 
     def whole(run: Run, data: Any) -> Any:
         run, record = segment(run, recipe, task, data, phase=index)
-        return run, record, judge(run.key, agent, snapshot(run), task, episodes=recipe.eval_episodes)
+        return run, record, judge(run.key, agent, standing(run), task, episodes=recipe.eval_episodes)
 
     return {
         "segment": build(whole, run, data),
