@@ -23,7 +23,7 @@ MORE_COPIES = (8192,)
 """On accelerators."""
 CPU_LIMIT = 256
 """XLA's CPU runtime may hang in larger batches of MJX."""
-TWINS = ("mjx/Hopper-v5", "mjx/HalfCheetah-v5", "mjx/Ant-v5")
+TWINS = tuple(name for name in envs.mjx.IDS if name.endswith("-v5"))
 BRAX = (("brax/hopper", "generalized"), ("brax/hopper", "spring"))
 STEPS = 4096  # in all copies together
 GPU_LENGTH = 64  # steps of every copy on a GPU, where a few copies are as slow as many
