@@ -1,9 +1,10 @@
-"""`python -m experiments.studies.family`: every recipe on three tasks at small scale, one table and one figure.
+"""`python -m experiments.studies.family`: every recipe on four tasks at small scale, one table and one figure.
 
 Tasks: PointMaze with poor, broad data; PointMaze with good, narrow data (the waypoint driver's); Pendulum with 20,000
 steps of a policy a third of the way to the last one of SAC (recorded on first use by our own `collect`, within a
-minute or two). Same environment steps, minibatches and networks for all (`recipes/budget.py`); recipes that cannot
-take part in a task are named with the reason.
+minute or two); and, for whom has discrete actions, a combination lock of ten steps with an epsilon-greedy player's
+data. Same minibatches and networks for all, and the same environment steps but for what learns from fresh rollouts
+(`recipes/budget.py`); recipes that cannot take part in a task are named with the reason.
 
 Of what `scale="small"` has, minibatches are half as large, and evaluations half as many, of half as many episodes.
 Every recipe and task is a sweep in a folder of its own under `--out`; interrupted, the same command goes on.
@@ -44,7 +45,12 @@ from purejaxo2o.tables import markdown_table
 matplotlib.use("Agg")
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "family"
-TASKS = {"pointmaze-umaze": None, "pointmaze-umaze-waypoint": None, "pendulum": pendulum.MEDIUM}
+TASKS = {
+    "pointmaze-umaze": None,
+    "pointmaze-umaze-waypoint": None,
+    "pendulum": pendulum.MEDIUM,
+    "combination-lock": None,
+}
 """Names, and the dataset where it is not the task's own."""
 ROWS = 50_000
 """Of offline data, at most."""
@@ -168,7 +174,9 @@ def outcome(found: dict[str, dict[str, Result]]) -> list[dict[str, Any]]:
         task = task_of(name)
         cost = {recipe: operations(recipe, task) for recipe in results}
         for row in stats.summary(results):
-            table.append(row | {"task": name, "tflop": cost[row["method"]] / 1e12})
+            phases = recipe_of(row["method"], task).phases
+            steps = sum(phase.steps for phase in phases if phase.acts)
+            table.append(row | {"task": name, "steps": steps, "tflop": cost[row["method"]] / 1e12})
     return table
 
 
@@ -179,16 +187,18 @@ def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folde
     write_json(folder / "figures.json", plain({"about": head, "rows": table, "refused": refused}))
     draw(table, folder / "figure.png")
     text = ["# Every recipe side by side, small scale", "", ABOUT, ""]
-    columns = {"method": "recipe", "seeds": "seeds", **FIGURES, "tflop": "TFLOP a run"}
+    columns = {"method": "recipe", "seeds": "seeds", "steps": "online steps", **FIGURES, "tflop": "TFLOP a run"}
     for task in dict.fromkeys(row["task"] for row in table):
         best_first = sorted((row for row in table if row["task"] == task), key=_by_area)
         lines = [
             shown(row, FIGURES)
             | {"tflop": f"{row['tflop']:.2f}", "seeds": f"{row['seeds'] - row['diverged']} of {row['seeds']}"}
+            | {"steps": f"{row['steps']:,}"}
             for row in best_first
         ]
         text += [f"## {task}", "", markdown_table(lines, columns), ""]
-        text += [f"Without {name}: {why}" for name, why in refused.get(task, {}).items()] + [""]
+        if task in refused:
+            text += [f"Without {', '.join(refused[task])}: why stands in `figures.json`.", ""]
     text += ["![figure](figure.png)", "", f"Measured on {head['device']}, commit {head['commit']}.", ""]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(text), encoding="utf-8")
