@@ -303,9 +303,9 @@ def test_refuses_extras_that_nobody_has(tmp_path):
 
 def test_cheaper_compiling_is_for_cpus_and_users_flags_go_first(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3 --xla_force_host_platform_device_count=2")
-    assert set(compiler_options("cpu")) == {"xla_llvm_disable_expensive_passes", "xla_cpu_use_fusion_emitters"}
+    assert compiler_options("cpu") == {}
     monkeypatch.delenv("XLA_FLAGS")
     options = compiler_options("cpu")
-    assert options["xla_backend_optimization_level"] == 1
-    assert int(jax.jit(lambda x: x + 1, compiler_options=options)(1)) == 2  # XLA knows them all
+    assert options == {"xla_backend_optimization_level": 1}
+    assert int(jax.jit(lambda x: x + 1, compiler_options=options)(1)) == 2  # XLA knows it
     assert compiler_options("gpu") == compiler_options("tpu") == {}
