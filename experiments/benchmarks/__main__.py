@@ -2,9 +2,9 @@
 
 Sections: updates (share of what matrix products allow), whole_run (against an ordinary host loop), parts (where a
 segment's time goes), peers (d3rlpy, sbx in environments of their own), compile (seconds and memory per recipe),
-saving (checkpoints), twins (MuJoCo environments against C and brax), variants (ideas to make updates faster). A
-section that is run alone replaces its own rows of the JSON file and leaves the others. `--side-by-side` compiles in
-many processes and times in turns: for machines with many cores and little time.
+saving (checkpoints), loading (a dataset), twins (MuJoCo environments against C and brax), variants (ideas to make
+updates faster). A section that is run alone replaces its own rows of the JSON file and leaves the others.
+`--side-by-side` compiles in many processes and times in turns: for machines with many cores and little time.
 `--table` measures nothing and writes README's speed table from the committed files.
 """
 
@@ -18,6 +18,7 @@ import jax
 
 from experiments.benchmarks import (
     compiling,
+    loading,
     parts,
     peers,
     rows,
@@ -40,6 +41,7 @@ SECTIONS: dict[str, Section] = {
     "peers": peers.rows,
     "compile": compiling.rows,
     "saving": saving.rows,
+    "loading": loading.rows,
     "twins": twins.rows,
     "variants": variants.rows,
 }

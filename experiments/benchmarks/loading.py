@@ -1,7 +1,7 @@
 """How long a dataset of a million transitions takes to load, and how much memory beside its own arrays.
 
-`python -m experiments.benchmarks.loading` makes one in a temporary folder (Hopper's sizes, 1000-step episodes),
-loads it in a fresh process and prints one line of JSON.
+It is made in a temporary folder (Hopper's sizes, 1000-step episodes) and loaded, each in a fresh process, so that
+neither's memory counts for the other.
 """
 
 import json
@@ -11,29 +11,48 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from experiments.benchmarks.rows import ROOT, Row, row
 
 NAME = "test/million-v0"
 STEPS, EPISODE, OBS, ACTION = 1_000_000, 1_000, 11, 3
 
 
-def make() -> None:
+def rows(*, quick: bool = False) -> list[Row]:
+    """Seconds, and the peak of memory as a multiple of the arrays."""
+    steps = 2 * EPISODE if quick else STEPS
+    print(f"loading: {steps:,} transitions", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"MINARI_DATASETS_PATH": folder, "JAX_PLATFORMS": "cpu"}
+        for step in ("make", "load"):
+            command = [sys.executable, "-m", "experiments.benchmarks.loading", step, str(steps)]
+            done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, cwd=ROOT)
+    found = json.loads(done.stdout)
+    peak = found["peak_mb"] / found["arrays_mb"]
+    headline = "Loading a million transitions: peak of memory over the size of its arrays"
+    return [
+        row("loading", "a million transitions", found["seconds"], "s", **found),
+        row("loading", "peak of memory over the size of the arrays", peak, "x", **found, headline=headline),
+    ]
+
+
+def make(steps: int) -> None:
     """Write the dataset into `MINARI_DATASETS_PATH`."""
     from purejaxo2o.data import minari
     from purejaxo2o.types import Space, Spaces, Transition
 
     rng = np.random.default_rng(0)
-    obs = rng.normal(size=(STEPS // EPISODE, EPISODE + 1, OBS)).astype(np.float32)
+    obs = rng.normal(size=(steps // EPISODE, EPISODE + 1, OBS)).astype(np.float32)
     columns: dict[str, Any] = {
-        "obs": obs[:, :-1].reshape(STEPS, OBS),
-        "action": rng.uniform(-1, 1, (STEPS, ACTION)).astype(np.float32),
-        "reward": rng.normal(size=STEPS).astype(np.float32),
-        "next_obs": obs[:, 1:].reshape(STEPS, OBS),
-        "terminated": np.zeros(STEPS, bool),
-        "truncated": np.arange(STEPS) % EPISODE == EPISODE - 1,
+        "obs": obs[:, :-1].reshape(steps, OBS),
+        "action": rng.uniform(-1, 1, (steps, ACTION)).astype(np.float32),
+        "reward": rng.normal(size=steps).astype(np.float32),
+        "next_obs": obs[:, 1:].reshape(steps, OBS),
+        "terminated": np.zeros(steps, bool),
+        "truncated": np.arange(steps) % EPISODE == EPISODE - 1,
     }
     about: dict[str, Any] = {"algorithm_name": "noise", "description": "for a benchmark", "provenance": {}}
     minari.export(Transition(**columns), NAME, spaces=Spaces(Space((OBS,)), Space((ACTION,))), **about)
@@ -55,25 +74,12 @@ def load() -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     arrays = sum(x.nbytes for x in jax.tree.leaves(rows.data))
     return {
-        "steps": STEPS,
+        "steps": len(rows.data.reward),
         "seconds": round(seconds, 2),
         "arrays_mb": round(arrays / 2**20, 1),
         "peak_mb": round(peak / 2**10, 1),
     }
 
 
-def main() -> None:
-    """Make and load, each in a process of its own, so that neither's memory counts for the other."""
-    if len(sys.argv) > 1:
-        print(json.dumps(load()) if sys.argv[1] == "load" else make() or "", end="")
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"MINARI_DATASETS_PATH": str(Path(folder))}
-        for step in ("make", "load"):
-            command = [sys.executable, "-m", "experiments.benchmarks.loading", step]
-            done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-        print(done.stdout)
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(load()) if sys.argv[1] == "load" else make(int(sys.argv[2])) or "", end="")
