@@ -89,7 +89,9 @@ def parity(maze, physics, copies=COPIES, steps=STEPS, version="v5"):
         seen.append(forces)
         wrong += int((np.asarray(out.info["success"]) != success[t]).sum())
     errors, seen = np.array(errors), np.array(seen)  # [steps, 2, copies]
-    usual = deep > -0.05  # deeper inside a wall than 5 cm nothing ever is, but for the drop
+    cells = np.asarray(env.cell_of(jnp.asarray(before[0][..., :2])))
+    # Nothing is ever deeper inside a wall than 5 cm, or on top of one (2 m), but for the drop, which may throw it there.
+    usual = (deep > -0.05) & ~np.asarray(env.walls)[cells[..., 0], cells[..., 1]]
     at_wall = (touching > 0) & usual
     worst = np.maximum(errors[:, 0], errors[:, 1])
     return {
@@ -113,7 +115,7 @@ def parity(maze, physics, copies=COPIES, steps=STEPS, version="v5"):
 @pytest.mark.parametrize(("maze", "physics"), [("UMaze", "mujoco>=3.5"), ("Large", "mujoco<=3.4")])
 def test_equals_the_original_in_float32(maze, physics):
     result = parity(maze, physics)
-    assert result["touching"] > 0.04
+    assert result["touching"] > 0.03
     assert result["contacts"] <= ant_maze.WALLS.contacts
     assert result["exact at walls"] > 0.97, result
     assert result["median at walls"][0] < 1e-5
@@ -126,7 +128,7 @@ def test_equals_the_original_in_float32(maze, physics):
 @pytest.mark.twins
 @pytest.mark.slow
 def test_equals_the_original_in_float64():
-    """To 1e-9 at walls, but for rare contacts."""
+    """To 1e-9, at walls as elsewhere."""
     pytest.importorskip("gymnasium_robotics", reason="parity needs gymnasium-robotics")
     cache = jax.config.values["jax_compilation_cache_dir"]
     done = subprocess.run(
@@ -137,9 +139,8 @@ def test_equals_the_original_in_float64():
         check=True,
     )
     (result,) = json.loads(done.stdout.splitlines()[-1])
-    assert result["touching"] > 0.04
-    assert result["exact at walls"] > 0.98, result
-    assert max(result["median at walls"]) < 1e-12
+    assert result["touching"] > 0.03
+    assert result["exact at walls"] == result["exact"] == 1.0, result
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ Memory is what the program takes beside its arguments, of which the dataset, whi
 
 import sys
 
+import jax
+
 import purejaxo2o as o2o
 from experiments.benchmarks.measure import build
 from experiments.benchmarks.rows import Row, missing, row
@@ -29,6 +31,7 @@ def rows(*, quick: bool = False, wanted: list[str] | None = None) -> list[Row]:
             found += _recipe(recipe, task, o2o.dataset(task) if recipe.uses_offline else None)
         except O2OError as error:
             found.append(missing("compile", name, "s", str(error)))
+        jax.clear_caches()  # the programs of 35 recipes are more memory maps than Linux gives a process
     return found
 
 

@@ -3,7 +3,8 @@
 The task of gymnasium-robotics' `AntMaze_*-{v5,v4}` (`ant_maze_v5.py`, version 1.4), on MuJoCo MJX. The original puts
 every wall into the model, whose contacts MJX would all compute at every step. Cells are 4 m wide and an ant reaches
 1.3 m: it touches at most the three walls about the corner of its cell that is nearest to its torso. So the model has
-three walls, which every step moves to where the map has some. Maps are data: one program serves all of one size.
+three walls, which every step moves to where the map has some. (An ant on top of a wall, 2 m high, would fall through
+it; no ant gets there.) Maps are data: one program serves all of one size.
 """
 
 from typing import Any, ClassVar, Literal, NamedTuple
