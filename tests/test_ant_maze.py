@@ -90,7 +90,7 @@ def parity(maze, physics, copies=COPIES, steps=STEPS, version="v5"):
         wrong += int((np.asarray(out.info["success"]) != success[t]).sum())
     errors, seen = np.array(errors), np.array(seen)  # [steps, 2, copies]
     cells = np.asarray(env.cell_of(jnp.asarray(before[0][..., :2])))
-    # Nothing is ever deeper inside a wall than 5 cm, or on top of one (2 m), but for the drop, which may throw it there.
+    # But for the drop, which may throw it there, nothing is ever deeper inside a wall than 5 cm, or on top of one.
     usual = (deep > -0.05) & ~np.asarray(env.walls)[cells[..., 0], cells[..., 1]]
     at_wall = (touching > 0) & usual
     worst = np.maximum(errors[:, 0], errors[:, 1])
