@@ -64,7 +64,8 @@ ABOUT = (
     "agent.temperature=` 0, 1, 3, 10 IQL has 96, 98, 84, 32 at the switch of `pointmaze-umaze-waypoint`. AWAC's "
     "temperature of 1/3 is nothing beside Pendulum's rewards of tens a step: with 1/3, 3, 30, 300 it has -28, -29, "
     "60, 56 at the switch (3 seeds). What has only its critics' disagreement to keep it near the data (`edac`, "
-    "`so2`, `ro2o`) ends below random play there, EDAC with rewards scaled by 1, 0.1 and 0.01 alike; why was not found."
+    "`so2`, `ro2o`) ends below random play there, EDAC with rewards scaled by 1, 0.1 and 0.01 alike; why was not "
+    "found."
 )
 FIGURES = {
     "score_at_switch": "at the switch",
