@@ -26,12 +26,17 @@ def minari_root(tmp_path_factory):
 
 MAPPINGS, MOST = Path("/proc/self/maps"), 20_000
 """Every compiled program takes several memory mappings, of which Linux allows a process 65,530."""
+STATM, HEAVY = Path("/proc/self/statm"), 3e9
+"""Bytes: a process that tests half of the files would keep four times as much, and there are two or more of them."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_are_dropped():
     """A process tests many files, and would die of the programs that it keeps."""
     yield
-    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MOST:
+    if not MAPPINGS.exists():
+        return
+    resident = int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if resident > HEAVY or len(MAPPINGS.read_bytes().splitlines()) > MOST:
         jax.clear_caches()
         gc.collect()
