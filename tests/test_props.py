@@ -158,7 +158,7 @@ def test_a_behaviour_that_never_moves_and_no_history_are_ppo():
     )
     assert distance(ours.agent.params, theirs.agent.params) <= 1e-6
     assert distance(ours.store.data.action, theirs.store.data.action) <= 1e-6
-    assert (metrics["behaviour_kl"] == 0).all()
+    assert (abs(metrics["behaviour_kl"]) <= 1e-6).all()  # rounding: one policy in two programs
 
 
 @pytree
