@@ -27,7 +27,7 @@ def minari_root(tmp_path_factory):
 MAPPINGS, MOST = Path("/proc/self/maps"), 20_000
 """Every compiled program takes several memory mappings, of which Linux allows a process 65,530."""
 STATM, HEAVY = Path("/proc/self/statm"), 3e9
-"""Bytes: a process that tests half of the files would keep four times as much, and there are two or more of them."""
+"""Bytes: one process kept 18 GB of programs with fewer mappings than that, and there are two or more of them."""
 
 
 @pytest.fixture(scope="module", autouse=True)

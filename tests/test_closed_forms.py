@@ -37,7 +37,7 @@ def update(agent: Any, state: Any, batches: Transition, key: jax.Array) -> Any:
 
 
 # Programs that run a few times at most: not optimising them halves the time of this file.
-run_update = jax.jit(update)
+run_update = jax.jit(update, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def batches(minibatches: int = 1, **changes: Any) -> Transition:

@@ -275,7 +275,7 @@ def update(agent: Any, state: Any, batches: Transition, key: jax.Array) -> Any:
 
 
 # Programs that run once: compiling them without optimisation halves the time of this file.
-run_update = jax.jit(update)
+run_update = jax.jit(update, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def batches_for(case: Case, seed: int = 0) -> Transition:

@@ -20,7 +20,7 @@ from purejaxo2o.types import transition_example
 
 KEY = jax.random.key(0)
 # Many programs that hardly run: compiling them well would take longer than running them.
-TRAIN = jax.jit(o2o.train)
+TRAIN = jax.jit(o2o.train, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def marked(name="bc"):

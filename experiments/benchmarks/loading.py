@@ -82,4 +82,7 @@ def load() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(load()) if sys.argv[1] == "load" else make(int(sys.argv[2])) or "", end="")
+    if sys.argv[1] == "make":
+        make(int(sys.argv[2]))
+    else:
+        print(json.dumps(load()))
