@@ -38,7 +38,6 @@ from purejaxo2o.cli import cache_compilations
 from purejaxo2o.files import replacing, write_json
 from purejaxo2o.fit import check_all
 from purejaxo2o.report import shown
-from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
 from purejaxo2o.tables import markdown_table
 
@@ -106,12 +105,12 @@ def recipe_of(name: str, task: o2o.Task) -> o2o.Recipe:
     return dataclasses.replace(recipe, phases=tuple(map(cut, recipe.phases)), eval_episodes=EPISODES)
 
 
-def given(name: str, task: o2o.Task) -> tuple[o2o.Recipe, o2o.Store | None]:
+def given(name: str, task: o2o.Task, data: o2o.Store) -> tuple[o2o.Recipe, o2o.Store | None]:
     """What trains on the task, checked."""
     recipe = recipe_of(name, task)
-    data = rows(task) if recipe.uses_offline else None
-    check_all(recipe, task, data)
-    return recipe, data
+    used = data if recipe.uses_offline else None
+    check_all(recipe, task, used)
+    return recipe, used
 
 
 def train(name: str, tasks: Sequence[str], seeds: int, out: Path, progress: bool) -> dict[str, str]:
@@ -123,7 +122,7 @@ def train(name: str, tasks: Sequence[str], seeds: int, out: Path, progress: bool
             continue
         task = task_of(task_name)
         try:
-            recipe, data = given(name, task)
+            recipe, data = given(name, task, rows(task))
             o2o.sweep(recipe, task, data, seeds=seeds, width=1, out=folder, resume=folder.exists(), progress=progress)
         except o2o.O2OError as error:
             refused[task_name] = str(error)
@@ -146,7 +145,7 @@ def train_all(names: Sequence[str], tasks: Sequence[str], seeds: int, out: Path,
             say(done, name, train(name, tasks, seeds, out, progress=True))
         return
     for task_name in tasks:
-        task_of(task_name)  # records its data before the processes want them
+        rows(task_of(task_name))  # makes the data before the processes want them
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, spawn, _own_core, (spawn.Value("i", 0), processes)) as pool:
         jobs = {pool.submit(train, name, tasks, seeds, out, progress=False): name for name in names}
@@ -166,25 +165,31 @@ def _own_core(count: Any, processes: int) -> None:
     cache_compilations()
 
 
-def operations(name: str, task: o2o.Task) -> float:
+def operations(recipe: o2o.Recipe, task: o2o.Task, data: o2o.Store | None) -> float:
     """Floating-point operations of one run's matrix products, evaluations included."""
-    recipe, data = given(name, task)
     return arithmetic.traced(
         jax.make_jaxpr(lambda key, data: o2o.train(key, recipe, task, data))(jax.random.key(0), data)
     )
 
 
-def outcome(found: dict[str, dict[str, Result]]) -> list[dict[str, Any]]:
-    """One row per task and recipe."""
-    table = []
-    for name, results in found.items():
-        task = task_of(name)
-        cost = {recipe: operations(recipe, task) for recipe in results}
-        for row in stats.summary(results):
-            phases = recipe_of(row["method"], task).phases
-            steps = sum(phase.steps for phase in phases if phase.acts)
-            table.append(row | {"task": name, "steps": steps, "tflop": cost[row["method"]] / 1e12})
-    return table
+def outcome(names: Sequence[str], tasks: Sequence[str], out: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """One row per task and recipe; by task those that are not there, and why."""
+    table: list[dict[str, Any]] = []
+    refused: dict[str, dict[str, str]] = {}
+    for task_name in tasks:
+        task = task_of(task_name)
+        data = rows(task)
+        for name in names:
+            try:
+                recipe, used = given(name, task, data)
+                (row,) = stats.summary({name: load_results(out / task_name / name)})
+            except o2o.O2OError as error:
+                refused.setdefault(task_name, {})[name] = str(error)
+                continue
+            steps = sum(phase.steps for phase in recipe.phases if phase.acts)
+            tflop = operations(recipe, task, used) / 1e12
+            table.append(row | {"task": task_name, "steps": steps, "tflop": tflop})
+    return table, refused
 
 
 def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folder: Path) -> None:
@@ -254,17 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         processes = arguments.processes or (cores if jax.default_backend() == "cpu" else 1)
         train_all(arguments.recipes, arguments.tasks, arguments.seeds, arguments.out, processes)
         return 0
-    found: dict[str, dict[str, Result]] = {}
-    refused: dict[str, dict[str, str]] = {}
-    for task_name in arguments.tasks:
-        task = task_of(task_name)
-        for name in arguments.recipes:
-            try:
-                given(name, task)
-                found.setdefault(task_name, {})[name] = load_results(arguments.out / task_name / name)
-            except o2o.O2OError as error:
-                refused.setdefault(task_name, {})[name] = str(error)
-    write(outcome(found), refused, RESULTS)
+    write(*outcome(arguments.recipes, arguments.tasks, arguments.out), RESULTS)
     print(RESULTS / "README.md")
     return 0
 
