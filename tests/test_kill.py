@@ -32,7 +32,7 @@ SAVING = ("path", "**/*.orbax-checkpoint-tmp", 0.01)
 SAVING_LATER = ("path", "**/[4-9].orbax-checkpoint-tmp", 0.03)
 LAST = ("line", r"^row 9 ", 0.2)
 PART_DONE = ("path", "part-0/results.npz", 0.02)
-NEXT_PART = ("path", "part-1", 0.1)
+NEXT_PART = ("path", "part-1/**/*", 0.1)  # the process before may have got so far as to make the folder
 
 PLANS = {
     "fit": [CLAIMED, STARTING, COMPILING, OFFLINE, SAVING, OFFLINE, SAVING_LATER, WARMUP, SAVING, ONLINE, LAST],
