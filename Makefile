@@ -30,7 +30,7 @@ test: $(VENV)/.dev
 
 # Processes killed again and again, a full disk, eight simulated devices, notebooks: minutes of starting and stopping.
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "(slow or exact) and not twins"
+	$(BIN)/python -m pytest -m "(slow or exact) and not twins" -n logical --maxprocesses 2 --dist loadfile
 
 # Everything, the comparisons of all robots with C MuJoCo included.
 test-all: $(VENV)/.dev
