@@ -5,8 +5,9 @@ with respect to recorded actions away from each other:
 
     eta mean_B 1/(N-1) sum_{i != j} cos(grad_a Q_i(s,a), grad_a Q_j(s,a))
 
-so that fewer critics make the minimum low off the data. eta = 0 is SAC-N. The paper sums the temporal-difference
-loss over the critics, SAC here takes the mean: the whole critic loss is a factor N smaller, which Adam does not see.
+so that fewer critics make the minimum low off the data. eta = 0 is SAC-N, and so is every eta where actions have one
+dimension: the cosine of two numbers is 1 or -1 and has no gradient. The paper sums the temporal-difference loss
+over the critics, SAC here takes the mean: the whole critic loss is a factor N smaller, which Adam does not see.
 """
 
 from typing import Any
