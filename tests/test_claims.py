@@ -1,6 +1,8 @@
 """The claims: what a contrast says, that every arm can run, that a claim's command writes what the table reads."""
 
 import json
+import pickle
+from concurrent.futures import Future
 from dataclasses import replace
 
 import jax
@@ -9,7 +11,7 @@ import pytest
 from tiny import shrink, tiny
 
 import purejaxo2o as o2o
-from experiments import claims
+from experiments import claims, cores
 from experiments.claims import claim, measure, table
 from purejaxo2o.prepare import check
 from purejaxo2o.stats import Interval
@@ -107,6 +109,34 @@ def test_a_claim_is_measured_and_written(small, tmp_path):
     assert "| bc | learns |" in page
     assert "![bc](claims/bc.png)" in page
     assert "A note." in page
+
+
+def test_an_arm_in_a_process_of_its_own_is_the_same(small, monkeypatch):
+    class Here:
+        """Stands in for the processes, which would not find the fixture's claim."""
+
+        def __init__(self, processes):
+            assert processes == 2
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def submit(self, work, *arguments):
+            future = Future()
+            future.set_result(pickle.loads(pickle.dumps(work(*arguments))))
+            return future
+
+    monkeypatch.setattr(claims, "load", {"bc": small}.__getitem__)
+    monkeypatch.setattr(cores, "pool", Here)
+    apart = measure.run(small, range(2), progress=False, processes=2)
+    together = measure.run(small, range(2), progress=False)
+    assert list(apart) == list(together)
+    for arm, result in together.items():
+        np.testing.assert_array_equal(apart[arm].returns, result.returns)
+        assert small.contrasts[0].values(apart)[arm].tolist() == small.contrasts[0].values(together)[arm].tolist()
 
 
 def test_an_arm_can_learn_from_other_data(small):

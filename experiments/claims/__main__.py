@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiments import claims
+from experiments import claims, cores
 from experiments.claims import measure, table
 from experiments.claims.claim import CONFIRMED, TRIED
 from purejaxo2o.tables import table as text_table
@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="every claim")
     parser.add_argument("--table", action="store_true", help="only write the table from what is on disk")
     parser.add_argument("--try", dest="trial", action="store_true", help="seeds to tune on; commits nothing")
+    parser.add_argument("--processes", type=int, help="arms at once; one to a core by default, on a CPU")
     arguments = parser.parse_args(argv)
     known = claims.names()
     unknown = set(arguments.names) - set(known)
@@ -29,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path("runs/claims") if arguments.trial else measure.RESULTS
     wanted = known if arguments.all else arguments.names
     for name in wanted:
-        found = measure.reproduce(claims.load(name), TRIED if arguments.trial else CONFIRMED, folder)
+        seeds = TRIED if arguments.trial else CONFIRMED
+        found = measure.reproduce(claims.load(name), seeds, folder, arguments.processes or cores.count())
         print(text_table(table.lines([found]), table.COLUMNS, title=f"{name}: {found['says']}"), flush=True)
     if wanted or arguments.table:
         notes = {name: claims.load(name).note for name in known}

@@ -1,14 +1,18 @@
-"""Running a claim: its arms one after the other, then what is said about them, on disk."""
+"""Running a claim: its arms, then what is said about them, on disk."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
 import purejaxo2o as o2o
+from experiments import claims, cores
 from experiments.benchmarks import rows
-from experiments.claims.claim import Claim, Contrast, keys, verdict
+from experiments.claims.claim import Claim, Contrast, Data, keys, verdict
 from purejaxo2o import plots, stats
 from purejaxo2o.files import write_json
 from purejaxo2o.result import Result
@@ -17,23 +21,35 @@ from purejaxo2o.sinks import plain
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "claims"
 
 
-def run(claim: Claim, seeds: range, *, progress: bool = True) -> dict[str, Result]:
-    """Train every arm with the same seeds."""
+def run(claim: Claim, seeds: range, *, progress: bool = True, processes: int = 1) -> dict[str, Result]:
+    """Train every arm with the same seeds, `processes` arms at once (then `claim` is a module of this folder)."""
     task = claim.task()
     arms = claim.arms(task)
-    needs = {arm: claim.other_data.get(arm, claim.data) for arm, recipe in arms.items() if recipe.uses_offline}
-    data = {make: make(task) for make in needs.values()}
-    tasks = {arm: change(task) for arm, change in claim.other_tasks.items()}
-    return {
-        arm: o2o.sweep(
-            recipe,
-            tasks.get(arm, task),
-            data[needs[arm]] if arm in needs else None,
-            seeds=keys(seeds),
-            progress=progress,
-        )
-        for arm, recipe in arms.items()
-    }
+    data = {make: make(task) for make in {_data(claim, arm) for arm in arms if arms[arm].uses_offline}}
+    if processes == 1:
+        return {arm: _train(claim, arm, seeds, data, progress) for arm in arms}
+    with cores.pool(processes) as pool:  # the data that are recorded on first use are there by now
+        jobs = {arm: pool.submit(_train_named, claim.method, arm, seeds, progress) for arm in arms}
+        return {arm: job.result() for arm, job in jobs.items()}
+
+
+def _data(claim: Claim, arm: str) -> Data:
+    return claim.other_data.get(arm, claim.data)
+
+
+def _train(claim: Claim, arm: str, seeds: range, data: Mapping[Data, o2o.Store], progress: bool) -> Result:
+    task = claim.task()
+    recipe, changed = claim.arms(task)[arm], claim.other_tasks.get(arm, lambda task: task)(task)
+    store = data[_data(claim, arm)] if recipe.uses_offline else None
+    return o2o.sweep(recipe, changed, store, seeds=keys(seeds), progress=progress)
+
+
+def _train_named(name: str, arm: str, seeds: range, progress: bool) -> Result:
+    """In a process of its own; what is measured comes back."""
+    claim = claims.load(name)
+    make = _data(claim, arm)
+    result = _train(claim, arm, seeds, {make: make(claim.task())}, progress)
+    return jax.device_get(dataclasses.replace(result, run=None, agent=None))
 
 
 def outcome(claim: Claim, results: Mapping[str, Result], seeds: range, seconds: float) -> dict[str, Any]:
@@ -66,10 +82,10 @@ def _contrast(contrast: Contrast, results: Mapping[str, Result]) -> dict[str, An
     }
 
 
-def reproduce(claim: Claim, seeds: range, folder: Path = RESULTS) -> dict[str, Any]:
+def reproduce(claim: Claim, seeds: range, folder: Path = RESULTS, processes: int = 1) -> dict[str, Any]:
     """Run the claim, write `<method>.json` and `<method>.png` into `folder`, return what was written."""
     began = time.perf_counter()
-    results = run(claim, seeds)
+    results = run(claim, seeds, processes=processes)
     found = plain(outcome(claim, results, seeds, time.perf_counter() - began))
     folder.mkdir(parents=True, exist_ok=True)
     curves = {arm: plots.curve(result) for arm, result in results.items()}

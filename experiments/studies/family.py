@@ -15,12 +15,10 @@ many rows, for one program.
 
 import argparse
 import dataclasses
-import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ import matplotlib
 import numpy as np
 
 import purejaxo2o as o2o
-from experiments import pendulum
+from experiments import cores, pendulum
 from experiments.benchmarks import arithmetic
 from experiments.benchmarks.rows import origin
 from purejaxo2o import plots, stats, store
@@ -150,23 +148,10 @@ def train_all(names: Sequence[str], tasks: Sequence[str], seeds: int, out: Path,
         return
     for task_name in tasks:
         rows(task_of(task_name))  # makes the data before the processes want them
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, _own_core, (spawn.Value("i", 0), processes)) as pool:
+    with cores.pool(processes) as pool:
         jobs = {pool.submit(train, name, tasks, seeds, out, progress=False): name for name in names}
         for done, job in enumerate(as_completed(jobs), 1):
             say(done, jobs[job], job.result())
-
-
-def _own_core(count: Any, processes: int) -> None:
-    """In a new process: its share of the cores for itself (else XLA's threads of all would get in each other's way),
-    and the programs that are kept."""
-    with count.get_lock():
-        index = count.value
-        count.value += 1
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[index % len(cores) :: processes])
-    cache_compilations()
 
 
 def operations(recipe: o2o.Recipe, task: o2o.Task, data: o2o.Store | None) -> float:
@@ -259,8 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", action="store_true", help="train nothing, write what is there to the results")
     arguments = parser.parse_args(argv)
     if not arguments.report:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        processes = arguments.processes or (cores if jax.default_backend() == "cpu" else 1)
+        processes = arguments.processes or cores.count()
         train_all(arguments.recipes, arguments.tasks, arguments.seeds, arguments.out, processes)
         return 0
     write(*outcome(arguments.recipes, arguments.tasks, arguments.out), RESULTS)
