@@ -12,7 +12,7 @@ import jax
 import purejaxo2o as o2o
 from experiments import claims, cores
 from experiments.benchmarks import rows
-from experiments.claims.claim import Claim, Contrast, Data, keys, verdict
+from experiments.claims.claim import Claim, Contrast, keys, verdict
 from purejaxo2o import plots, stats
 from purejaxo2o.files import write_json
 from purejaxo2o.result import Result
@@ -25,30 +25,31 @@ def run(claim: Claim, seeds: range, *, progress: bool = True, processes: int = 1
     """Train every arm with the same seeds, `processes` arms at once (then `claim` is a module of this folder)."""
     task = claim.task()
     arms = claim.arms(task)
-    data = {make: make(task) for make in {_data(claim, arm) for arm in arms if arms[arm].uses_offline}}
-    if processes == 1:
-        return {arm: _train(claim, arm, seeds, data, progress) for arm in arms}
-    with cores.pool(processes) as pool:  # the data that are recorded on first use are there by now
-        jobs = {arm: pool.submit(_train_named, claim.method, arm, seeds, progress) for arm in arms}
-        return {arm: job.result() for arm, job in jobs.items()}
+    needs = {arm: claim.other_data.get(arm, claim.data) for arm, recipe in arms.items() if recipe.uses_offline}
+    data = {make: make(task) for make in needs.values()}
+    processes = min(processes, len(arms))
+    if processes > 1:
+        with cores.pool(processes) as pool:  # the data that are recorded on first use are there by now
+            jobs = {arm: pool.submit(_alone, claim.method, arm, seeds, progress) for arm in arms}
+            return {arm: job.result() for arm, job in jobs.items()}
+    tasks = {arm: change(task) for arm, change in claim.other_tasks.items()}
+    return {
+        arm: o2o.sweep(
+            recipe,
+            tasks.get(arm, task),
+            data[needs[arm]] if arm in needs else None,
+            seeds=keys(seeds),
+            progress=progress,
+        )
+        for arm, recipe in arms.items()
+    }
 
 
-def _data(claim: Claim, arm: str) -> Data:
-    return claim.other_data.get(arm, claim.data)
-
-
-def _train(claim: Claim, arm: str, seeds: range, data: Mapping[Data, o2o.Store], progress: bool) -> Result:
-    task = claim.task()
-    recipe, changed = claim.arms(task)[arm], claim.other_tasks.get(arm, lambda task: task)(task)
-    store = data[_data(claim, arm)] if recipe.uses_offline else None
-    return o2o.sweep(recipe, changed, store, seeds=keys(seeds), progress=progress)
-
-
-def _train_named(name: str, arm: str, seeds: range, progress: bool) -> Result:
-    """In a process of its own; what is measured comes back."""
+def _alone(name: str, arm: str, seeds: range, progress: bool) -> Result:
+    """An arm in a process of its own; what was measured comes back."""
     claim = claims.load(name)
-    make = _data(claim, arm)
-    result = _train(claim, arm, seeds, {make: make(claim.task())}, progress)
+    alone = dataclasses.replace(claim, arms=lambda task: {arm: claim.arms(task)[arm]})
+    result = run(alone, seeds, progress=progress)[arm]
     return jax.device_get(dataclasses.replace(result, run=None, agent=None))
 
 
