@@ -109,11 +109,14 @@ def task(name: str) -> Task:
     """The task called `name`, or that of a local Minari dataset or D4RL file (`recorded.task_from_minari`).
 
     Raises `O2OError` with the nearest known name."""
-    if name in envs.names():
-        raise O2OError(f"{name!r} is an environment, not a task; name a task or the id of a dataset recorded in it")
     if "/" in name or name.endswith(".hdf5"):
+        from purejaxo2o.data.folder import local_ids
         from purejaxo2o.recorded import task_from_minari
 
+        if name in envs.names() and name not in local_ids():
+            raise O2OError(
+                f"{name!r} is an environment, not a task; name a task or the id of a dataset recorded in it"
+            )
         return task_from_minari(name)
     if name not in TASKS:
         raise O2OError(f"unknown task {name!r}; {nearest(name, TASKS)}")

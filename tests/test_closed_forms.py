@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference as ref
+from tiny import UNOPTIMISED
 
 from purejaxo2o.agents.base import td_target
 from purejaxo2o.agents.bc import BC
@@ -36,8 +37,7 @@ def update(agent: Any, state: Any, batches: Transition, key: jax.Array) -> Any:
     return agent.update(state, batches, key)
 
 
-# Programs that run a few times at most: not optimising them halves the time of this file.
-run_update = jax.jit(update, compiler_options={"xla_backend_optimization_level": 0})
+run_update = jax.jit(update, compiler_options=UNOPTIMISED)
 
 
 def batches(minibatches: int = 1, **changes: Any) -> Transition:

@@ -11,6 +11,7 @@ import pytest
 import reference_hnpg
 from jax.flatten_util import ravel_pytree
 from test_closed_forms import constant
+from tiny import UNOPTIMISED
 
 import purejaxo2o as o2o
 from purejaxo2o.agents import HAC, HNPG
@@ -80,13 +81,11 @@ def update(agent: Any, state: HybridState, data: Any) -> Any:
     return agent.update(state, data, KEY)
 
 
-# Programs that run a few times at most: not optimising them halves the time of this file.
-FAST: dict[str, Any] = {"xla_backend_optimization_level": 0}
-run_update = jax.jit(update, compiler_options=FAST)
+run_update = jax.jit(update, compiler_options=UNOPTIMISED)
 
 
 def run(function: Any, *arguments: Any) -> Any:
-    return jax.jit(function, compiler_options=FAST)(*arguments)
+    return jax.jit(function, compiler_options=UNOPTIMISED)(*arguments)
 
 
 def natural(agent: HNPG, state: HybridState, data: Any) -> Any:

@@ -22,6 +22,7 @@ import reference_td3
 import reference_uni_o4
 import reference_weighted
 from jax.flatten_util import ravel_pytree
+from tiny import UNOPTIMISED
 
 from purejaxo2o.agents.awac import AWAC
 from purejaxo2o.agents.base import chunk_of
@@ -274,8 +275,7 @@ def update(agent: Any, state: Any, batches: Transition, key: jax.Array) -> Any:
     return agent.update(state, batches, key)
 
 
-# Programs that run once: compiling them without optimisation halves the time of this file.
-run_update = jax.jit(update, compiler_options={"xla_backend_optimization_level": 0})
+run_update = jax.jit(update, compiler_options=UNOPTIMISED)
 
 
 def batches_for(case: Case, seed: int = 0) -> Transition:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from doubles import MARK, Counting
-from tiny import ROWS, arrays, distance, tiny
+from tiny import ROWS, UNOPTIMISED, arrays, distance, tiny
 
 import purejaxo2o as o2o
 from purejaxo2o import rollout
@@ -19,8 +19,7 @@ from purejaxo2o.train import Run, enter, segment
 from purejaxo2o.types import transition_example
 
 KEY = jax.random.key(0)
-# Many programs that hardly run: compiling them well would take longer than running them.
-TRAIN = jax.jit(o2o.train, compiler_options={"xla_backend_optimization_level": 0})
+TRAIN = jax.jit(o2o.train, compiler_options=UNOPTIMISED)
 
 
 def marked(name="bc"):

@@ -12,7 +12,7 @@ import reference as ref
 import reference_props
 from jax.flatten_util import ravel_pytree
 from test_ppo import ACT, BOX, DISCRETE, SETTINGS, E, T, random_state, rollout
-from tiny import distance, lane, tiny
+from tiny import UNOPTIMISED, distance, lane, tiny
 
 import purejaxo2o as o2o
 from purejaxo2o import feeds
@@ -25,14 +25,12 @@ from purejaxo2o.train import act, enter, init, iterate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition, pytree
 
 KEY = jax.random.key(7)
-FAST: dict[str, Any] = {"xla_backend_optimization_level": 0}
 OWN: dict[str, Any] = {"behaviour_learning_rate": 2e-2, "behaviour_epochs": 2, "behaviour_minibatches": 3, "pace": 2}
 COMMON: dict[str, Any] = SETTINGS | OWN | {"hidden": (4,), "actor_hidden": (4,), "kl_limit": 1.0}
 
 
 def run(function: Any, *arguments: Any) -> Any:
-    """Programs that run a few times at most: not optimising them halves the time of this file."""
-    return jax.jit(function, compiler_options=FAST)(*arguments)
+    return jax.jit(function, compiler_options=UNOPTIMISED)(*arguments)
 
 
 def kept(spaces: Spaces) -> Transition:

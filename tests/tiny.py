@@ -13,6 +13,9 @@ from purejaxo2o.envs.toy import Reach
 from purejaxo2o.tasks import make
 from purejaxo2o.types import Space, pytree
 
+UNOPTIMISED = {"xla_backend_optimization_level": 0}
+"""Compiler options for programs that run a few times at most: compiling them well takes longer than running them."""
+
 CUTS = {
     "steps": 40,
     "segments": 4,
