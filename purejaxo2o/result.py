@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import stats
+from purejaxo2o.handover import handover
 from purejaxo2o.phases import Recipe
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, Metrics, O2OError, Policy, nearest, pytree, static
@@ -66,6 +66,7 @@ class Result:
     are NaN where a phase has none."""
 
     scores: Array  # [S] normalised, mean over the episodes
+    episode_scores: Array  # [S, episodes] normalised
     returns: Array  # [S, episodes]
     metrics: Metrics  # {name: [S]}
     env_steps: Array  # [S] int32
@@ -85,8 +86,8 @@ class Result:
 
     @property
     def handover(self) -> dict[str, Array]:
-        """`stats.handover`: score at the switch, dip, recovery, area under the online curve, final, regret."""
-        return stats.handover(self.scores, self.env_steps, self.switch)
+        """`handover.handover`: score at the switch, dip, recovery, area under the online curve, final, regret."""
+        return handover(self.scores, self.env_steps, self.switch, episode_scores=self.episode_scores)
 
     def policy(self, seed: int | tuple[int, ...] | None = None, *, explore: bool = False) -> Policy:
         """`act(obs, key) -> action` of one trained agent; `seed` indexes the leading axes, if there are any.
@@ -158,6 +159,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     phase = [0] + [i for i, n in enumerate(lengths[1:]) for _ in range(n)]
     return Result(
         scores=task.score(returns.mean(-1)),
+        episode_scores=task.score(returns),
         returns=returns,
         metrics=metrics,
         env_steps=jnp.concatenate([part.env_steps for part in parts]),
