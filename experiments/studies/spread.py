@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import purejaxo2o as o2o
-from experiments.benchmarks.rows import origin
+from experiments.benchmarks.rows import measured, origin
 from purejaxo2o.archive import load_results
 from purejaxo2o.cli import cache_compilations
 from purejaxo2o.files import replacing, write_json
@@ -86,7 +86,7 @@ def folder_of(name: str) -> str:
     return name.replace(",", "").replace(" ", "-")
 
 
-def measured(methods: Sequence[str], out: Path) -> dict[str, dict[str, np.ndarray]]:
+def values_of(methods: Sequence[str], out: Path) -> dict[str, dict[str, np.ndarray]]:
     """By method and figure, `[settings, seeds]`."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for method in methods:
@@ -158,7 +158,7 @@ def write(found: Mapping[str, Mapping[str, Mapping[str, Any]]], task: str, folde
         "",
         markdown_table(lines(found), COLUMNS),
         "",
-        f"Measured on {head['device']}, {head['cores']} cores, {head['date'][:10]}, commit {head['commit'][:10]}.",
+        measured(head),
         "",
     ]
     with replacing(folder / "README.md") as temporary:
@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> int:
     train_all(arguments.methods, arguments.task, arguments.out)
     found = {
         method: {figure: summary(values) for figure, values in figures.items()}
-        for method, figures in measured(arguments.methods, arguments.out).items()
+        for method, figures in values_of(arguments.methods, arguments.out).items()
     }
     write(found, arguments.task, arguments.page)
     print((arguments.page / "README.md").read_text())
