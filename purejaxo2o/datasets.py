@@ -52,14 +52,14 @@ def info(name: str) -> "DatasetInfo":
 
 def check_available(task: Task) -> None:
     """Raise `O2OError` if `dataset(task)` would find nothing to load or make; makes nothing itself."""
-    from purejaxo2o.data import d4rl_hdf5, embedded, folder
+    from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
     if task.dataset is None:
         raise O2OError(_none(task))
     if task.dataset.endswith(FILE_SUFFIX):
         d4rl_hdf5.check_exists(task.dataset)
     elif task.dataset not in embedded.EMBEDDED:
-        folder.open_dataset(task.dataset)
+        minari.check_available(task.dataset)
 
 
 def _none(task: Task) -> str:

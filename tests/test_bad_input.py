@@ -71,11 +71,11 @@ SPOILED = {
     ),
     "missing truncations": (
         lambda data: change_array(data, 1, "truncations", lambda x: None),
-        "cannot be read .*delete it and download or make it again",
+        "episode 1: it lacks truncations; .*delete it, then download or make it again",
     ),
     "observations of another version": (
         lambda data: change_array(data, 2, "observations", lambda x: np.tile(x, 2)),
-        r"episode 2: observations are of shape \[2\], the dataset declares \[1\].*another environment or version",
+        r"episode 2: observations are of shape \[2\], the space declares \[1\].*another environment or version",
     ),
     "actions outside the box": (
         lambda data: change_array(data, 0, "actions", lambda x: x + 3),
@@ -101,7 +101,7 @@ SPOILED = {
     "no metadata": (lambda data: (data / "metadata.json").unlink(), "cannot be read .*download or make it again"),
     "an episode too few": (
         lambda data: change_metadata(data, total_episodes=4, total_steps=12),
-        "cannot be read .*episode_3.*download or make it again",
+        "has 3 of the 4 episodes that its metadata tells of; .*download or make it again",
     ),
     "steps too few": (
         lambda data: change_metadata(data, total_steps=12),
