@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import h5py
 import numpy as np
@@ -134,13 +135,8 @@ def test_a_spoiled_dataset_is_named_with_its_remedy_before_anything_is_written(
 
 
 def test_a_format_without_its_package_says_which(data, monkeypatch):
-    import minari as farama
-
-    def missing(_):
-        raise ImportError("pyarrow is not installed")
-
     change_metadata(data, data_format="arrow")
-    monkeypatch.setattr(farama, "load_dataset", missing)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(O2OError, match=r"stored as 'arrow', which needs pyarrow; pip install 'minari\[arrow\]'"):
         o2o.dataset(NAME)
 

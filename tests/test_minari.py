@@ -249,7 +249,7 @@ def test_missing_and_damaged_datasets_are_explained(root):
     with pytest.raises(O2OError, match=r"cannot be read .* download or make it again"):
         minari.load("test/set-v0")
     (root / "test/set-v0/data/metadata.json").write_text("{")
-    with pytest.raises(O2OError, match="cannot be read"):
+    with pytest.raises(O2OError, match=r"metadata.json is no JSON .* download or make it again"):
         minari.info("test/set-v0")
 
 

@@ -4,12 +4,13 @@ As in `episode_files`, sizes come from the headers, only the five columns are re
 they are of the declared size.
 """
 
+import importlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from minari.dataset.minari_storage import is_image_space
 
 from purejaxo2o.data.hdf5 import AGAIN, readable
@@ -19,6 +20,16 @@ from purejaxo2o.data.pictures import unpacked
 from purejaxo2o.types import O2OError
 
 COLUMNS = ("observations", "actions", "rewards", "terminations", "truncations")
+
+
+def check_installed(where: str, metadata: Metadata) -> None:
+    """Raise `O2OError` without the package that reads the format."""
+    try:
+        importlib.import_module("pyarrow.dataset")
+    except ImportError as error:
+        raise O2OError(
+            f"{where} is stored as {metadata.data_format!r}, which needs pyarrow; pip install 'minari[arrow]'"
+        ) from error
 
 
 class ArrowEpisodes:
@@ -67,15 +78,10 @@ class ArrowEpisodes:
         return files
 
     def _dataset(self, index: int, files: list[Path]) -> Any:
-        try:
-            import pyarrow.dataset
-        except ImportError as error:
-            raise O2OError(
-                f"{self.where} is stored as {self.metadata.data_format!r}, which needs pyarrow; pip install "
-                "'minari[arrow]'"
-            ) from error
         with readable(f"{self.where}, episode {index}"):
-            found = pyarrow.dataset.dataset([str(path) for path in files], format=self.metadata.data_format)
+            found = importlib.import_module("pyarrow.dataset").dataset(
+                [str(path) for path in files], format=self.metadata.data_format
+            )
         missing = [name for name in COLUMNS if name not in found.schema.names]
         if missing:
             raise O2OError(f"{self.where}, episode {index}: it lacks {', '.join(missing)}; {AGAIN}")
@@ -92,15 +98,14 @@ class ArrowEpisodes:
         return self._bytes(schema.field(name).type, self._space(name))
 
     def _bytes(self, kind: Any, space: gym.Space | None) -> int:
-        import pyarrow as pa
-
+        types = importlib.import_module("pyarrow.types")
         if isinstance(space, gym.spaces.Dict):
             return sum(self._bytes(kind.field(name).type, part) for name, part in space.spaces.items())
         if self._pictures(space):
-            return int(np.prod((space and space.shape) or ()))
-        if pa.types.is_fixed_size_list(kind):
+            return math.prod((space and space.shape) or ())
+        if types.is_fixed_size_list(kind):
             return kind.list_size * self._bytes(kind.value_type, None)
-        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        if not (types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind)):
             raise ValueError(f"a column of {kind}, no real numbers")
         return max(1, kind.bit_width // 8)
 
@@ -114,8 +119,4 @@ class ArrowEpisodes:
             return array.to_numpy(zero_copy_only=False)
         flat = array.flatten().to_numpy(zero_copy_only=False)
         shape = tuple(space.shape or ()) if space is not None else ()
-        return (
-            flat.reshape(len(array), *shape)
-            if flat.size == len(array) * np.prod(shape)
-            else flat.reshape(len(array), -1)
-        )
+        return flat.reshape(len(array), *(shape if array.type.list_size == math.prod(shape) else (-1,)))

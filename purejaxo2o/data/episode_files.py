@@ -1,7 +1,7 @@
 """The episodes in the files of a Minari dataset: sizes from the headers first, then one episode after another.
 
-Read without Minari: nothing but the five columns is read (`infos`, which may be large, is not), and nothing outside of
-the files.
+Read without Minari: nothing but the five columns is read (`infos`, which may be large, is not), and nothing outside
+of the files.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import h5py
 from minari.dataset._storages import get_storage_keys
 from minari.dataset.minari_storage import is_image_space
 
-from purejaxo2o.data.arrow_files import ArrowEpisodes
+from purejaxo2o.data.arrow_files import ArrowEpisodes, check_installed
 from purejaxo2o.data.fields import short
 from purejaxo2o.data.hdf5 import AGAIN, column, declared, member, opened, readable
 from purejaxo2o.data.metadata import Metadata
@@ -57,13 +57,15 @@ def open_episodes(where: str, folder: Path, metadata: Metadata, indices: Sequenc
 
 
 def check_format(where: str, metadata: Metadata) -> None:
-    """Raise `O2OError` unless this Minari reads the format."""
+    """Raise `O2OError` unless the format can be read with what is installed."""
     known = get_storage_keys()
     if metadata.data_format not in known:
         raise O2OError(
             f"{where} is stored as {short(metadata.data_format)}, this Minari reads {', '.join(known)}; update "
             "Minari, or convert the dataset with the one that wrote it"
         )
+    if metadata.data_format != "hdf5":
+        check_installed(where, metadata)
 
 
 class _Hdf5Episodes:
@@ -85,12 +87,12 @@ class _Hdf5Episodes:
             self.largest = max(self.largest, size)
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index in self.indices:
-            columns = self._columns(index)
+        for index in self.indices:  # all links have been checked
             with readable(f"{self.where}, episode {index}"):
-                arrays = {name: columns[name][()] for name in SCALARS}
-            spaces = self._spaces
-            yield index, {name: self._read(index, columns[name], spaces[name]) for name in spaces} | arrays
+                group: Any = self.file[f"episode_{index}"]
+                columns = {name: self._read(group[name], space) for name, space in self._spaces.items()}
+                columns |= {name: group[name][()] for name in SCALARS}
+            yield index, columns
 
     @property
     def _spaces(self) -> dict[str, gym.Space]:
@@ -119,11 +121,10 @@ class _Hdf5Episodes:
         pictures = len(found) * math.prod(space.shape or ()) if found.shape and self._pictures(space) else 0
         return declared(found) + pictures
 
-    def _read(self, index: int, found: Any, space: gym.Space) -> Any:
+    def _read(self, found: Any, space: gym.Space) -> Any:
         if isinstance(space, gym.spaces.Dict):
-            return {name: self._read(index, found[name], part) for name, part in space.spaces.items()}
-        with readable(f"{self.where}, episode {index}"):
-            return unpacked(found, tuple(space.shape or ())) if self._pictures(space) else found[()]
+            return {name: self._read(found[name], part) for name, part in space.spaces.items()}
+        return unpacked(found, tuple(space.shape or ())) if self._pictures(space) else found[()]
 
 
 def _needed(where: str, group: h5py.Group, name: str, *, numbers: bool = True) -> h5py.Dataset:

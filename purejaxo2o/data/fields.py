@@ -19,7 +19,7 @@ def parsed(where: str, text: str) -> Any:
     except RecursionError:
         raise O2OError(f"{where} is nested too deeply; correct it") from None
     except ValueError as error:
-        raise O2OError(f"{where} is no JSON ({line(error)}); correct it") from None
+        raise O2OError(f"{where} is no JSON ({line(error)}); correct it, or download or make it again") from None
     level, depth = [value], 0
     while level:
         if depth > DEEPEST:

@@ -29,14 +29,15 @@ def obs_space(space: gym.Space) -> Space:
     beside other fields, ...)."""
     channels = _channels(space)
     if channels is not None:
-        shape = space.shape or ()
+        shape = tuple(space.shape or ())
         if channels == 0:
-            shape = (*shape[1:], shape[0])
+            turned = (*shape[1:], *shape[:1])
             warnings.warn(
-                f"observations are uint8 images {list(space.shape or ())} with their channels first; they are turned "
-                f"to {list(shape)}",
+                f"observations are uint8 images {list(shape)} with their channels first; they are turned to "
+                f"{list(turned)}",
                 stacklevel=2,
             )
+            shape = turned
         return Space(shape=shape, dtype="uint8")
     sizes = [(name, _length(name, leaf)) for name, leaf in _leaves(space)]
     parts = tuple(("/".join(name), size) for name, size in sizes) if isinstance(space, gym.spaces.Dict) else ()

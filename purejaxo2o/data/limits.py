@@ -29,7 +29,8 @@ def check_regular(where: str, path: Path) -> None:
 def check_size(where: str, *, stored: int, declared: int, needed: int) -> None:
     """Raise `O2OError` for a file whose arrays are larger than memory, or far larger than the file.
 
-    stored: bytes on the disk. declared: of its arrays, as its headers tell. needed: what reading them takes. A file of a few kB may declare arrays of any size, compressed or not written at all."""
+    stored: bytes on the disk. declared: of its arrays, as its headers tell. needed: what reading them takes.
+    A file of a few kB may declare arrays of any size, compressed or not written at all."""
     given = _given()
     if given is not None:
         if max(declared, needed) > given:
