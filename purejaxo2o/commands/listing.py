@@ -136,4 +136,5 @@ def _local(name: str) -> dict[str, Any]:
         return {"steps": None, "description": str(error)}
     recorded = said.env_spec.id if said.env_spec else None
     lines = str(said.raw.get("description") or recorded or "-").strip().splitlines()
-    return {"steps": said.steps, "description": lines[0] if lines else "-"}
+    first = "".join(c if c.isprintable() else " " for c in lines[0]) if lines else "-"
+    return {"steps": said.steps, "description": first}
