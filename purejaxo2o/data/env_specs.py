@@ -54,12 +54,13 @@ def loaded_entry(spec: EnvSpec) -> type[gym.Env] | None:
     """The environment class that `spec` names, if the caller has imported its module; None otherwise.
 
     Imports nothing. A module that is imported for another reason (`os`) gives nothing either: only subclasses of
-    `gymnasium.Env` are environments, functions that make one are not used."""
+    `gymnasium.Env` are environments, no wrappers, and no functions that make one."""
     if not isinstance(spec.entry_point, str):
         return None
     module, _, name = spec.entry_point.partition(":")
     found = vars(sys.modules[module]).get(name) if module in sys.modules else None
-    return found if isinstance(found, type) and issubclass(found, gym.Env) else None
+    made = isinstance(found, type) and issubclass(found, gym.Env) and not issubclass(found, gym.Wrapper)
+    return found if made else None
 
 
 def check_arguments(where: str, arguments: dict[str, Any]) -> None:
