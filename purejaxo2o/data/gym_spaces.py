@@ -121,7 +121,7 @@ def _shaped(name: tuple[str, ...], array: np.ndarray, space: gym.Space, lead: in
         raise O2OError(f"{field} are {array.dtype}, no real numbers")
     if not same_shape(have, declared):
         raise O2OError(f"{field} are of shape {list(have)}, the space declares {list(declared)}")
-    return array.reshape(*array.shape[:lead], *declared)
+    return array.reshape((*array.shape[:lead], *declared))
 
 
 def same_shape(have: tuple[int, ...], declared: tuple[int, ...]) -> bool:

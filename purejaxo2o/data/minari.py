@@ -27,6 +27,7 @@ from purejaxo2o.data.episode_files import check_format, open_episodes
 from purejaxo2o.data.episodes import buffers_of, rows_of
 from purejaxo2o.data.folder import described, files_of, namespace_of, place, root
 from purejaxo2o.data.gym_spaces import action_space, gym_action_space, gym_obs_space, obs_space
+from purejaxo2o.data.hdf5 import readable
 from purejaxo2o.data.metadata import Metadata, read_metadata
 from purejaxo2o.data.reading import DatasetInfo, Reading
 from purejaxo2o.data.staging import NEW, publish, staging
@@ -178,25 +179,30 @@ def _make_namespace(folder: Path, namespace: str | None) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """Where a dataset's episodes are. indices: which of them; a range for all."""
+    """Where a dataset's episodes are. indices: which of them, a range for all; steps: how many they have, as told."""
 
     id: str
     where: str
     files: Path
     metadata: Metadata
     indices: Sequence[int]
+    steps: int
 
     @staticmethod
     def of(dataset: str | MinariDataset) -> "_Source":
         """A local dataset by its id, or one that Minari has opened."""
         if not isinstance(dataset, MinariDataset):
             metadata = described(dataset)
-            return _Source(dataset, place(dataset), files_of(dataset), metadata, range(metadata.episodes))
+            everything = range(metadata.episodes)
+            return _Source(dataset, place(dataset), files_of(dataset), metadata, everything, metadata.steps)
         files = Path(dataset.storage.data_path)
         where = f"dataset {dataset.id!r} in {files.parent}"
         metadata, chosen = read_metadata(where, files / "metadata.json"), dataset.episode_indices.tolist()
         everything = range(metadata.episodes)
-        return _Source(dataset.id, where, files, metadata, everything if chosen == list(everything) else chosen)
+        if len(chosen) == len(everything) and chosen == list(everything):
+            return _Source(dataset.id, where, files, metadata, everything, metadata.steps)
+        with readable(where):
+            return _Source(dataset.id, where, files, metadata, chosen, dataset.total_steps)
 
     def info(self) -> DatasetInfo:
         metadata = self.metadata
@@ -209,7 +215,7 @@ class _Source:
             path=self.files.parent,
             spaces=spaces,
             episodes=len(self.indices),
-            steps=metadata.steps,
+            steps=self.steps,
             env_id=metadata.env_spec.id if metadata.env_spec else None,
             env_spec=metadata.env_spec,
             reference=metadata.reference or scores.reference(self.id),
