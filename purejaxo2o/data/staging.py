@@ -123,8 +123,9 @@ def _finish(root: Path, folder: Path) -> None:
         dataset_id = (folder / NAME).read_text()
         target = root / dataset_id
         inside = root.resolve() in target.resolve().parents
-        if inside and not target.exists() and (folder / OLD).is_dir():
-            os.rename(folder / (NEW if (folder / NEW).is_dir() else OLD), target)
+        between = (folder / OLD).is_dir() and (folder / NEW).is_dir()
+        if between and inside and not target.exists():
+            os.rename(folder / NEW, target)
 
 
 def _exchange(one: Path, other: Path) -> bool:
