@@ -11,16 +11,19 @@ FILE_SUFFIX = ".hdf5"
 """Names that end so are files in D4RL's layout, all others are Minari ids."""
 
 if TYPE_CHECKING:
+    from minari import MinariDataset
+
     from purejaxo2o.data.reading import DatasetInfo, Reading
 
 
-def dataset(task: Task | str) -> Store:
-    """The rows of `task.dataset`, checked against the task's spaces; also takes a Minari id or a D4RL `.hdf5` file.
+def dataset(task: "Task | str | MinariDataset") -> Store:
+    """The rows of `task.dataset`, checked against the task's spaces; also takes a Minari id, a D4RL `.hdf5` file, or
+    a dataset that Minari has opened (what its `filter_episodes` returns).
 
     Ids of our own (`purejaxo2o/...`) are made on first use and kept in the Minari folder
     (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there.
     """
-    if isinstance(task, str):
+    if not isinstance(task, Task):
         return read(task).store()
     if task.dataset is None:
         raise O2OError(_none(task))
@@ -29,16 +32,18 @@ def dataset(task: Task | str) -> Store:
     return reading.store()
 
 
-def read(name: str, *, clip: bool = False) -> "Reading":
+def read(name: "str | MinariDataset", *, clip: bool = False) -> "Reading":
     """The rows of the dataset `name` on the host, with its description, before their values are checked.
 
     clip: accept actions beyond their declared bounds."""
     # Minari pulls in Gymnasium and h5py; only those who load data wait for them.
     from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
-    if name.endswith(FILE_SUFFIX):
+    if isinstance(name, str) and name.endswith(FILE_SUFFIX):
         return d4rl_hdf5.read(name, clip=clip)
-    return (embedded if name in embedded.EMBEDDED else minari).read(name, clip=clip)
+    if isinstance(name, str) and name in embedded.EMBEDDED:
+        return embedded.read(name, clip=clip)
+    return minari.read(name, clip=clip)
 
 
 def info(name: str) -> "DatasetInfo":
@@ -52,14 +57,14 @@ def info(name: str) -> "DatasetInfo":
 
 def check_available(task: Task) -> None:
     """Raise `O2OError` if `dataset(task)` would find nothing to load or make; makes nothing itself."""
-    from purejaxo2o.data import d4rl_hdf5, embedded, folder
+    from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
     if task.dataset is None:
         raise O2OError(_none(task))
     if task.dataset.endswith(FILE_SUFFIX):
         d4rl_hdf5.check_exists(task.dataset)
     elif task.dataset not in embedded.EMBEDDED:
-        folder.open_dataset(task.dataset)
+        minari.check_available(task.dataset)
 
 
 def _none(task: Task) -> str:
