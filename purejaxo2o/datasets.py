@@ -23,7 +23,7 @@ def dataset(task: Task | str) -> Store:
     if isinstance(task, str):
         return read(task).store()
     if task.dataset is None:
-        raise O2OError(_none(task))
+        raise _none(task)
     reading = read(task.dataset)
     _check_spaces(reading.info, task)
     return reading.store()
@@ -55,15 +55,19 @@ def check_available(task: Task) -> None:
     from purejaxo2o.data import d4rl_hdf5, embedded, folder
 
     if task.dataset is None:
-        raise O2OError(_none(task))
+        raise _none(task)
     if task.dataset.endswith(FILE_SUFFIX):
         d4rl_hdf5.check_exists(task.dataset)
     elif task.dataset not in embedded.EMBEDDED:
         folder.open_dataset(task.dataset)
 
 
-def _none(task: Task) -> str:
-    return f"task {task.name!r} has no dataset; collect one (purejaxo2o collect) or pass a Minari id"
+def _none(task: Task) -> O2OError:
+    return O2OError(
+        f"task {task.name!r} has no dataset; collect one (purejaxo2o collect)",
+        python="or give the task a Minari id: dataclasses.replace(task, dataset=...)",
+        shell="or name one (--dataset ID)",
+    )
 
 
 def _check_spaces(info: "DatasetInfo", task: Task) -> None:
@@ -75,5 +79,7 @@ def _check_spaces(info: "DatasetInfo", task: Task) -> None:
             origin = f"it was recorded in {info.env_id}" if info.env_id else "it does not say where it was recorded"
             raise O2OError(
                 f"dataset {info.id!r} has {what} {one}, {task.env.name} has {other}: another environment, version or "
-                f"option of it ({origin}); train in its own: task_from_minari({info.id!r})"
+                f"option of it ({origin})",
+                python=f"train in its own: task_from_minari({info.id!r})",
+                shell=f"train in its own: give {info.id} instead of the task, without --dataset",
             )

@@ -36,6 +36,8 @@ DOMAINS = {
 """By the beginning of an environment's id; Gymnasium's runners are known by their twins."""
 MARKS: dict[Any, Any] = {"0": 0, "1": 1}
 """How some maps write walls."""
+IN_PYTHON = "say in Python where it was recorded: task_from_minari(ID, env=...)"
+"""The remedy for those who type commands, which take no environment."""
 HARMLESS = {"RescaleAction", "ClipAction", "FlattenObservation", "RecordEpisodeStatistics", "DataCollector"}
 """Wrappers that change nothing that we see: actions come scaled, observations flat."""
 
@@ -71,7 +73,9 @@ def task_from_minari(
     if have != need:
         raise O2OError(
             f"dataset {dataset_id!r} has observations {need.obs} and actions {need.action}, {train_env.name} has "
-            f"{have.obs} and {have.action}; pass the environment that recorded it: env="
+            f"{have.obs} and {have.action}",
+            python="pass the environment that recorded it: env=",
+            shell=IN_PYTHON,
         )
     low, high = reference or info.reference or _known(dataset_id, train_env)
     domain = domain_of(train_env)
@@ -96,7 +100,9 @@ def _own(info: "DatasetInfo") -> Env:
         return TASKS[source](source).env
     if source in envs.names():
         return envs.make(source)
-    raise O2OError(f"dataset {info.id!r} declares no environment; pass it: env=envs.make(...)")
+    raise O2OError(
+        f"dataset {info.id!r} declares no environment", python="pass it: env=envs.make(...)", shell=IN_PYTHON
+    )
 
 
 def _twin(info: "DatasetInfo", spec: "EnvSpec", physics: str | None) -> Env:
@@ -104,7 +110,9 @@ def _twin(info: "DatasetInfo", spec: "EnvSpec", physics: str | None) -> Env:
     arguments = {k: v for k, v in spec.kwargs.items() if k not in FOR_THE_SCREEN}
     for wrapper in spec.additional_wrappers or ():
         if wrapper.name not in HARMLESS:
-            raise O2OError(f"{where} was recorded through {wrapper.name}, which no twin has; pass env=")
+            raise O2OError(
+                f"{where} was recorded through {wrapper.name}, which no twin has", python="pass env=", shell=IN_PYTHON
+            )
     limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
     named = _named(where, spec.id, arguments)
     if named is None:
@@ -123,7 +131,9 @@ def _host(where: str, env_id: str, settings: dict[str, Any], physics: str | None
         have = ", ".join(n for n in envs.names() if n.startswith(("mjx/", "maze/")))
         raise O2OError(
             f"{where} was recorded in {env_id}, which has no twin (there are {have}) and cannot be run by Gymnasium "
-            f"either ({error}); install the package that registers it, or pass env="
+            f"either ({error})",
+            python="install the package that registers it, or pass env=",
+            shell=f"install the package that registers it, or {IN_PYTHON}",
         ) from None
 
 

@@ -143,7 +143,11 @@ def _ends(path: str, stream: dict[str, np.ndarray], limit: int | None) -> tuple[
     if jump is not None:
         return terminal, jump & ~terminal
     if limit is None:
-        raise O2OError(f"file {path} has no timeouts, and no time limit is known for it; pass limit= or add timeouts")
+        raise O2OError(
+            f"file {path} has no timeouts, and no time limit is known for it",
+            python="pass limit= or add timeouts",
+            shell="give --limit STEPS or add timeouts",
+        )
     # Steps since the last terminal row, a trajectory's first being 0.
     starts = np.where(np.append(True, terminal[:-1]), np.arange(count), 0)
     step = np.arange(count) - np.maximum.accumulate(starts)
