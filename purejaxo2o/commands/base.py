@@ -1,14 +1,11 @@
-"""What the subcommands share: the answer they give and how `NAME=VALUE` is read."""
+"""What the subcommands share: the answer they give, tables, and lines on what is going on."""
 
 import abc
-import ast
 import dataclasses
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-from purejaxo2o.types import O2OError
 
 
 class Answer(NamedTuple):
@@ -29,27 +26,6 @@ class Command(abc.ABC):
     @abc.abstractmethod
     def run(self) -> Answer:
         """Do it. Raises `O2OError` for bad input."""
-
-
-def pairs(groups: Iterable[Iterable[str]]) -> dict[str, str]:
-    """`NAME=VALUE` arguments by name. Raises `O2OError` for any other form and for a name given twice."""
-    found: dict[str, str] = {}
-    for text in (text for group in groups for text in group):
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise O2OError(f"{text!r} is no setting; write NAME=VALUE without spaces, e.g. agent.learning_rate=1e-4")
-        if name in found:
-            raise O2OError(f"{name} is given twice, as {found[name]} and {value}; give it once")
-        found[name] = value
-    return found
-
-
-def literal(text: str) -> Any:
-    """A Python literal (number, True, None, tuple, ...), anything else as text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | Sequence[str] | None = None) -> str:

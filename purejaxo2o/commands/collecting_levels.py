@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from purejaxo2o.commands.base import Answer, literal, pairs, say
+from purejaxo2o.commands.base import Answer, say
+from purejaxo2o.commands.given import literal, pairs
 from purejaxo2o.types import O2OError
 
 
