@@ -131,9 +131,12 @@ def load(path: PathLike, **changes: Any) -> Study:
     if not path.is_file():
         raise O2OError(f"study file {path} does not exist; give the path of a .toml or .py file")
     with within(str(path)):
-        study = readers[path.suffix](path)
-        study = dataclasses.replace(study, **{"out": study.out or Path("runs") / path.stem} | changes)
-        _ = study.members
+        try:
+            study = readers[path.suffix](path)
+            study = dataclasses.replace(study, **{"out": study.out or Path("runs") / path.stem} | changes)
+            _ = study.members
+        except RecursionError:
+            raise O2OError("tables or lists lie too deep within each other; a study needs four levels") from None
     return study
 
 
@@ -142,8 +145,6 @@ def _toml(path: Path) -> Study:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise O2OError(f"cannot be read ({error.strerror}); give a file that can") from None
-    except RecursionError:
-        raise O2OError("is nested too deeply; a study needs three levels of tables") from None
     except ValueError as error:  # of TOML, of UTF-8, of numbers with thousands of digits
         raise O2OError(f"no TOML ({error}); setting names are bare or quoted, lists are [1, 2]") from None
     fields = {field.name: field for field in dataclasses.fields(Study)}

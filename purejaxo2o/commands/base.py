@@ -2,10 +2,13 @@
 
 import abc
 import dataclasses
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from purejaxo2o.types import O2OError
 
 
 class Answer(NamedTuple):
@@ -28,11 +31,19 @@ class Command(abc.ABC):
         """Do it. Raises `O2OError` for bad input."""
 
 
+def key_seed(seed: int) -> int:
+    """A number that a random key can be made of. Raises `O2OError` for others."""
+    if not 0 <= seed < 2**32:
+        raise O2OError(f"--seed is {seed}; give a whole number from 0 to {2**32 - 1}")
+    return seed
+
+
 def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | Sequence[str] | None = None) -> str:
-    """A table, as wide as the terminal at most."""
+    """A table, as wide as the terminal at most, or as COLUMNS says; as wide as it is in a file."""
     from purejaxo2o.tables import table
 
-    return table(rows, columns, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    given = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return table(rows, columns, width=shutil.get_terminal_size().columns if given else None)
 
 
 def say(text: str) -> None:

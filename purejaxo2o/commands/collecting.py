@@ -2,12 +2,13 @@
 
 import dataclasses
 import importlib.metadata
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from purejaxo2o.commands.base import Answer, Command, say
+from purejaxo2o.commands.base import Answer, Command, key_seed, say
 from purejaxo2o.types import O2OError, nearest
 
 STEPS = 100_000
@@ -61,6 +62,11 @@ class Collect(Command):
     def run(self) -> Answer:
         from purejaxo2o.data.embedded import EMBEDDED, make_dataset
 
+        key_seed(self.seed)
+        for name in ("steps", "num_envs", "train_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise O2OError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
         if self.source in EMBEDDED:
             if (self.id, self.policy, self.lane, self.noise, self.num_envs) != (None, None, 0, 0.0, None):
                 raise O2OError(f"{self.source} is made in its own way; give only --steps, --seed, --overwrite")
@@ -168,7 +174,7 @@ class Collect(Command):
                 f"--policy {name} is neither random nor waypoint nor a run folder nor a level ({', '.join(TRAINED)}, "
                 "all); give one of them"
             )
-        if self.noise < 0.0 or (self.noise and env.action_space.discrete):
+        if not 0.0 <= self.noise < math.inf or (self.noise and env.action_space.discrete):
             raise O2OError(f"--noise {self.noise}: give at least 0, and only where actions are continuous")
         return (collect.noisy(act, sigma=self.noise) if self.noise else act), origin
 

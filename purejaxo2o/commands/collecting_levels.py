@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from purejaxo2o import places
 from purejaxo2o.commands.base import Answer, say
 from purejaxo2o.commands.given import literal, pairs
 from purejaxo2o.types import O2OError
@@ -51,7 +52,8 @@ def _train(command: Any, task: Any) -> Any:
     learner = replace(levels.learner(task, command.scale), changes)
     check_phases(learner)
     place = f"runs/collect-{command.source.replace('/', '-')}-{command.scale}-{command.seed}"
-    out = Path(command.train_dir or place)
+    out = Path(place if command.train_dir is None else command.train_dir)
+    places.check_folder(out, "folder of the training (--train-dir)")
     say(f"training {learner.name} in {task.env.name}, in {out} (continued if it is there)")
     return levels.train(task, learner, command.seed, out)
 
@@ -65,7 +67,8 @@ def _record(command: Any, task: Any, scored: bool, level: str, name: str, traini
 
     say(f"recording {level} data of {task.env.name}")
     key = jax.random.fold_in(jax.random.key(command.seed), levels.LEVELS.index(level))
-    steps, num_envs = command.steps or STEPS, command.num_envs or NUM_ENVS
+    steps = STEPS if command.steps is None else command.steps
+    num_envs = NUM_ENVS if command.num_envs is None else command.num_envs
     rows = levels.record(task, level, training, key, steps=steps, num_envs=num_envs)
     reference = (float(task.score_low), float(task.score_high)) if scored else None
     if reference is None and training is not None:

@@ -3,10 +3,13 @@
 import ast
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
+
+from tyro.conf import arg
 
 from purejaxo2o.types import O2OError
 
+Reference = Annotated[tuple[float, float] | None, arg(metavar="LOW HIGH", help_behavior_hint="")]
 LONGEST = 200
 """Characters of a word; what is longer is a slip."""
 MOST = 2**63
@@ -50,6 +53,14 @@ def literal(text: str) -> Any:
         if not isinstance(part, str | int | float | None):
             raise _no_value(text)
     return value
+
+
+def reference_of(pair: tuple[float, float]) -> tuple[float, float]:
+    """The returns that score 0 and 100. Raises `O2OError` unless they are finite and in order."""
+    low, high = pair
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise O2OError(f"--reference {low:g} {high:g}: give finite returns, the lower one, which scores 0, first")
+    return low, high
 
 
 def values(name: str, text: str) -> list[Any]:

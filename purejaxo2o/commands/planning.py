@@ -14,7 +14,7 @@ def plan(whole: Any, task: Any, out: Path, *, dataset: str | None) -> Answer:
 
     phases = [_phase(phase) for phase in whole.recipe.phases]
     needs, lanes, programs = _needs(whole.recipe, task, dataset), whole.lanes, len(whole.programs())
-    axes = [f"{len(values)} x {name}" for name, values in whole.over.items()]
+    axes = [f"{len(values)} of {name}" for name, values in whole.over.items()]
     count = lanes * programs
     lines = {
         "recipe": f"{whole.recipe.name}, {type(whole.recipe.agent).__name__}",

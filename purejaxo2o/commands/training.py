@@ -8,10 +8,9 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from purejaxo2o.commands import output
 from purejaxo2o.commands.base import Answer, Command, say, show
-from purejaxo2o.commands.given import literal, pairs
+from purejaxo2o.commands.given import Reference, literal, pairs, reference_of
 from purejaxo2o.types import O2OError
 
-Reference = Annotated[tuple[float, float] | None, arg(metavar="LOW HIGH", help_behavior_hint="")]
 Log = UseAppendAction[tuple[Literal["wandb", "tensorboard", "csv"], ...]]
 RAW = (0.0, 100.0)
 """The reference of a task for which none is known: a score is then a return."""
@@ -136,7 +135,8 @@ class Train(Command):
 
     def _about_task(self) -> dict[str, Any]:
         """What was given of the task itself."""
-        found: dict[str, Any] = {"reference": self.reference, "limit": self.limit, "clip": self.clip or None}
+        found: dict[str, Any] = {"limit": self.limit, "clip": self.clip or None}
+        found |= {"reference": None if self.reference is None else reference_of(self.reference)}
         return {name: value for name, value in found.items() if value is not None}
 
     def _keys(self) -> Any:
