@@ -13,6 +13,8 @@ from purejaxo2o.types import O2OError, nearest
 
 STEPS = 100_000
 NUM_ENVS = 50
+MOST = 2**31
+"""Counters of steps on the device are of 32 bits."""
 PACKAGES = ("purejaxo2o", "jax", "jaxlib", "minari")
 TRAINED = ("medium", "medium-replay", "medium-expert", "expert", "full-replay", "noisy-scripted")
 """Policies that are levels of data (`data/levels.py`)."""
@@ -65,8 +67,8 @@ class Collect(Command):
         key_seed(self.seed)
         for name in ("steps", "num_envs", "train_steps"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise O2OError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+            if value is not None and not 1 <= value < MOST:
+                raise O2OError(f"--{name.replace('_', '-')} is {value}; it must be at least 1 and below {MOST:,}")
         if self.source in EMBEDDED:
             if (self.id, self.policy, self.lane, self.noise, self.num_envs) != (None, None, 0, 0.0, None):
                 raise O2OError(f"{self.source} is made in its own way; give only --steps, --seed, --overwrite")
@@ -96,6 +98,7 @@ class Collect(Command):
         act, origin = self._policy(env)
         steps = STEPS if self.steps is None else self.steps
         num_envs = NUM_ENVS if self.num_envs is None else self.num_envs
+        _check_memory(env, steps)
         say(f"recording {steps:,} steps of {env.name} with {num_envs} environments")
         rows = collect.collect(env, act, jax.random.key(self.seed), steps=steps, num_envs=num_envs)
         reference = (float(task.score_low), float(task.score_high)) if scored else None
@@ -177,6 +180,19 @@ class Collect(Command):
         if not 0.0 <= self.noise < math.inf or (self.noise and env.action_space.discrete):
             raise O2OError(f"--noise {self.noise}: give at least 0, and only where actions are continuous")
         return (collect.noisy(act, sigma=self.noise) if self.noise else act), origin
+
+
+def _check_memory(env: Any, steps: int) -> None:
+    """Raise `O2OError` for rows that do not fit in memory."""
+    from purejaxo2o import memory
+    from purejaxo2o.envs.base import spaces
+    from purejaxo2o.types import transition_example
+
+    need, there = steps * memory.nbytes(transition_example(spaces(env))), memory.limit(())
+    if there is not None and need > there:
+        raise O2OError(
+            f"{steps:,} steps of {env.name} take {memory.size(need)}, there are {memory.size(there)}; give fewer --steps"
+        )
 
 
 def _waypoint(env: Any) -> Any:

@@ -140,12 +140,16 @@ class Train(Command):
         return {name: value for name, value in found.items() if value is not None}
 
     def _keys(self) -> Any:
-        from purejaxo2o.sweep import seed_keys
+        from purejaxo2o.sweep import MOST_SEEDS, seed_keys
 
         if self.seeds < 1:
             raise O2OError(f"--seeds is {self.seeds}; it must be at least 1")
         if self.seed0 < 0:
             raise O2OError(f"--seed0 is {self.seed0}; it must be at least 0")
+        if self.seed0 + self.seeds > MOST_SEEDS:
+            raise O2OError(
+                f"--seed0 {self.seed0} and --seeds {self.seeds} go too far; all seeds must lie below {MOST_SEEDS:,}"
+            )
         return seed_keys(self.seed0 + self.seeds)[self.seed0 :]
 
     def _check_numbers(self) -> None:
