@@ -9,11 +9,14 @@ published D4RL number. Where a dataset declares its environment, that decides, w
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from purejaxo2o.types import Array, O2OError
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
 
 Returns = TypeVar("Returns", float, np.ndarray, Array)
 
@@ -101,15 +104,19 @@ def reference(name: str) -> tuple[float, float] | None:
 
 
 def of_dataset(
-    name: str, env_id: str | None, arguments: Mapping[str, Any], declared: tuple[Any, Any] | None
+    name: str, metadata: Mapping[str, Any], spec: "EnvSpec | None", declared: tuple[Any, Any] | None
 ) -> tuple[float, float] | None:
-    """Reference of the dataset `name`: what it declares itself, else what is known of its environment `env_id` with
-    the constructor's `arguments`. Only where it declares no environment does its name decide.
+    """Reference of the dataset `name`: what it declares itself, else what is known of the environment that it was
+    recorded in (`spec`, or the one noted by `purejaxo2o collect`). Only where there is none does its name decide.
 
     Raises `O2OError` for declared scores that are no reference."""
     if declared is not None:
-        return checked(declared, f"dataset {name!r} declares (ref_min_score, ref_max_score) = ")
-    return reference(name) if env_id is None else of_gymnasium(env_id, arguments)
+        return checked(declared, f"dataset {name!r}: its (ref_min_score, ref_max_score)")
+    if spec is not None:
+        return of_gymnasium(spec.id, spec.kwargs)
+    provenance = metadata.get("provenance")
+    noted = provenance.get("environment") if isinstance(provenance, Mapping) else None
+    return of_environment(noted) if isinstance(noted, str) else reference(name)
 
 
 def of_environment(name: str) -> tuple[float, float] | None:
@@ -138,17 +145,16 @@ def of_gymnasium(env_id: str, arguments: Mapping[str, Any]) -> tuple[float, floa
     return DOMAINS.get(GYMNASIUM.get(kind, ""))
 
 
-def checked(pair: Any, where: str = "reference scores ") -> tuple[float, float]:
+def checked(pair: Any, where: str = "reference") -> tuple[float, float]:
     """A reference as two floats. Raises `O2OError`, beginning with `where`, unless both are finite and in order."""
-    remedy = "give the returns of a random policy and of an expert, low < high"
     try:
         low, high = (float(value) for value in pair)
     except (TypeError, ValueError, OverflowError):
-        raise O2OError(f"{where}{pair!r} are not two numbers; {remedy}") from None
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise O2OError(f"{where}({low:g}, {high:g}) are not finite; {remedy}")
-    if not low < high:
-        raise O2OError(f"{where}({low:g}, {high:g}) are not in order; {remedy}")
+        low, high = math.nan, math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise O2OError(
+            f"{where} {pair!r}: give two finite numbers, low < high: the returns of a random policy and of an expert"
+        )
     return low, high
 
 
