@@ -91,7 +91,9 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
         return
     if dataset is None:
         raise O2OError(
-            f"recipe {recipe.name!r} learns from offline data and got none; pass dataset=o2o.dataset(task)"
+            f"recipe {recipe.name!r} learns from offline data and got none",
+            python="pass dataset=o2o.dataset(task)",
+            shell="name a dataset (--dataset ID) or a task that has one",
         )
     missing = set(offline_needs(recipe)) - {"return_to_go", "next_action", "row"} - set(dataset.data.extras)
     if missing:

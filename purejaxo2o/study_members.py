@@ -62,7 +62,7 @@ def within(where: str) -> Iterator[None]:
     try:
         yield
     except O2OError as error:
-        raise O2OError(f"{where}: {error}") from error.__cause__
+        raise error.within(where) from error.__cause__
 
 
 def plan(study: "Study") -> tuple[Member, ...]:

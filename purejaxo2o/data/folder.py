@@ -1,7 +1,6 @@
 """Where datasets lie: the folder that Minari uses, what is in it, and opening one of them."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,18 +10,22 @@ from minari.dataset._storages import get_storage_keys
 from minari.dataset.minari_dataset import MinariDataset, parse_dataset_id
 from minari.dataset.minari_storage import MinariStorage
 
+from purejaxo2o import places
 from purejaxo2o.types import O2OError, nearest
 
 
 def root() -> Path:
-    """The folder that holds the datasets (it need not exist yet)."""
-    given = os.environ.get("MINARI_DATASETS_PATH")
-    return Path(given) if given else Path.home() / ".minari" / "datasets"
+    """The folder that holds the datasets (it need not exist yet). Raises `O2OError` as `places.datasets`."""
+    return places.datasets()
 
 
 def local_ids() -> list[str]:
-    """Ids of the datasets under `root()`, sorted."""
-    found = (path.parents[1].relative_to(root()) for path in root().glob("**/data/metadata.json"))
+    """Ids of the datasets under `root()`, sorted; none for a user who has no such folder."""
+    try:
+        folder = root()
+    except O2OError:
+        return []
+    found = (path.parents[1].relative_to(folder) for path in folder.glob("**/data/metadata.json"))
     return sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
 
 

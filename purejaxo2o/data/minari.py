@@ -92,7 +92,11 @@ def export(
     """
     namespace, target = namespace_of(dataset_id), root() / dataset_id
     if target.exists() and not overwrite:
-        raise O2OError(f"dataset {dataset_id!r} exists in {root()}; pick another id or give overwrite=True")
+        raise O2OError(
+            f"dataset {dataset_id!r} exists in {root()}",
+            python="pick another id or give overwrite=True",
+            shell="pick another --id or give --overwrite",
+        )
     data: Any = jax.tree.map(np.asarray, stores.flat(rows) if isinstance(rows, Store) else rows)
     check_rows(data, spaces, "row {}".format)
     check_continuous(data)
