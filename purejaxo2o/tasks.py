@@ -23,6 +23,10 @@ DOMAINS = {
 """By the beginning of an environment's id; Gymnasium's runners are known by their twins."""
 
 
+Named = str | os.PathLike[str] | Env
+"""What `task` makes a task of: a name, the path of a file, an environment."""
+
+
 @pytree
 class Task:
     """env: trained in; eval_env: evaluated in (the same, unless a sim-to-real gap is the point).
@@ -47,6 +51,8 @@ class Task:
     fail_reward: Number | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.dataset, os.PathLike):
+            object.__setattr__(self, "dataset", os.fspath(self.dataset))
         pair = self.score_low, self.score_high
         # JAX makes tasks, too, of whatever it maps numbers to: tracers, shapes, the axes of a vmap.
         axis = pair[0] is pair[1] and pair[0] in (-1, 0, 1)
@@ -166,7 +172,7 @@ def names() -> tuple[str, ...]:
 
 
 def task(
-    name: str | os.PathLike[str] | Env,
+    name: Named,
     *,
     reference: tuple[float, float] | None = None,
     limit: int | None = None,
@@ -195,7 +201,7 @@ def task(
     return dataclasses.replace(found, **changes, clip=bool(clip)) if changes or clip else found
 
 
-def as_task(given: Task | str | os.PathLike[str] | Env) -> Task:
+def as_task(given: "Task | Named") -> Task:
     """The task that is meant where one is wanted: itself, or what `task` makes of a name or an environment."""
     return given if isinstance(given, Task) else task(given)
 

@@ -69,6 +69,7 @@ def read(path: str, *, limit: int | None = None, clip: bool = False) -> Reading:
     if not len(kept):
         raise O2OError(f"file {path} has no row with a successor; it needs trajectories of two rows at least")
     info = _info(path, stream, len(kept), int((terminal | truncated)[kept].sum()), known)
+    info.metadata["time_outs_dropped"] = not has_next
     data = _rows(stream, kept, terminal, truncated, info.spaces)
     if clip:
         np.clip(data.action, -1.0, 1.0, out=data.action)  # pyright: ignore[reportArgumentType, reportCallIssue]
