@@ -30,7 +30,7 @@ from purejaxo2o.progress import Meter, Progress
 from purejaxo2o.result import Record, Result, assemble
 from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import Named, Task, as_task
 from purejaxo2o.trackers import Tracker
 from purejaxo2o.train import Run
 from purejaxo2o.types import Array
@@ -43,7 +43,7 @@ NOTHING = "nothing to resume from; starting at the beginning"
 def fit(
     key: Array,
     recipe: Recipe,
-    task: Task,
+    task: Task | Named,
     dataset: Store | None = None,
     *,
     out: PathLike | None = None,
@@ -56,6 +56,7 @@ def fit(
 ) -> Result:
     """One run, watched: a progress line per segment, rows to `sinks`, checkpoints in `out`.
 
+    task: also by name, as in `o2o.task`.
     resume: continue the run in `out` from its last checkpoint (same settings, else `O2OError`); begin it if there
         is none.
     save_every: segments from one checkpoint to the next; None: as often as it costs less than 5% of the wall time.
@@ -66,6 +67,7 @@ def fit(
     Raises `O2OError` for bad input before anything is compiled or written, for a run that needs more memory than
     there is before anything is computed, and for a disk that is full.
     """
+    task = as_task(task)
     check_all(recipe, task, dataset)
     checkpoint.check_every(save_every)
     programs = Programs(key, recipe, task, dataset)

@@ -24,7 +24,7 @@ from purejaxo2o.progress import Meter
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import Named, Task, as_task
 from purejaxo2o.types import Array, Device, O2OError
 
 
@@ -34,7 +34,7 @@ MOST_SEEDS = 2**24
 
 def sweep(
     recipe: Recipe,
-    task: Task,
+    task: Task | Named,
     dataset: Store | None = None,
     *,
     seeds: int | Array = 8,
@@ -52,6 +52,7 @@ def sweep(
 ) -> Result:
     """Train every combination of the settings in `over` with every seed.
 
+    task: also by name, as in `o2o.task`.
     seeds: how many (keys `split(key(0), seeds)`), or an array of keys `[n]`.
     over: `{"agent.learning_rate": [1e-4, 3e-4], "agent.hidden": [(64, 64), (256, 256)]}`. Numbers are batched in
         one program; static settings (sizes, step counts, choices) get a program for each value.
@@ -68,6 +69,7 @@ def sweep(
     Raises `O2OError` for unknown names and values that do not fit, before anything is compiled or written, and for
     lanes that need more memory than there is.
     """
+    task = as_task(task)
     keys = seeds if isinstance(seeds, jax.Array) else seed_keys(seeds)
     whole = grid.make(recipe, keys, over)
     for name, value in (("width", width), ("chunk", chunk)):

@@ -12,7 +12,6 @@ from purejaxo2o.commands.base import Answer, Command, key_seed, say
 from purejaxo2o.types import O2OError, nearest
 
 STEPS = 100_000
-NUM_ENVS = 50
 MOST = 2**31
 """Counters of steps on the device are of 32 bits."""
 PACKAGES = ("purejaxo2o", "jax", "jaxlib", "minari")
@@ -47,7 +46,8 @@ class Collect(Command):
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """How many steps; by default 100000, or what the dataset of our own has."""
     num_envs: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """Environments side by side, by default 50; unfinished episodes of each are cut off at the end."""
+    """Environments side by side, by default up to 50, each with time for an episode; unfinished episodes of each are
+    cut off at the end."""
     seed: int = 0
     """The same seed records the same data."""
     overwrite: bool = False
@@ -93,16 +93,15 @@ class Collect(Command):
         from purejaxo2o.data import collect
 
         self.check_new(name)
-        task, scored = self.task()
+        task = self.task()
         env = task.env
         act, origin = self._policy(env)
-        steps = STEPS if self.steps is None else self.steps
-        num_envs = NUM_ENVS if self.num_envs is None else self.num_envs
-        _check_memory(env, steps)
+        steps, num_envs = self.sizes(env)
         say(f"recording {steps:,} steps of {env.name} with {num_envs} environments")
         rows = collect.collect(env, act, jax.random.key(self.seed), steps=steps, num_envs=num_envs)
-        reference = (float(task.score_low), float(task.score_high)) if scored else None
+        reference = None if task.raw else (float(task.score_low), float(task.score_high))
         noted = {"steps": steps, "num_envs": num_envs, "noise": self.noise, **origin}
+        noted |= counted(rows, env, reference)
         return self.export(
             rows,
             name,
@@ -112,6 +111,22 @@ class Collect(Command):
             noted=noted,
             reference=reference,
         )
+
+    def sizes(self, env: Any, *, parts: int = 1) -> tuple[int, int]:
+        """How many steps are recorded and how many environments do it, in equal `parts` one after another.
+
+        Raises `O2OError` for numbers that do not go together."""
+        from purejaxo2o.data.collect import lanes
+
+        steps = STEPS if self.steps is None else self.steps
+        num_envs = lanes(steps // parts, env.horizon) if self.num_envs is None else self.num_envs
+        if not 1 <= num_envs <= steps // parts:
+            raise O2OError(
+                f"--steps {steps} with {num_envs} environments{' in two parts' if parts > 1 else ''}: give --num-envs "
+                "of at least 1 and a step for each of them"
+            )
+        _check_memory(env, steps)
+        return steps, num_envs
 
     def check_new(self, name: str) -> None:
         """Raise `O2OError` unless a dataset of this name may be written."""
@@ -129,7 +144,7 @@ class Collect(Command):
         from purejaxo2o.envs.base import spaces
 
         env_spec, requirements = specs.original(env)
-        origin = {"environment": env.name, "source": self.source, "seed": self.seed}
+        origin = {"environment": env.name, "source": self.source, "seed": self.seed, "time_limit": env.horizon}
         versions = {package: importlib.metadata.version(package) for package in PACKAGES}
         return minari.export(
             rows,
@@ -144,20 +159,14 @@ class Collect(Command):
             overwrite=self.overwrite,
         )
 
-    def task(self) -> tuple[Any, bool]:
-        """What is recorded, and whether it has reference scores."""
+    def task(self) -> Any:
+        """What is recorded."""
         from purejaxo2o import envs, tasks
-        from purejaxo2o.data import scores
         from purejaxo2o.data.embedded import EMBEDDED
-        from purejaxo2o.recorded import domain_of
-        from purejaxo2o.tasks import make, task
+        from purejaxo2o.tasks import task
 
-        if self.source in tasks():
-            return task(self.source), True
-        if self.source in envs.names():
-            env, known = envs.make(self.source), scores.of_environment(self.source)
-            low, high = known or (0.0, 100.0)  # so that a score is a return
-            return make(self.source, env, score_low=low, score_high=high, domain=domain_of(env)), known is not None
+        if self.source in (*tasks(), *envs.names()) or self.source.startswith("host/"):
+            return task(self.source)
         known = (*tasks(), *envs.names(), *EMBEDDED)
         raise O2OError(f"{self.source!r} is no task, environment or dataset of ours; {nearest(self.source, known)}")
 
@@ -216,6 +225,25 @@ def _trained(folder: str, lane: int, env: Any) -> tuple[Any, dict[str, Any]]:
     config = runs.load_config(folder)
     origin = {name: config.get(name) for name in ("recipe", "task", "keys")}
     return trained.policy(lane), {"policy": config["recipe"], "lane": lane, "segment": trained.segment, "run": origin}
+
+
+def counted(rows: Any, env: Any, reference: tuple[float, float] | None) -> dict[str, Any]:
+    """What to note about the episodes of a recording; says so if most of them were cut off by its end."""
+    from purejaxo2o import store
+    from purejaxo2o.data import measures
+    from purejaxo2o.data.collect import lanes
+
+    found = measures.trajectories(store.flat(rows), env.horizon)
+    facts = measures.summary(found, reference)
+    if 2 * facts["cut"] > facts["episodes"]:
+        steps = len(rows.data.reward)
+        fewer, more = f"--num-envs {lanes(steps, env.horizon)} at most", f"--steps {env.horizon} at least"
+        say(
+            f"{facts['cut']} of {facts['episodes']} episodes were cut off by the end of the recording (after "
+            f"{found.length[found.cut].mean():.0f} steps on average, the time limit is {env.horizon}): no mean return or "
+            f"score includes them; give {fewer if steps >= env.horizon else more}"
+        )
+    return facts
 
 
 def written(name: str, path: Path) -> Answer:

@@ -12,8 +12,6 @@ from purejaxo2o.commands.given import Reference, literal, pairs, reference_of
 from purejaxo2o.types import O2OError
 
 Log = UseAppendAction[tuple[Literal["wandb", "tensorboard", "csv"], ...]]
-RAW = (0.0, 100.0)
-"""The reference of a task for which none is known: a score is then a return."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +80,7 @@ class Train(Command):
             from purejaxo2o.commands.planning import plan
 
             return plan(whole, task, out, dataset=data_id)
-        if (float(task.score_low), float(task.score_high)) == RAW:
+        if task.raw:
             say(f"no reference scores are known for {task.name}: scores are raw returns (--reference LOW HIGH)")
         data = self._data(task) if data_id else None
         with output.room(out, overwrite=self.overwrite):
@@ -123,7 +121,8 @@ class Train(Command):
         from purejaxo2o.settings import replace
         from purejaxo2o.tasks import task
 
-        chosen = task(self.task, **self._about_task())
+        reference = None if self.reference is None else reference_of(self.reference)
+        chosen = task(self.task, reference=reference, limit=self.limit, clip=self.clip or None)
         if self.dataset is not None:
             chosen = dataclasses.replace(chosen, dataset=self.dataset)
         given = pairs(self.set)
@@ -132,12 +131,6 @@ class Train(Command):
         changed = replace(recipe(self.recipe, chosen, self.scale), {n: literal(v) for n, v in given.items()})
         check_phases(changed)  # before minutes go into making a dataset
         return changed, chosen
-
-    def _about_task(self) -> dict[str, Any]:
-        """What was given of the task itself."""
-        found: dict[str, Any] = {"limit": self.limit, "clip": self.clip or None}
-        found |= {"reference": None if self.reference is None else reference_of(self.reference)}
-        return {name: value for name, value in found.items() if value is not None}
 
     def _keys(self) -> Any:
         from purejaxo2o.sweep import MOST_SEEDS, seed_keys

@@ -140,8 +140,7 @@ def _metadata(
     if requirements:
         metadata["requirements"] = list(requirements)
     if reference:
-        scores.normalise(0.0, *reference)  # refuses a reversed pair
-        metadata["ref_min_score"], metadata["ref_max_score"] = reference
+        metadata["ref_min_score"], metadata["ref_max_score"] = scores.checked(reference)
     return metadata
 
 
@@ -171,6 +170,8 @@ def _publish(staging: Path, target: Path, overwrite: bool) -> None:
 def _info(dataset_id: str, dataset: MinariDataset) -> DatasetInfo:
     metadata = dataset.storage.metadata
     low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
+    declared = None if low is None or high is None else (low, high)
+    spec = dataset.env_spec
     return DatasetInfo(
         id=dataset_id,
         path=Path(dataset.storage.data_path).parent,
@@ -179,6 +180,6 @@ def _info(dataset_id: str, dataset: MinariDataset) -> DatasetInfo:
         steps=int(dataset.total_steps),
         env_id=dataset.env_spec.id if dataset.env_spec else None,
         env_spec=dataset.env_spec,
-        reference=scores.reference(dataset_id) if low is None or high is None else (float(low), float(high)),
+        reference=scores.of_dataset(dataset_id, metadata, spec, declared),
         metadata=metadata,
     )
