@@ -69,7 +69,7 @@ class Sweep(Command):
     ] = None
     """Returns that score 0 and 100, by default the task's; where none are known, scores are raw returns."""
     limit: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="(not with a file)")] = None
-    """Time limit of a D4RL file that does not say where time ran out."""
+    """Time limit of an environment or D4RL file that declares none."""
     clip: Annotated[bool, arg(help_behavior_hint="(not with a file)")] = False
     """Accept recorded actions beyond their declared bounds."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None

@@ -40,7 +40,7 @@ class Train(Command):
     reference: Reference = None
     """Returns that score 0 and 100, by default the task's; where none are known, scores are raw returns."""
     limit: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="")] = None
-    """Time limit of a D4RL file that does not say where time ran out."""
+    """Time limit of an environment or D4RL file that declares none."""
     clip: bool = False
     """Accept recorded actions beyond their declared bounds."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -122,9 +122,10 @@ class Train(Command):
         from purejaxo2o.tasks import task
 
         reference = None if self.reference is None else reference_of(self.reference)
-        chosen = task(self.task, reference=reference, limit=self.limit, clip=self.clip or None)
+        own = self.limit if self.dataset is None else None  # else it is the other dataset's
+        chosen = task(self.task, reference=reference, limit=own, clip=self.clip or None)
         if self.dataset is not None:
-            chosen = dataclasses.replace(chosen, dataset=self.dataset)
+            chosen = dataclasses.replace(chosen, dataset=self.dataset, limit=self.limit)
         given = pairs(self.set)
         if both := sorted(given.keys() & over.keys()):
             raise O2OError(f"{both[0]} is both set (--set) and varied (--over); drop one")

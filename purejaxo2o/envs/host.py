@@ -138,7 +138,7 @@ def load(name: str, *, max_episode_steps: int | None = None, **options: Any) -> 
         raise O2OError(
             f"{name} declares no time limit",
             python="pass max_episode_steps=",
-            shell="use it from Python: envs.make(name, max_episode_steps=...)",
+            shell="give --limit STEPS",
         )
     try:
         hash(tuple(options.values()))
