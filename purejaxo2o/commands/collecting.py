@@ -133,8 +133,9 @@ class Collect(Command):
         from purejaxo2o.data import folder
 
         folder.namespace_of(name)
+        place = folder.root()
         if name in folder.local_ids() and not self.overwrite:
-            raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
+            raise O2OError(f"dataset {name!r} exists in {place}; pick another --id or give --overwrite")
 
     def export(
         self, rows: Any, name: str, env: Any, *, kind: str, maker: str, noted: dict[str, Any], reference: Any

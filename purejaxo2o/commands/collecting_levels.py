@@ -29,6 +29,7 @@ def write(command: Any, name: str, policy: str) -> Answer:
         command.check_new(name)
     for dataset in names.values():
         folder.namespace_of(dataset)
+    folder.root()  # there must be a place for them before an agent is trained
     there = set() if command.overwrite else {level for level in chosen if names[level] in folder.local_ids()}
     missing = [level for level in chosen if level not in there]
     training = None
