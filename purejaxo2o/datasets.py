@@ -1,57 +1,73 @@
 """The offline data of a task."""
 
+import os
+import warnings
 from typing import TYPE_CHECKING
 
+from purejaxo2o.data.d4rl_names import is_file
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.store import Store
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import TASKS, Task, as_task, checked_limit
 from purejaxo2o.types import O2OError
-
-FILE_SUFFIX = ".hdf5"
-"""Names that end so are files in D4RL's layout, all others are Minari ids."""
 
 if TYPE_CHECKING:
     from minari import MinariDataset
 
     from purejaxo2o.data.reading import DatasetInfo, Reading
 
+Name = str | os.PathLike[str]
 
-def dataset(task: "Task | str | MinariDataset") -> Store:
-    """The rows of `task.dataset`, checked against the task's spaces; also takes a Minari id, a D4RL `.hdf5` file, or
-    a dataset that Minari has opened (what its `filter_episodes` returns).
 
+def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, clip: bool | None = None) -> Store:
+    """The rows of `task.dataset`, checked against the task's environment; also takes the name of a task, a Minari
+    id, the path of a file in D4RL's layout (`.hdf5`, `.h5`), or a dataset that Minari has opened (what its
+    `filter_episodes` returns).
+
+    limit, clip: as `read`; by default the task's.
     Ids of our own (`purejaxo2o/...`) are made on first use and kept in the Minari folder
-    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there.
+    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the dataset
+    says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is missing,
+    damaged, or of other spaces than the task's.
     """
-    if not isinstance(task, Task):
-        return read(task).store()
+    if not isinstance(task, Task) and not _names_task(task):
+        return read(task, limit=limit, clip=bool(clip)).store()
+    task = as_task(task)
     if task.dataset is None:
-        raise O2OError(_none(task))
-    reading = read(task.dataset)
+        raise _none(task)
+    reading = read(task.dataset, limit=limit or task.limit, clip=task.clip if clip is None else clip)
     _check_spaces(reading.info, task)
+    _check_origin(reading.info, task)
     return reading.store()
 
 
-def read(name: "str | MinariDataset", *, clip: bool = False) -> "Reading":
+def _names_task(name: "Name | MinariDataset") -> bool:
+    return isinstance(name, Name) and os.fspath(name) in TASKS
+
+
+def read(name: "Name | MinariDataset", *, limit: int | None = None, clip: bool = False) -> "Reading":
     """The rows of the dataset `name` on the host, with its description, before their values are checked.
 
+    limit: time limit of an episode in steps, for a D4RL file whose ends are not marked and are not known.
     clip: accept actions beyond their declared bounds."""
     # Minari pulls in Gymnasium and h5py; only those who load data wait for them.
     from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
-    if isinstance(name, str) and name.endswith(FILE_SUFFIX):
-        return d4rl_hdf5.read(name, clip=clip)
-    if isinstance(name, str) and name in embedded.EMBEDDED:
-        return embedded.read(name, clip=clip)
-    return minari.read(name, clip=clip)
+    limit = checked_limit(limit)
+    if not isinstance(name, Name):
+        return minari.read(name, clip=clip)
+    name = os.fspath(name)
+    if is_file(name):
+        return d4rl_hdf5.read(name, limit=limit, clip=clip)
+    return (embedded if name in embedded.EMBEDDED else minari).read(name, clip=clip)
 
 
-def info(name: str) -> "DatasetInfo":
+def info(name: Name, *, limit: int | None = None) -> "DatasetInfo":
     """What the dataset `name` says about itself, as `read`; one of our own is made first."""
     from purejaxo2o.data import embedded, folder, minari
 
-    if name.endswith(FILE_SUFFIX) or (name in embedded.EMBEDDED and name not in folder.local_ids()):
-        return read(name).info
+    name = os.fspath(name)
+    if is_file(name) or (name in embedded.EMBEDDED and name not in folder.local_ids()):
+        return read(name, limit=limit).info
     return minari.info(name)
 
 
@@ -60,15 +76,19 @@ def check_available(task: Task) -> None:
     from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
     if task.dataset is None:
-        raise O2OError(_none(task))
-    if task.dataset.endswith(FILE_SUFFIX):
+        raise _none(task)
+    if is_file(task.dataset):
         d4rl_hdf5.check_exists(task.dataset)
     elif task.dataset not in embedded.EMBEDDED:
         minari.check_available(task.dataset)
 
 
-def _none(task: Task) -> str:
-    return f"task {task.name!r} has no dataset; collect one (purejaxo2o collect) or pass a Minari id"
+def _none(task: Task) -> O2OError:
+    return O2OError(
+        f"task {task.name!r} has no dataset",
+        python="collect one (purejaxo2o collect) or give it a Minari id: dataclasses.replace(task, dataset=...)",
+        shell="collect one (purejaxo2o collect) or name one (--dataset ID)",
+    )
 
 
 def _check_spaces(info: "DatasetInfo", task: Task) -> None:
@@ -80,5 +100,26 @@ def _check_spaces(info: "DatasetInfo", task: Task) -> None:
             origin = f"it was recorded in {info.env_id}" if info.env_id else "it does not say where it was recorded"
             raise O2OError(
                 f"dataset {info.id!r} has {what} {one}, {task.env.name} has {other}: another environment, version or "
-                f"option of it ({origin}); train in its own: task_from_minari({info.id!r})"
+                f"option of it ({origin})",
+                python=f"train in its own: task_from_minari({info.id!r})",
+                shell=f"train in its own: give {info.id} instead of the task, without --dataset",
             )
+
+
+def _check_origin(info: "DatasetInfo", task: Task) -> None:
+    """Warn where the rows say that they are of another environment than the task's."""
+    from purejaxo2o.origins import contradictions, origin
+
+    found = []
+    if info.env_spec is not None:
+        found = list(contradictions(origin(info, info.env_spec), task.env))
+    elif isinstance(info.metadata.get("provenance"), dict):
+        noted = info.metadata["provenance"].get("environment")
+        if isinstance(noted, str) and noted != task.env.name:
+            found = [f"{noted} there, {task.env.name} here"]
+    if found:
+        warnings.warn(
+            f"dataset {info.id!r} was recorded in another environment than task {task.name!r} trains in: "
+            f"{'; '.join(found)}; if that is not meant, train in its own: give {info.id} as the task",
+            stacklevel=3,
+        )

@@ -13,7 +13,7 @@ from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import Env
 from purejaxo2o.result import Fault
 from purejaxo2o.streams import EVALUATE, stream
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import Task, as_task
 from purejaxo2o.types import Array, likeness, pytree
 
 
@@ -24,11 +24,14 @@ class Evaluation(NamedTuple):
     lengths: Array  # [episodes] int32 steps until the end
 
 
-def evaluate(act: Callable[[Array, Array], Array], env: Env, key: Array, *, episodes: int) -> Evaluation:
+def evaluate(act: Callable[[Array, Array], Array], env: Env | Task | str, key: Array, *, episodes: int) -> Evaluation:
     """Run `episodes` episodes of `env` side by side, each until it ends or `env.horizon` is reached.
 
     `act(obs [episodes, ...], key) -> action [episodes, ...]`. Steps after an episode's end count nothing.
+    env: also a task or its name, for where it is evaluated.
     """
+    if isinstance(env, str | Task):
+        env = as_task(env).eval_env
     return _run(lambda obs, key, memory: (act(obs, key), memory), None, env, key, episodes)
 
 

@@ -57,8 +57,9 @@ def _check_range(action: Any, spaces: Spaces, where: Callable[[int], str], toler
     row, allowed = _first(outside, action), "[-1, 1]" if count is None else f"0 to {count - 1}"
     if row is not None:
         raise O2OError(
-            f"{where(row)}: action {np.round(action[row], 4).tolist()} (scaled) leaves {allowed}; if the environment "
-            "clips actions itself, load with clip=True, else correct the declared bounds"
+            f"{where(row)}: action {np.round(action[row], 4).tolist()} (scaled) leaves {allowed}",
+            python="if the environment clips actions itself, load with clip=True, else correct the declared bounds",
+            shell="if the environment clips actions itself, give --clip, else correct the declared bounds",
         )
 
 

@@ -18,6 +18,8 @@ from purejaxo2o.envs.base import Env
 from purejaxo2o.store import Store
 from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
 
+NUM_ENVS = 50
+"""Environments side by side at most, unless told otherwise."""
 POOL_SIZE = 256
 """Start states drawn once per recording for environments with expensive resets."""
 
@@ -88,8 +90,18 @@ def mixture(*parts: tuple[Behaviour, int]) -> Behaviour:
     return act
 
 
-def collect(env: Env, policy: Policy, key: Array, *, steps: int, num_envs: int = 50) -> Store:
-    """Exactly `steps` rows of `policy` in `env`, as a full store of whole trajectories (`collect_with`)."""
+def lanes(steps: int, horizon: int) -> int:
+    """How many environments to record `steps` steps with: `NUM_ENVS`, or fewer, so that each has time for an episode.
+
+    Whole episodes fit into each where `steps` is a multiple of lanes times `horizon`."""
+    return max(1, min(NUM_ENVS, steps // horizon))
+
+
+def collect(env: Env, policy: Policy, key: Array, *, steps: int, num_envs: int | None = None) -> Store:
+    """Exactly `steps` rows of `policy` in `env`, as a full store of trajectories (`collect_with`).
+
+    num_envs: parallel environments; by default so many that episodes fit (`lanes`)."""
+    num_envs = lanes(steps, env.horizon) if num_envs is None else num_envs
     return collect_with(env, Memoryless(policy), key, steps=steps, num_envs=num_envs)
 
 

@@ -22,6 +22,7 @@ from purejaxo2o.data import scores
 from purejaxo2o.data.checks import flags
 from purejaxo2o.data.hdf5 import column, declared, opened, readable
 from purejaxo2o.data.limits import check_regular, check_size
+from purejaxo2o.data.d4rl_names import Published, published
 from purejaxo2o.data.reading import DatasetInfo, Reading, allocate
 from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
@@ -29,13 +30,6 @@ from purejaxo2o.types import O2OError, Space, Spaces, Transition
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 JUMP = 1e-6
 """Two observations farther apart are not the same (the distance that IQL's loader takes)."""
-LIMITS = {
-    **dict.fromkeys(("halfcheetah", "hopper", "walker2d", "ant"), 1000),
-    **{"hammer": 200, "door": 200, "relocate": 200, "pen": 100, "kitchen": 280},
-}
-"""D4RL's time limits of the domains whose files may lack `timeouts`."""
-RECORDED_IN = {"halfcheetah": "HalfCheetah-v2", "hopper": "Hopper-v2", "walker2d": "Walker2d-v2", "ant": "Ant-v2"}
-"""Gym's environment of the domains that have a twin; the files themselves do not say."""
 
 
 def check_exists(path: str) -> None:
@@ -57,13 +51,15 @@ def load(path: str, *, limit: int | None = None, clip: bool = False) -> Store:
 def read(path: str, *, limit: int | None = None, clip: bool = False) -> Reading:
     """The rows of a file, before their values are checked.
 
-    limit: time limit in steps, for a file without `timeouts` and `next_observations`; by default the domain's.
+    limit: time limit in steps, of the environment, and of a file without `timeouts` and `next_observations`; by
+        default what D4RL says of a file of this name (`d4rl_names`).
     clip: accept actions outside of [-1, 1], where D4RL's environments clip them.
     Raises `O2OError` for a file that is missing, damaged or of another layout, for arrays that do not fit together,
     for a jump that is no end of a trajectory, and where ends are not marked and no limit is known."""
     stream = _stream(Path(path))
-    count, domain = len(stream["rewards"]), _domain(path)
-    terminal, timeout = _ends(path, stream, limit or LIMITS.get(domain))
+    count, known = len(stream["rewards"]), published(path)
+    known = known._replace(limit=limit or known.limit)
+    terminal, timeout = _ends(path, stream, known.limit)
     terminal_or_timeout = terminal | timeout
     has_next = "next_observations" in stream
     open_end = not terminal_or_timeout[-1]
@@ -79,7 +75,8 @@ def read(path: str, *, limit: int | None = None, clip: bool = False) -> Reading:
     kept = np.flatnonzero(keep)
     if not len(kept):
         raise O2OError(f"file {path} has no row with a successor; it needs trajectories of two rows at least")
-    info = _info(path, stream, len(kept), int((terminal | truncated)[kept].sum()), domain)
+    info = _info(path, stream, len(kept), int((terminal | truncated)[kept].sum()), known)
+    info.metadata["time_outs_dropped"] = not has_next
     data = _rows(stream, kept, terminal, truncated, info.spaces)
     if clip:
         np.clip(data.action, -1.0, 1.0, out=data.action)  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -147,7 +144,11 @@ def _ends(path: str, stream: dict[str, np.ndarray], limit: int | None) -> tuple[
     if jump is not None:
         return terminal, jump & ~terminal
     if limit is None:
-        raise O2OError(f"file {path} has no timeouts, and no time limit is known for it; pass limit= or add timeouts")
+        raise O2OError(
+            f"file {path} has no timeouts, and no time limit is known for it",
+            python="pass limit= or add timeouts",
+            shell="give --limit STEPS or add timeouts",
+        )
     # Steps since the last terminal row, a trajectory's first being 0.
     starts = np.where(np.append(True, terminal[:-1]), np.arange(count), 0)
     step = np.arange(count) - np.maximum.accumulate(starts)
@@ -171,14 +172,8 @@ def _rows(
     return data
 
 
-def _domain(path: str) -> str:
-    """`halfcheetah` of `.../halfcheetah_medium-v2.hdf5`."""
-    return scores.RECORDINGS.sub("", Path(path).stem.replace("_", "-").lower(), count=1)
-
-
-def _info(path: str, stream: dict[str, np.ndarray], steps: int, episodes: int, domain: str) -> DatasetInfo:
-    env_id = RECORDED_IN.get(domain)
-    stem = Path(path).stem.replace("_", "-").lower()
+def _info(path: str, stream: dict[str, np.ndarray], steps: int, episodes: int, known: Published) -> DatasetInfo:
+    env_id = known.env_id
     spaces = Spaces(Space(stream["observations"].shape[1:]), Space(stream["actions"].shape[1:]))
     return DatasetInfo(
         id=path,
@@ -187,7 +182,7 @@ def _info(path: str, stream: dict[str, np.ndarray], steps: int, episodes: int, d
         episodes=episodes,
         steps=steps,
         env_id=env_id,
-        env_spec=EnvSpec(env_id, max_episode_steps=LIMITS[domain]) if env_id else None,
-        reference=scores.reference(stem),
+        env_spec=EnvSpec(env_id, max_episode_steps=known.limit) if env_id else None,
+        reference=scores.reference(known.id),
         metadata={"description": "a file in D4RL's layout", "requirements": ["mujoco-py"]},
     )

@@ -1,10 +1,10 @@
 """Where datasets lie: the folder that Minari uses, what is in it, and what one of them says about itself."""
 
-import os
 from pathlib import Path
 
 from minari.dataset.minari_dataset import parse_dataset_id
 
+from purejaxo2o import places
 from purejaxo2o.data.metadata import Metadata, read_metadata
 from purejaxo2o.data.staging import recover
 from purejaxo2o.types import O2OError, nearest
@@ -14,20 +14,18 @@ LONGEST = 255
 
 
 def root() -> Path:
-    """The folder that holds the datasets (it need not exist yet)."""
-    given = os.environ.get("MINARI_DATASETS_PATH")
-    if given:
-        return Path(given)
-    try:
-        return Path.home() / ".minari" / "datasets"
-    except RuntimeError:
-        raise O2OError("there is no home folder to keep datasets in; set MINARI_DATASETS_PATH to a folder") from None
+    """The folder that holds the datasets (it need not exist yet). Raises `O2OError` as `places.datasets`."""
+    return places.datasets()
 
 
 def local_ids() -> list[str]:
-    """Ids of the datasets under `root()`, sorted."""
-    recover(root())
-    found = (path.parents[1].relative_to(root()) for path in root().glob("**/data/metadata.json"))
+    """Ids of the datasets under `root()`, sorted; none for a user who has no such folder."""
+    try:
+        folder = root()
+    except O2OError:
+        return []
+    recover(folder)
+    found = (path.parents[1].relative_to(folder) for path in folder.glob("**/data/metadata.json"))
     return sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
 
 

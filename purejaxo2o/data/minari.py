@@ -109,7 +109,11 @@ def export(
     """
     namespace, target = namespace_of(dataset_id), root() / dataset_id
     if target.exists() and not overwrite:
-        raise O2OError(f"dataset {dataset_id!r} exists in {root()}; pick another id or give overwrite=True")
+        raise O2OError(
+            f"dataset {dataset_id!r} exists in {root()}",
+            python="pick another id or give overwrite=True",
+            shell="pick another --id or give --overwrite",
+        )
     data: Any = jax.tree.map(np.asarray, stores.flat(rows) if isinstance(rows, Store) else rows)
     check_rows(data, spaces, "row {}".format)
     check_continuous(data)
@@ -150,8 +154,7 @@ def _metadata(
     if requirements:
         metadata["requirements"] = list(requirements)
     if reference:
-        scores.normalise(0.0, *reference)  # refuses a reversed pair
-        metadata["ref_min_score"], metadata["ref_max_score"] = reference
+        metadata["ref_min_score"], metadata["ref_max_score"] = scores.checked(reference)
     return metadata
 
 
@@ -218,7 +221,7 @@ class _Source:
             steps=self.steps,
             env_id=metadata.env_spec.id if metadata.env_spec else None,
             env_spec=metadata.env_spec,
-            reference=metadata.reference or scores.reference(self.id),
+            reference=scores.of_dataset(self.id, metadata.raw, metadata.env_spec, metadata.reference),
             metadata=metadata.fields,
             eval_env_spec=metadata.eval_env_spec,
         )

@@ -136,7 +136,11 @@ def load(name: str, *, max_episode_steps: int | None = None, **options: Any) -> 
     spec = _spec(name)
     horizon = max_episode_steps or spec.max_episode_steps
     if horizon is None:
-        raise O2OError(f"{name} declares no time limit; pass max_episode_steps=")
+        raise O2OError(
+            f"{name} declares no time limit",
+            python="pass max_episode_steps=",
+            shell="give --limit STEPS",
+        )
     try:
         hash(tuple(options.values()))
     except TypeError:
