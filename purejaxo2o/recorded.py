@@ -47,6 +47,8 @@ def task_from_minari(
     """
     from purejaxo2o import datasets
 
+    if reference is not None:
+        reference = scores.checked(reference)
     name = os.fspath(dataset_id)
     info = datasets.info(name, limit=limit)
     train_env = eval_env = env
@@ -65,7 +67,7 @@ def task_from_minari(
             python="pass the environment that recorded it: env=",
             shell=IN_PYTHON,
         )
-    low, high = _reference(info, eval_env) if reference is None else scores.checked(reference)
+    low, high = reference or _reference(info, eval_env)
     return Task(
         name=name,
         env=train_env,
