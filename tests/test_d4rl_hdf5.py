@@ -208,8 +208,11 @@ def changed(name, row, value):
         (stream() | {"actions": np.zeros((9, 1))}, [], r"actions is \[9, 1\], there are 14 rewards"),
         (stream() | {"rewards": np.zeros(0)}, [], "holds no rows"),
         (stream() | {"rewards": 1.0}, [], "holds no rows"),
-        (stream() | {"actions": np.full((14, 1), b"up")}, [], r"actions is \|S2, no real numbers"),
-        (stream() | {"actions": np.zeros((14, 1, 2))}, [], "only one vector a row"),
+        (stream() | {"actions": np.full((14, 1), b"up")}, [], r"actions are \|S2, no real numbers"),
+        (stream() | {"observations": np.zeros((14, 4, 4, 3), np.uint8)}, [], r"observations are images \[4, 4, 3\]"),
+        (stream() | {"terminals": np.full(14, 0.5)}, [], "step 0: terminals is 0.5; a flag is 0 or 1"),
+        (stream() | {"terminals": np.full(14, -1)}, [], "step 0: terminals is -1; a flag is 0 or 1"),
+        (stream() | {"timeouts": np.full(14, np.nan)}, [], "step 0: timeouts is nan; a flag is 0 or 1"),
         (stream() | {"rewards": np.zeros((14, 2))}, [], "only one number a row"),
         (stream() | {"next_observations": np.zeros((14, 3))}, [], "of another shape than observations"),
         (changed("rewards", 5, np.nan), [], "row 5: reward is not finite"),
@@ -242,7 +245,7 @@ def test_missing_and_damaged_files_are_explained(write, tmp_path):
         o2o.dataset(str(tmp_path / "other.hdf5"))
     whole = (tmp_path / "toy-v2.hdf5").read_bytes()
     (tmp_path / "toy-v2.hdf5").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(O2OError, match=r"cannot be read .*download it again") as caught:
+    with pytest.raises(O2OError, match=r"cannot be read .*download or make it again") as caught:
         o2o.dataset(path)
     assert "\n" not in str(caught.value)
 
@@ -264,3 +267,12 @@ def test_a_file_is_a_dataset_like_any_other(write, tmp_path, capsys):
     assert d4rl_hdf5.read(path).info.spaces == Spaces(Space((11,)), Space((3,)))
     with pytest.raises(O2OError, match=r"has observations Box\(11,\), mjx/Ant-v5 has Box\(105,\).*task_from_minari"):
         o2o.dataset(dataclasses.replace(o2o.task("ant-medium"), dataset=path))
+
+
+def test_everything_but_images_is_a_vector(write):
+    arrays = stream() | {"terminals": stream()["terminals"][:, None].astype(np.float64)}
+    arrays["observations"] = arrays["observations"][:, None]
+    arrays["next_observations"] = arrays["next_observations"][:, :, None]
+    data, plain = loaded(write(arrays)), loaded(write(stream(), "plain-v2.hdf5"))
+    for one, other in zip(data[:6], plain[:6], strict=True):
+        np.testing.assert_array_equal(one, other)

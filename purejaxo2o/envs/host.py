@@ -13,8 +13,7 @@ and Hammer models do; Relocate loads, but its 188 contact slots take minutes to 
 
 import functools
 import hashlib
-import importlib
-import importlib.util
+import sys
 import threading
 from collections import OrderedDict
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
+from purejaxo2o.envs import robotics
 from purejaxo2o.types import Array, O2OError, Space, Step, nearest, pytree, static
 
 KEPT = 64
@@ -45,7 +45,8 @@ class HostState(NamedTuple):
 @pytree
 class HostEnv:
     """`host/<gymnasium id>`, also `host/<module>:<id>`. Observations and actions as `minari.load` makes them:
-    vectors (dictionaries joined, keys sorted) or images; boxes scaled to [-1, 1] and clipped, or choices from 0.
+    vectors (whatever its shape; dictionaries joined, keys sorted, nested ones too) or images; boxes scaled to [-1, 1]
+    and clipped, as vectors, or choices from 0.
 
     options: of the constructor, as sorted pairs. `info["success"]` is there if the environment has it."""
 
@@ -154,8 +155,8 @@ def _spec(name: str) -> Any:
 
     short = name.removeprefix("host/")
     try:
-        if ":" not in short and short not in gym.registry and importlib.util.find_spec("gymnasium_robotics"):
-            importlib.import_module("gymnasium_robotics")  # registers its own
+        if ":" not in short and (short not in gym.registry or "gymnasium_robotics" in sys.modules):
+            robotics.register()
         return gym.spec(short)
     except (gym.error.Error, ImportError) as error:
         if short in gym.registry:
@@ -179,7 +180,7 @@ class _Host:
             self.action_space = gym_spaces.action_space(first.action_space)
         except O2OError as error:
             raise O2OError(f"{name} has spaces that no agent here takes: {error}") from None
-        self.actions = first.action_space
+        self.observations, self.actions = first.observation_space, first.action_space
         first.reset(seed=0)
         self.has_success = "success" in first.step(first.action_space.sample())[-1]
         self.spare.append(first)
@@ -237,12 +238,12 @@ class _Host:
                 disable_env_checker=True,
                 **self.options,
             )
-        except (TypeError, ValueError, ImportError, gym.error.Error) as error:
-            raise O2OError(f"{self.name} cannot be made: {' '.join(str(error).split())}") from error
+        except (TypeError, ValueError, ImportError, AssertionError, gym.error.Error) as error:
+            reason = " ".join(str(error).split()) or f"its constructor raises {type(error).__name__}"
+            raise O2OError(f"{self.name} cannot be made: {reason}") from error
 
     def _flat(self, obs: Any) -> np.ndarray:
-        joined = np.concatenate([obs[key] for key in sorted(obs)]) if isinstance(obs, dict) else obs
-        return np.asarray(joined, self.obs_space.dtype)
+        return np.asarray(self.spaces.flat_obs(obs, self.observations), self.obs_space.dtype)
 
     def _action(self, action: np.ndarray) -> Any:
         return self.spaces.original_action(action, self.actions)
