@@ -10,8 +10,9 @@ import numpy as np
 
 from purejaxo2o import stats
 from purejaxo2o.phases import Recipe
+from purejaxo2o.policy import TrainedPolicy, lane_index
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, O2OError, Policy, nearest, pytree, static
+from purejaxo2o.types import Array, Metrics, O2OError, Space, nearest, pytree, static
 
 SEED = "seed"
 """The name of a sweep's last axis."""
@@ -80,6 +81,7 @@ class Result:
     switch: int = static()  # entry of the evaluation at the hand-over
     recipe_name: str = static()
     task_name: str = static()
+    action_space: Space | None = static(default=None)  # of the environment that was trained in
     axes: tuple[tuple[str, tuple[Any, ...]], ...] = static(default=())  # of a sweep: (name, values) in order
     program_axes: tuple[int, ...] = static(default=())  # axes over programs: `run` and `agent` are tuples over them
 
@@ -88,17 +90,23 @@ class Result:
         """`stats.handover`: score at the switch, dip, recovery, area under the online curve, final, regret."""
         return stats.handover(self.scores, self.env_steps, self.switch)
 
-    def policy(self, seed: int | tuple[int, ...] | None = None, *, explore: bool = False) -> Policy:
-        """`act(obs, key) -> action` of one trained agent; `seed` indexes the leading axes, if there are any.
+    def policy(self, seed: Any = None, *, explore: bool = False) -> TrainedPolicy:
+        """`act(obs, key) -> action` of one trained agent, in the environment's own units (`act.scaled`: in [-1, 1]).
 
-        Nothing is kept in mind between calls: an agent that plans chunks of actions (`qc`) plans anew at every call,
-        unlike in training and evaluation."""
-        axes = self.scores.shape[:-1]
-        index = () if seed is None else (seed,) if isinstance(seed, int) else tuple(seed)
-        if len(index) > len(axes) or (seed is None) != (not axes) or (self.program_axes and len(index) < len(axes)):
-            raise O2OError(f"policy(seed={seed}) of results with leading axes {axes}; give one index per axis")
+        seed: index on the leading axes, one integer or one for each axis (negative: from the end); None without axes.
+        explore: the policy that collects data, not the greedy one.
+        Raises `O2OError` for an index that is not there, and for results that keep no networks."""
+        sizes = self.scores.shape[:-1]
+        asked = " and ".join(f"0 to {size - 1}" for size in sizes)
+        remedy = f"give one index per axis: {asked or 'there is none'}"
+        index = lane_index(seed, sizes, f"policy(seed={seed!r})", remedy)
+        if self.agent is None or self.run is None or self.action_space is None:
+            raise O2OError(
+                "these results hold what was measured, without networks; act with the results of train, fit or sweep, "
+                "or with a run folder: policies.load_policy(folder)"
+            )
         agent, state = self._trained(index)
-        return lambda obs, key: agent.act(state, obs, key, explore=explore)
+        return TrainedPolicy(agent=agent, state=state, space=self.action_space, explore=explore)
 
     def _trained(self, index: tuple[int, ...]) -> tuple[Any, Any]:
         """Settings and state of one agent."""
@@ -119,11 +127,13 @@ class Result:
         for name, value in values.items():
             names = [axis for axis, _ in self.axes]
             if name not in names:
-                raise O2OError(f"the results have no axis {name!r}; {nearest(name, names)}")
+                remedy = nearest(name, names) if names else "it has none (a sweep names them)"
+                raise O2OError(f"the results have no axis {name!r}; {remedy}")
             known = self.axes[names.index(name)][1]
-            if value not in known:
+            at = [i for i, other in enumerate(known) if _same(value, other)]
+            if not at:
                 raise O2OError(f"axis {name!r} has no value {value!r}; it has {', '.join(map(repr, known))}")
-            index[names.index(name)] = known.index(value)
+            index[names.index(name)] = at[0]
         left = tuple(axis for axis, at in zip(self.axes, index, strict=True) if isinstance(at, slice))
         measured = jax.tree.map(lambda x: x[tuple(index)], dataclasses.replace(self, run=None, agent=None))
         return dataclasses.replace(measured, axes=left, program_axes=())
@@ -141,6 +151,16 @@ class Result:
             name = "parameters" if metric == PARAMETERS else self.metric_names[phase][metric]
             found.append(Failure(lane, segment, self.phase_names[phase], int(steps[lane][segment]), name))
         return found
+
+
+def _same(value: Any, known: Any) -> bool:
+    """Whether a value of any type (NumPy's and JAX's numbers, lists) is the known one, in the value's own precision."""
+    one, other = np.asarray(value), np.asarray(known)
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind == other.dtype.kind == "f":
+        other = other.astype(one.dtype)
+    return bool((one == other).all())
 
 
 def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Result:
@@ -172,6 +192,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
         switch=recipe.switch,
         recipe_name=recipe.name,
         task_name=task.name,
+        action_space=task.env.action_space,
     )
 
 

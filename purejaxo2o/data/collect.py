@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from purejaxo2o import rollout
 from purejaxo2o import store as stores
 from purejaxo2o.envs.base import Env
+from purejaxo2o.policy import scaled
 from purejaxo2o.store import Store
 from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
 
@@ -41,7 +42,7 @@ class Memoryless:
     policy: Policy
 
     def __call__(self, obs: Array, key: Array, clock: Clock) -> Array:
-        return self.policy(obs, key)
+        return scaled(self.policy)(obs, key)
 
 
 def random_policy(space: Space) -> Policy:
@@ -60,7 +61,7 @@ def noisy(policy: Policy, *, sigma: Number = 0.0, epsilon: Number = 0.0) -> Poli
 
     def act(obs: Array, key: Array) -> Array:
         key_policy, key_noise, key_random, key_pick = jax.random.split(key, 4)
-        action = policy(obs, key_policy)
+        action = scaled(policy)(obs, key_policy)
         action = jnp.clip(action + sigma * jax.random.normal(key_noise, action.shape), -1.0, 1.0)
         uniform = jax.random.uniform(key_random, action.shape, minval=-1.0, maxval=1.0)
         return jnp.where(jax.random.bernoulli(key_pick, epsilon), uniform, action)
@@ -72,7 +73,7 @@ def held(policy: Policy, *, steps: int) -> Behaviour:
     """Ask `policy` with a new key only every `steps` steps: for a random policy, one action held that long."""
 
     def act(obs: Array, key: Array, clock: Clock) -> Array:
-        return policy(obs, jax.random.fold_in(clock.episode, clock.time // steps))
+        return scaled(policy)(obs, jax.random.fold_in(clock.episode, clock.time // steps))
 
     return act
 
