@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from purejaxo2o import store
 from purejaxo2o.data.transforms import next_action, return_to_go
-from purejaxo2o.envs.base import spaces
+from purejaxo2o.envs.base import check_env, spaces
 from purejaxo2o.phases import Recipe, check_phases
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
@@ -61,6 +61,8 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     """Raise `O2OError` for whatever does not fit together, from shapes and static settings alone."""
     check_settings(recipe)
     check_phases(recipe)
+    for env in (task.env, task.eval_env):
+        check_env(env)
     env, own = spaces(task.env), spaces(task.eval_env)
     if not env.fits(own):
         raise O2OError(f"task {task.name!r} trains with spaces {env} and evaluates with {own}; make them equal")

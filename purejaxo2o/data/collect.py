@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from purejaxo2o import rollout
 from purejaxo2o import store as stores
-from purejaxo2o.envs.base import Env
+from purejaxo2o.envs.base import Env, check_env
 from purejaxo2o.policy import scaled
 from purejaxo2o.store import Store
 from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
@@ -110,6 +110,7 @@ def collect_with(
         )
     if continuing and not hasattr(env, "observe"):
         raise O2OError(f"{env.name} has no observe(state), which a continuing recording needs; use continuing=False")
+    check_env(env)
     length = -(-steps // num_envs)
     rows = _record(env, behaviour, key, length=length, num_envs=num_envs, continuing=continuing)
     rows = jax.tree.map(lambda x: x[:steps], rows)
@@ -125,11 +126,12 @@ def _record(
     key_pool, key_start, key_run = jax.random.split(key, 3)
     restart = _restarter(env, key_pool)
 
-    def step(state: Any, obs: Array, clock: Clock, key: Array) -> tuple[tuple[Any, Array, Clock], Transition]:
+    def step(state: Any, obs: Array, clock: Clock, length: Array, key: Array) -> tuple[Any, Transition]:
         key_act, key_step, key_reset, key_episode = jax.random.split(key, 4)
         action = behaviour(obs, key_act, clock)
         state, result = env.step(state, action, key_step)
-        ended, truncated, following = result.terminated | result.truncated, result.truncated, result.obs
+        truncated = result.truncated | rollout.overdue(env, result, length + 1)
+        ended, following = result.terminated | truncated, result.obs
         if continuing:
             truncated = truncated | (result.info["success"] & ~result.terminated)
             following = env.observe(state)
@@ -138,15 +140,16 @@ def _record(
         state, following = tree_where(ended, restart(key_reset), (state, following))
         fresh = Clock(clock.lane, key_episode, jnp.int32(0))
         clock = tree_where(row.last, fresh, clock._replace(time=clock.time + 1))
-        return (state, following, clock), row
+        return (state, following, clock, jnp.where(ended, 0, length + 1)), row
 
-    def iteration(carry: tuple[Any, Array, Clock], t: Array) -> tuple[tuple[Any, Array, Clock], Transition]:
+    def iteration(carry: Any, t: Array) -> tuple[Any, Transition]:
         keys = jax.random.split(jax.random.fold_in(key_run, t), num_envs)
         return jax.vmap(step)(*carry, keys)
 
     key_reset, key_episode = jax.random.split(key_start)
     lanes = Clock(jnp.arange(num_envs), jax.random.split(key_episode, num_envs), jnp.zeros(num_envs, jnp.int32))
-    carry = (*jax.vmap(restart)(jax.random.split(key_reset, num_envs)), lanes)
+    starts = jax.vmap(restart)(jax.random.split(key_reset, num_envs))
+    carry = (*starts, lanes, jnp.zeros(num_envs, jnp.int32))  # the last: steps since the reset
     _, rows = jax.lax.scan(iteration, carry, jnp.arange(length))
     rows = rows._replace(truncated=rows.truncated.at[-1].set(rows.truncated[-1] | ~rows.terminated[-1]))
     return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), rows)
