@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import rollout
+from purejaxo2o import envs, rollout
 from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import Env, check_env
 from purejaxo2o.policy import scaled
@@ -18,7 +18,7 @@ from purejaxo2o.streams import EVALUATE, stream
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, O2OError, likeness, pytree
 
-STRETCH = 32
+STRETCH = 50
 """Steps of an evaluation between two looks at whether all episodes are over, at most."""
 
 
@@ -29,13 +29,14 @@ class Evaluation(NamedTuple):
     lengths: Array  # [episodes] int32 steps until the end
 
 
-def evaluate(act: Callable[[Array, Array], Array], env: Env, key: Array, *, episodes: int) -> Evaluation:
+def evaluate(act: Callable[[Array, Array], Array], env: Any, key: Array, *, episodes: int) -> Evaluation:
     """Run `episodes` episodes of `env` side by side, each until it ends or `env.horizon` is reached.
 
-    `act(obs [episodes, ...], key) -> action [episodes, ...]`: a trained policy, or a function whose actions are scaled
-    to [-1, 1]. Steps after an episode's end count nothing. Raises `O2OError` for fewer than one episode, and for an
-    environment that breaks the protocol.
+    act: a trained policy, or `act(obs [episodes, ...], key) -> action [episodes, ...]`, scaled to [-1, 1].
+    env: one of ours, or whatever `envs.make` takes. Steps after an episode's end count nothing.
+    Raises `O2OError` for fewer than one episode, and for an environment that breaks the protocol.
     """
+    env = envs.make(env)
     check_env(env)
     own = scaled(act)
     return _run(lambda obs, key, memory: (own(obs, key), memory), None, env, key, whole(episodes))

@@ -10,6 +10,7 @@ import numpy as np
 
 from purejaxo2o import runs
 from purejaxo2o.checkpoint import Checkpoints
+from purejaxo2o.envs.base import bounds_of
 from purejaxo2o.evaluate import Evaluation, evaluate_agent
 from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
@@ -29,12 +30,12 @@ class Trained(NamedTuple):
     segment: int  # the checkpoint was taken after so many
 
     def policy(self, lane: Any = 0) -> TrainedPolicy:
-        """`act(obs, key) -> action` in the environment's own units, greedy, as `Result.policy` (`act.scaled`: [-1, 1]).
+        """`act(obs, key) -> action` in the environment's own units, greedy, as `Result.policy`.
 
         lane: an integer of any kind; negative: from the end. Raises `O2OError` for a lane that is not there."""
         (index,) = lane_index(lane, (self.lanes,), f"lane {lane!r}", f"the run has lanes 0 to {self.lanes - 1}")
         agent, state = jax.tree.map(lambda x: x[index], (self.agent, self.state))
-        return TrainedPolicy(agent=agent, state=state, space=self.task.env.action_space)
+        return TrainedPolicy(agent=agent, state=state, bounds=bounds_of(self.task.env))
 
     def evaluate(self, key: Array, *, episodes: int) -> Evaluation:
         """`episodes` greedy episodes of every lane in the task's evaluation environment, the same start states

@@ -64,7 +64,7 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     for env in (task.env, task.eval_env):
         check_env(env)
     env, own = spaces(task.env), spaces(task.eval_env)
-    if not env.fits(own):
+    if env != own:
         raise O2OError(f"task {task.name!r} trains with spaces {env} and evaluates with {own}; make them equal")
     jax.eval_shape(lambda: recipe.agent.init(jax.random.key(0), env))
     missing = set(online_needs(recipe)) - {"return_to_go"}

@@ -68,7 +68,7 @@ def task_from_minari(
             eval_env = _twin(info, _spec(info.metadata["eval_env_spec"]), physics)
     assert eval_env is not None
     have, need = spaces(train_env), info.spaces
-    if not have.fits(need):
+    if have != need:
         raise O2OError(
             f"dataset {dataset_id!r} has observations {need.obs} and actions {need.action}, {train_env.name} has "
             f"{have.obs} and {have.action}; pass the environment that recorded it: env="

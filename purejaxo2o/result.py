@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o import stats
+from purejaxo2o.envs.base import bounds_of
 from purejaxo2o.phases import Recipe
 from purejaxo2o.policy import TrainedPolicy, lane_index
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, O2OError, Space, nearest, pytree, static
+from purejaxo2o.types import Array, Metrics, O2OError, nearest, pytree, static
 
 SEED = "seed"
 """The name of a sweep's last axis."""
@@ -76,12 +77,12 @@ class Result:
     fault: Fault  # [S]; see `failures`
     run: Any  # `train.Run`: the state at the end, stores included (a sweep in parts keeps no stores)
     agent: Any  # the settings of the last phase, to act with
+    action_bounds: Any = None  # lowest and highest action of the environment's own, `envs.base.bounds_of`
     phase_names: tuple[str, ...] = static()
     metric_names: tuple[tuple[str, ...], ...] = static()  # of each phase, sorted
     switch: int = static()  # entry of the evaluation at the hand-over
     recipe_name: str = static()
     task_name: str = static()
-    action_space: Space | None = static(default=None)  # of the environment that was trained in
     axes: tuple[tuple[str, tuple[Any, ...]], ...] = static(default=())  # of a sweep: (name, values) in order
     program_axes: tuple[int, ...] = static(default=())  # axes over programs: `run` and `agent` are tuples over them
 
@@ -100,24 +101,25 @@ class Result:
         asked = " and ".join(f"0 to {size - 1}" for size in sizes)
         remedy = f"give one index per axis: {asked or 'there is none'}"
         index = lane_index(seed, sizes, f"policy(seed={seed!r})", remedy)
-        if self.agent is None or self.run is None or self.action_space is None:
+        if self.agent is None or self.run is None:
             raise O2OError(
-                "these results hold what was measured, without networks; act with the results of train, fit or sweep, "
-                "or with a run folder: policies.load_policy(folder)"
+                "these results hold what was measured, not the networks; act with what train, fit or sweep "
+                "returned, or out of a run folder: policies.load_policy(folder)"
             )
-        agent, state = self._trained(index)
-        return TrainedPolicy(agent=agent, state=state, space=self.action_space, explore=explore)
+        agent, state, bounds = self._trained(index)
+        return TrainedPolicy(agent=agent, state=state, bounds=bounds, explore=explore)
 
-    def _trained(self, index: tuple[int, ...]) -> tuple[Any, Any]:
-        """Settings and state of one agent."""
-        agent, run = self.agent, self.run
+    def _trained(self, index: tuple[int, ...]) -> tuple[Any, Any, Any]:
+        """Settings and state of one agent, and its environment's bounds."""
+        agent, run, lane = self.agent, self.run, index
         if self.program_axes:
             sizes = [len(self.axes[axis][1]) for axis in self.program_axes]
             program = int(np.ravel_multi_index([index[axis] for axis in self.program_axes], sizes))
             agent, run = agent[program], run[program]
-            index = tuple(at for axis, at in enumerate(index) if axis not in self.program_axes)
+            lane = tuple(at for axis, at in enumerate(index) if axis not in self.program_axes)
+        bounds = jax.tree.map(lambda x: x[index], self.action_bounds)
         # Settings of a single run are plain numbers.
-        return jax.tree.map(lambda x: x[index] if index else x, (agent, run.agent))
+        return *jax.tree.map(lambda x: x[lane] if lane else x, (agent, run.agent)), bounds
 
     def select(self, values: Mapping[str, Any]) -> "Result":
         """The part of a sweep with the given values, e.g. `{"agent.expectile": 0.9}`; those axes go.
@@ -154,7 +156,7 @@ class Result:
 
 
 def _same(value: Any, known: Any) -> bool:
-    """Whether a value of any type (NumPy's and JAX's numbers, lists) is the known one, in the value's own precision."""
+    """Whether a value of any type (NumPy's and JAX's numbers, lists) is the known one, in its own precision."""
     one, other = np.asarray(value), np.asarray(known)
     if one.shape != other.shape:
         return False
@@ -187,12 +189,12 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
         fault=jax.tree.map(lambda *xs: jnp.concatenate(xs), *(part.fault for part in parts)),
         run=run,
         agent=recipe.agent_in(recipe.phases[-1]),
+        action_bounds=bounds_of(task.env),
         phase_names=tuple(p.name for p in recipe.phases),
         metric_names=tuple(tuple(sorted(part.metrics)) for part in parts[1:]),
         switch=recipe.switch,
         recipe_name=recipe.name,
         task_name=task.name,
-        action_space=task.env.action_space,
     )
 
 

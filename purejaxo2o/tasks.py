@@ -11,7 +11,8 @@ from purejaxo2o.types import Array, Number, O2OError, nearest, pytree, static
 
 @pytree
 class Task:
-    """env: trained in; eval_env: evaluated in (the same, unless a sim-to-real gap is the point).
+    """env: trained in; eval_env: evaluated in (the same, unless a sim-to-real gap is the point). Either may be given
+        as whatever `envs.make` takes: an id, or an object of gymnax, brax or Gymnasium.
 
     dataset: id of the offline data (None: the task has none of its own).
     score_low, score_high: returns that score 0 and 100.
@@ -29,13 +30,18 @@ class Task:
     domain: str = static(default="classic")
     fail_reward: Number | None = None
 
+    def __post_init__(self) -> None:
+        for field in ("env", "eval_env"):
+            object.__setattr__(self, field, envs.make(getattr(self, field)))
+
     def score(self, returns: Array) -> Array:
         """Normalised score, 0 to 100 (and beyond): `100 (G - low) / (high - low)`."""
         return 100.0 * (returns - self.score_low) / (self.score_high - self.score_low)
 
 
-def make(name: str, env: Env, **settings: Any) -> Task:
-    """A task that is evaluated where it is trained."""
+def make(name: str, env: Any, **settings: Any) -> Task:
+    """A task that is evaluated where it is trained. env: as `Task`'s."""
+    env = envs.make(env)
     return Task(name=name, env=env, eval_env=env, **settings)
 
 

@@ -96,19 +96,12 @@ class Space:
     A box has `n=None`: float arrays of `shape`, actions always scaled to `[-1, 1]`. A discrete action space
     has `n` choices and scalar int32 actions. `parts` names the pieces that a flat vector was made of, in
     order, when the original space was a dictionary (goal environments): `(("achieved_goal", 2), ...)`.
-
-    An action space also knows what the environment itself takes, its own units: `low` and `high`, one number for each
-    scalar of a box (None: [-1, 1]), and `start`, its first choice. `to_own_units` goes there. Two spaces that
-    differ in this alone fit each other (`fits`), since everything here acts in [-1, 1] and counts from 0.
     """
 
     shape: tuple[int, ...] = ()
     n: int | None = None
     parts: tuple[tuple[str, int], ...] = ()
     dtype: str = "float32"
-    low: tuple[float, ...] | None = None
-    high: tuple[float, ...] | None = None
-    start: int = 0
 
     @property
     def discrete(self) -> bool:
@@ -123,31 +116,6 @@ class Space:
         """An example element."""
         return jnp.zeros(self.shape, jnp.int32 if self.discrete else self.dtype)
 
-    def bounded(self, low: Any, high: Any) -> "Space":
-        """This box with the environment's own bounds: finite arrays that broadcast to `shape`."""
-        low, high = (tuple(np.broadcast_to(np.asarray(x, float), self.shape).ravel().tolist()) for x in (low, high))
-        if set(low) <= {-1.0} and set(high) <= {1.0}:
-            return dataclasses.replace(self, low=None, high=None)
-        return dataclasses.replace(self, low=low, high=high)
-
-    def fits(self, other: "Space") -> bool:
-        """Whether elements of one are elements of the other, whatever the environment's own units are."""
-        return self._in_our_units() == other._in_our_units()
-
-    def _in_our_units(self) -> "Space":
-        return dataclasses.replace(self, low=None, high=None, start=0)
-
-    def to_own_units(self, action: Array) -> Array:
-        """What the environment itself takes for one of our actions `[..., *shape]`: boxes are clipped to [-1, 1] and
-        scaled to its bounds, choices are counted from its first one."""
-        if self.discrete:
-            return action + self.start
-        action = jnp.clip(action, -1.0, 1.0)
-        if self.low is None or self.high is None:
-            return action
-        low, high = (np.reshape(np.array(x, action.dtype), self.shape) for x in (self.low, self.high))
-        return low + (action + 1.0) / 2.0 * (high - low)
-
     def __str__(self) -> str:
         return f"Discrete({self.n})" if self.discrete else f"Box{self.shape}"
 
@@ -157,10 +125,6 @@ class Spaces(NamedTuple):
 
     obs: Space
     action: Space
-
-    def fits(self, other: "Spaces") -> bool:
-        """Whether rows of one are rows of the other (`Space.fits`)."""
-        return self.obs.fits(other.obs) and self.action.fits(other.action)
 
 
 class O2OError(ValueError):
@@ -218,4 +182,4 @@ def check_choices(where: str, owner: Any) -> None:
 
 Policy = Callable[[Array, Array], Array]
 """`act(obs, key) -> action` for one observation; pure, jittable, exportable. A plain function's actions are taken as
-scaled to [-1, 1]; a trained one's (`policy.TrainedPolicy`) know their units."""
+scaled to [-1, 1]; a trained one (`policy.TrainedPolicy`) knows both."""

@@ -189,7 +189,7 @@ def _trained(folder: str, lane: int, env: Any) -> tuple[Any, dict[str, Any]]:
 
     trained = load_policies(folder)
     have, need = spaces(trained.task.env), spaces(env)
-    if not have.fits(need):
+    if have != need:
         raise O2OError(f"the policy of {folder} is for {trained.task.env.name}; {env.name} has other spaces")
     config = runs.load_config(folder)
     origin = {name: config.get(name) for name in ("recipe", "task", "keys")}

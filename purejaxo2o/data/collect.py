@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o import rollout
+from purejaxo2o import envs, rollout
 from purejaxo2o import store as stores
-from purejaxo2o.envs.base import Env, check_env
+from purejaxo2o.envs.base import check_env
 from purejaxo2o.policy import scaled
 from purejaxo2o.store import Store
 from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
@@ -89,7 +89,7 @@ def mixture(*parts: tuple[Behaviour, int]) -> Behaviour:
     return act
 
 
-def collect(env: Env, policy: Policy, key: Array, *, steps: int, num_envs: int = 50) -> Store:
+def collect(env: Any, policy: Policy, key: Array, *, steps: int, num_envs: int = 50) -> Store:
     """Exactly `steps` rows of `policy` in `env`, as a full store of whole trajectories (`collect_with`)."""
     return collect_with(env, Memoryless(policy), key, steps=steps, num_envs=num_envs)
 
@@ -110,6 +110,7 @@ def collect_with(
         )
     if continuing and not hasattr(env, "observe"):
         raise O2OError(f"{env.name} has no observe(state), which a continuing recording needs; use continuing=False")
+    env = envs.make(env)
     check_env(env)
     length = -(-steps // num_envs)
     rows = _record(env, behaviour, key, length=length, num_envs=num_envs, continuing=continuing)

@@ -33,7 +33,7 @@ def obs_space(space: gym.Space) -> Space:
 def action_space(space: gym.Space) -> Space:
     """The box scaled to [-1, 1] or the choice that an action becomes. Raises `O2OError` for anything else."""
     if isinstance(space, gym.spaces.Discrete):
-        return Space(n=int(space.n), start=int(space.start))
+        return Space(n=int(space.n))
     if not (isinstance(space, gym.spaces.Box) and len(space.shape) == 1):
         raise O2OError(
             f"field actions is {_named(space)}; only 1-D Box and Discrete can be loaded: re-record it as one"
@@ -42,7 +42,7 @@ def action_space(space: gym.Space) -> Space:
         raise O2OError(
             f"field actions is {_named(space)} without finite bounds; declare the environment's bounds in the dataset"
         )
-    return Space(shape=space.shape).bounded(space.low, space.high)
+    return Space(shape=space.shape)
 
 
 def _named(space: gym.Space) -> str:

@@ -20,7 +20,11 @@ EnvState = Any
 
 @runtime_checkable
 class Env(Protocol):
-    """What every environment offers. Single (unbatched) states and actions; callers `vmap`."""
+    """What every environment offers. Single (unbatched) states and actions; callers `vmap`.
+
+    It may have besides: `action_bounds`, asked for by `bounds_of`; `restore(obs) -> state`, for `envs.snapshots`; and
+    `observe(state) -> obs`, for continuing recordings.
+    """
 
     @property
     def name(self) -> str:
@@ -37,7 +41,7 @@ class Env(Protocol):
 
     @property
     def horizon(self) -> int:
-        """Steps after which an episode is truncated (static): by the environment, and by the rollout if it forgets."""
+        """Steps after which an episode is truncated (static); the rollout cuts there in any case."""
         ...
 
     @property
@@ -60,6 +64,14 @@ class Env(Protocol):
 def spaces(env: Env) -> Spaces:
     """Observation and action space of `env`."""
     return Spaces(env.obs_space, env.action_space)
+
+
+def bounds_of(env: Any) -> Any:
+    """`(lowest, highest)` action of the simulator behind an environment, in its own units: arrays `[*action_shape]`.
+
+    Our actions -1 and 1 (or the choices 0 and n - 1) are these. None where there is no other unit: an environment
+    without `action_bounds` takes [-1, 1], or choices from 0, by nature."""
+    return getattr(env, "action_bounds", None)
 
 
 def check_env(env: Any) -> None:
