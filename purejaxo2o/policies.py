@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import runs
+from purejaxo2o import memory, runs
 from purejaxo2o.checkpoint import Checkpoints
 from purejaxo2o.envs.base import bounds_of
-from purejaxo2o.evaluate import Evaluation, evaluate_agent
+from purejaxo2o.evaluate import Evaluation, evaluate_agent, whole
 from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.policy import TrainedPolicy, lane_index
@@ -39,14 +39,24 @@ class Trained(NamedTuple):
 
     def evaluate(self, key: Array, *, episodes: int) -> Evaluation:
         """`episodes` greedy episodes of every lane in the task's evaluation environment, the same start states
-        for all: fields are `[lanes, episodes]`."""
-        if episodes < 1:
-            raise O2OError(f"episodes is {episodes}; it must be at least 1")
+        for all: fields are `[lanes, episodes]`. Raises `O2OError` for a number that is none, or does not fit."""
+        count = whole(episodes)
+        self._refuse_too_many(count)
 
         def one(agent: Any, state: Any) -> Evaluation:
-            return evaluate_agent(agent, state, self.task.eval_env, key, episodes=episodes)
+            return evaluate_agent(agent, state, self.task.eval_env, key, episodes=count)
 
         return jax.jit(jax.vmap(one))(self.agent, self.state)
+
+    def _refuse_too_many(self, episodes: int) -> None:
+        """Raise `O2OError` if so many environments, of which every step makes new ones of old, cannot fit."""
+        each = 2 * self.lanes * memory.nbytes(jax.eval_shape(self.task.eval_env.reset, jax.random.key(0)))
+        there = memory.limit(())
+        if there is not None and each * episodes > there:
+            raise O2OError(
+                f"episodes is {episodes}: so many copies of {self.task.eval_env.name} for {self.lanes} lanes need "
+                f"{memory.size(each * episodes)}, there are {memory.size(there)}; give at most {there // each}"
+            )
 
 
 def load_policy(folder: str | os.PathLike[str], lane: Any = 0) -> TrainedPolicy:

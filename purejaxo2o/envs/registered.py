@@ -55,7 +55,7 @@ def check_repeats(name: str, env: Any, flat: Callable[[Any], np.ndarray]) -> dic
         if np.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True):
             continue
         steps = (i + 1) // 2
-        what = f"reset(seed=0) and {steps} steps" if steps else "reset(seed=0)"
+        what = f"reset(seed=0) and {steps} step{'s' * (steps > 1)}" if steps else "reset(seed=0)"
         raise O2OError(
             f"{name}: {what} gave other numbers the second time; its reset must depend on seed= alone: call "
             "super().reset(seed=seed) and draw from self.np_random"

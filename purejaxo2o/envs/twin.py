@@ -99,10 +99,10 @@ class Twin(abc.ABC):
         return Space(shape=(len(self.model.control),))
 
     @property
-    def action_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest control, which are Gymnasium's actions."""
+    def action_bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Lowest and highest control, which are Gymnasium's actions; None where they are -1 and 1."""
         low, high = np.asarray(self.model.control, np.float32).T
-        return low, high
+        return (low, high) if (low != -1).any() or (high != 1).any() else None
 
     @property
     def horizon(self) -> int:
