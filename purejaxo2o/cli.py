@@ -35,6 +35,9 @@ Commands = (
     | Annotated[Render, subcommand("render")]
 )
 
+LONGEST = 200
+"""Characters of a word in a message."""
+
 DESCRIPTION = """Offline-to-online reinforcement learning in JAX.
 
 Start with: purejaxo2o train wsrl pointmaze-umaze --scale small --seeds 4
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with terminal.flushed():
             return _run(sys.argv[1:] if argv is None else list(argv))
     except O2OError as error:
-        terminal.complain(f"error: {' '.join(error.in_shell.split())}")
+        terminal.complain(f"error: {_line(error.in_shell)}")
         return 2
     except KeyboardInterrupt:
         terminal.complain("interrupted; train and sweep continue where they were with --resume")
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.give_up()
         return terminal.PIPE_CLOSED
     except OSError as error:  # of the user's files and streams: a full disk, a folder that has gone
-        terminal.complain(f"error: {_of_the_system(error)}")
+        terminal.complain(f"error: {_line(_of_the_system(error))}")
         terminal.give_up()
         return 2
 
@@ -86,6 +89,12 @@ def _run(arguments: list[str]) -> int:
     else:
         terminal.write(answer.text)
     return answer.code
+
+
+def _line(text: str) -> str:
+    """One line in which no word (a path, a number) is without end."""
+    short = (w if len(w) <= LONGEST else f"{w[:LONGEST // 2]}...{w[-LONGEST // 4:]}" for w in text.split())
+    return " ".join(short)
 
 
 def _check_text(arguments: Sequence[str]) -> None:

@@ -83,9 +83,9 @@ def check_available(task: Task) -> None:
 
 def _none(task: Task) -> O2OError:
     return O2OError(
-        f"task {task.name!r} has no dataset; collect one (purejaxo2o collect)",
-        python="or give the task a Minari id: dataclasses.replace(task, dataset=...)",
-        shell="or name one (--dataset ID)",
+        f"task {task.name!r} has no dataset",
+        python="collect one (purejaxo2o collect) or give it a Minari id: dataclasses.replace(task, dataset=...)",
+        shell="collect one (purejaxo2o collect) or name one (--dataset ID)",
     )
 
 

@@ -9,7 +9,7 @@ XLA's rounding (another program).
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from purejaxo2o.result import Record, Result, assemble
 from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Named, Task, as_task
+from purejaxo2o.trackers import Tracker
 from purejaxo2o.train import Run
 from purejaxo2o.types import Array
 
@@ -72,9 +73,10 @@ def fit(
     programs = Programs(key, recipe, task, dataset)
     folder = None if out is None else Path(out)
     with watched(recipe, task, sinks, progress, save_every) as watch, full_disk(folder):
-        earlier = False
-        if folder is not None:
+        earlier, identity = False, {}
+        if folder is not None or sinks:
             identity = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)}
+        if folder is not None:
             earlier = runs.claim(folder, identity, resume=resume)
             if resume and not earlier:
                 watch.note(NOTHING)
@@ -84,7 +86,7 @@ def fit(
             watch.note(str(need))
             memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
         watch = replace(watch, each=each)
-        return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch)
+        return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch, about=identity)
 
 
 def check_all(recipe: Recipe, task: Task, dataset: Store | None) -> None:
@@ -151,14 +153,17 @@ def drive(
     folder: Path | None,
     earlier: bool,
     watch: Watch,
+    about: Mapping[str, Any],
     keep: int | None = None,
 ) -> Result:
     """Run every phase segment by segment with compiled programs.
 
     key, recipe: `[lanes]`, or one key for a single run. folder: claimed; earlier: whether a run in it is continued.
+    about: what `config.json` says of the run, for trackers.
     keep: lanes that are wanted, the first ones; the rest only fill the devices."""
     with contextlib.ExitStack() as closing:
-        return _Driver(programs, recipe, dataset, folder, watch, list(watch.sinks), closing, keep).run(key, earlier)
+        driver = _Driver(programs, recipe, dataset, folder, about, watch, list(watch.sinks), closing, keep)
+        return driver.run(key, earlier)
 
 
 @dataclass
@@ -167,6 +172,7 @@ class _Driver:
     recipe: Recipe
     dataset: Store | None
     folder: Path | None
+    about: Mapping[str, Any]
     watch: Watch
     sinks: list[Sink]
     closing: contextlib.ExitStack
@@ -203,6 +209,9 @@ class _Driver:
             lines = JsonLines(self.folder / "metrics.jsonl", keep=done + 1 if done else 0)
             self.closing.callback(lines.close)
             self.sinks.append(lines)
+        for sink in self.sinks:
+            if isinstance(sink, Tracker):
+                sink.begin(self.about, self.folder, done)
         key, recipe = self.programs.place(key, self.recipe)
         if done:
             assert self.saver is not None

@@ -28,6 +28,10 @@ from purejaxo2o.tasks import Named, Task, as_task
 from purejaxo2o.types import Array, Device, O2OError
 
 
+MOST_SEEDS = 2**24
+"""All keys up to the last are made: these are 128 MB."""
+
+
 def sweep(
     recipe: Recipe,
     task: Task | Named,
@@ -78,7 +82,7 @@ def sweep(
     used = tuple(jax.local_devices() if devices is None else devices)
     told = _Told(width, chunk, memory.limit(used, memory_limit))
     folder = None if out is None else Path(out)
-    about = {} if folder is None else _about(whole, task, dataset)
+    about = _about(whole, task, dataset) if folder is not None or sinks else {}
     if folder is not None and jax.process_index() == 0:
         runs.check_free(folder, about, resume=resume)  # before minutes go into compiling
     watching = watched(recipe, task, sinks, progress, save_every, timing=timing, programs=len(programs))
@@ -89,8 +93,8 @@ def sweep(
 
 def seed_keys(count: int, seed: int = 0) -> Array:
     """The keys of seeds 0 to `count - 1`: `split(key(seed), count)`."""
-    if count < 1:
-        raise O2OError(f"seeds is {count}; it must be at least 1")
+    if not 1 <= count <= MOST_SEEDS:
+        raise O2OError(f"seeds is {count}; it must be at least 1 and, the first one included, at most {MOST_SEEDS:,}")
     return jax.random.split(jax.random.key(seed), count)
 
 
@@ -250,16 +254,17 @@ class _Sweep:
         assert programs.lanes.count is not None
         keys, batched = self._padded(recipe, lanes, programs.lanes.count)
         folder, earlier = None, False
+        plan = {"width": programs.lanes.width, "chunk": chunk, "program": index, "lanes": lanes}
+        about = self._identity(keys, batched) | plan if self.about else {}
         if self.folder is not None:
             folder = self.folder if self.alone else self._part_folder()
-            plan = {"width": programs.lanes.width, "chunk": chunk, "program": index, "lanes": lanes}
-            earlier = runs.claim(folder, self._identity(keys, batched) | plan, resume=self.resume)
+            earlier = runs.claim(folder, about, resume=self.resume)
             if self.resume and not earlier:
                 self.watch.note(NOTHING)
         watch = dataclasses.replace(self.watch, before=self.parts * sum(phase.segments for phase in recipe.phases))
         self.parts += 1
         arguments = (programs, keys, batched, self.dataset)
-        return drive(*arguments, folder=folder, earlier=earlier, watch=watch, keep=len(lanes))
+        return drive(*arguments, folder=folder, earlier=earlier, watch=watch, about=about, keep=len(lanes))
 
 
 def _light(result: Result) -> Result:

@@ -2,15 +2,18 @@
 
 import dataclasses
 import importlib.metadata
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from purejaxo2o.commands.base import Answer, Command, say
+from purejaxo2o.commands.base import Answer, Command, key_seed, say
 from purejaxo2o.types import O2OError, nearest
 
 STEPS = 100_000
+MOST = 2**31
+"""Counters of steps on the device are of 32 bits."""
 PACKAGES = ("purejaxo2o", "jax", "jaxlib", "minari")
 TRAINED = ("medium", "medium-replay", "medium-expert", "expert", "full-replay", "noisy-scripted")
 """Policies that are levels of data (`data/levels.py`)."""
@@ -61,6 +64,11 @@ class Collect(Command):
     def run(self) -> Answer:
         from purejaxo2o.data.embedded import EMBEDDED, make_dataset
 
+        key_seed(self.seed)
+        for name in ("steps", "num_envs", "train_steps"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value < MOST:
+                raise O2OError(f"--{name.replace('_', '-')} is {value}; it must be at least 1 and below {MOST:,}")
         if self.source in EMBEDDED:
             if (self.id, self.policy, self.lane, self.noise, self.num_envs) != (None, None, 0, 0.0, None):
                 raise O2OError(f"{self.source} is made in its own way; give only --steps, --seed, --overwrite")
@@ -117,6 +125,7 @@ class Collect(Command):
                 f"--steps {steps} with {num_envs} environments{' in two parts' if parts > 1 else ''}: give --num-envs "
                 "of at least 1 and a step for each of them"
             )
+        _check_memory(env, steps)
         return steps, num_envs
 
     def check_new(self, name: str) -> None:
@@ -124,8 +133,9 @@ class Collect(Command):
         from purejaxo2o.data import folder
 
         folder.namespace_of(name)
+        place = folder.root()
         if name in folder.local_ids() and not self.overwrite:
-            raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
+            raise O2OError(f"dataset {name!r} exists in {place}; pick another --id or give --overwrite")
 
     def export(
         self, rows: Any, name: str, env: Any, *, kind: str, maker: str, noted: dict[str, Any], reference: Any
@@ -177,9 +187,22 @@ class Collect(Command):
                 f"--policy {name} is neither random nor waypoint nor a run folder nor a level ({', '.join(TRAINED)}, "
                 "all); give one of them"
             )
-        if self.noise < 0.0 or (self.noise and env.action_space.discrete):
+        if not 0.0 <= self.noise < math.inf or (self.noise and env.action_space.discrete):
             raise O2OError(f"--noise {self.noise}: give at least 0, and only where actions are continuous")
         return (collect.noisy(act, sigma=self.noise) if self.noise else act), origin
+
+
+def _check_memory(env: Any, steps: int) -> None:
+    """Raise `O2OError` for rows that do not fit in memory."""
+    from purejaxo2o import memory
+    from purejaxo2o.envs.base import spaces
+    from purejaxo2o.types import transition_example
+
+    need, there = steps * memory.nbytes(transition_example(spaces(env))), memory.limit(())
+    if there is not None and need > there:
+        raise O2OError(
+            f"{steps:,} steps of {env.name} take {memory.size(need)}, there are {memory.size(there)}; give fewer --steps"
+        )
 
 
 def _waypoint(env: Any) -> Any:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from purejaxo2o.commands.base import Answer, literal, pairs, say
+from purejaxo2o import places
+from purejaxo2o.commands.base import Answer, say
+from purejaxo2o.commands.given import literal, pairs
 from purejaxo2o.types import O2OError
 
 
@@ -27,6 +29,7 @@ def write(command: Any, name: str, policy: str) -> Answer:
         command.check_new(name)
     for dataset in names.values():
         folder.namespace_of(dataset)
+    folder.root()  # there must be a place for them before an agent is trained
     there = set() if command.overwrite else {level for level in chosen if names[level] in folder.local_ids()}
     missing = [level for level in chosen if level not in there]
     training = None
@@ -50,7 +53,8 @@ def _train(command: Any, task: Any) -> Any:
     learner = replace(levels.learner(task, command.scale), changes)
     check_phases(learner)
     place = f"runs/collect-{command.source.replace('/', '-')}-{command.scale}-{command.seed}"
-    out = Path(command.train_dir or place)
+    out = Path(place if command.train_dir is None else command.train_dir)
+    places.check_folder(out, "folder of the training (--train-dir)")
     say(f"training {learner.name} in {task.env.name}, in {out} (continued if it is there)")
     return levels.train(task, learner, command.seed, out)
 

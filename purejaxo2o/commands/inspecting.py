@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
+from purejaxo2o import places
 from purejaxo2o.commands.base import Answer, Command, say, show
 from purejaxo2o.types import O2OError
 
@@ -27,6 +28,8 @@ class Inspect(Command):
     """A local Minari id, that of a dataset of our own, which is then made, or a D4RL .hdf5 file."""
     coverage_of: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
     """A second dataset, best the replay data of an online agent: SACo is the share of its state-action pairs."""
+    limit: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="")] = None
+    """Time limit of a D4RL file that does not say where time ran out."""
     clip: bool = False
     """Accept actions beyond their declared bounds."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -36,9 +39,13 @@ class Inspect(Command):
         from purejaxo2o import datasets
         from purejaxo2o.data import embedded, folder
 
+        if self.out is not None:
+            places.check_folder(self.out)
+        if self.limit is not None and self.limit < 1:
+            raise O2OError(f"--limit is {self.limit}; it must be at least 1")
         if self.dataset in embedded.EMBEDDED and self.dataset not in folder.local_ids():
             say(f"making {self.dataset}")
-        reading = datasets.read(self.dataset, clip=self.clip)
+        reading = datasets.read(self.dataset, limit=self.limit, clip=self.clip)
         reference = None if self.coverage_of is None else datasets.read(self.coverage_of)
         data = _facts(reading.info) | _figures(reading) | _coverage(reading, reference)
         text = _description(data)

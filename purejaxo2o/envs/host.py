@@ -166,7 +166,7 @@ def _build(name: str, spec: Any, max_episode_steps: int | None, options: dict[st
         raise O2OError(
             f"{name} declares no time limit",
             python="pass max_episode_steps=",
-            shell="use it from Python: envs.make(name, max_episode_steps=...)",
+            shell="give --limit STEPS",
         )
     try:
         hash(tuple(options.values()))
