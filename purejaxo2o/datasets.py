@@ -29,7 +29,7 @@ def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, cl
     says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is missing,
     damaged, or of other spaces than the task's.
     """
-    if not isinstance(task, Task) and not _names_task(task):
+    if not isinstance(task, Task) and not (isinstance(task, str | os.PathLike) and os.fspath(task) in TASKS):
         return read(task, limit=limit, clip=bool(clip)).store()
     task = as_task(task)
     if task.dataset is None:
@@ -38,10 +38,6 @@ def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, cl
     _check_spaces(reading.info, task)
     _check_origin(reading.info, task)
     return reading.store()
-
-
-def _names_task(name: "Name | MinariDataset") -> bool:
-    return isinstance(name, Name) and os.fspath(name) in TASKS
 
 
 def read(name: "Name | MinariDataset", *, limit: int | None = None, clip: bool = False) -> "Reading":
@@ -53,7 +49,11 @@ def read(name: "Name | MinariDataset", *, limit: int | None = None, clip: bool =
     from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
     limit = checked_limit(limit)
-    if not isinstance(name, Name):
+    if not isinstance(name, str | os.PathLike):
+        if not hasattr(name, "storage"):
+            raise O2OError(
+                f"{name!r:.80} is no dataset; give a Minari id, the path of a D4RL file, or a MinariDataset"
+            )
         return minari.read(name, clip=clip)
     name = os.fspath(name)
     if is_file(name):

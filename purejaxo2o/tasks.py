@@ -29,7 +29,8 @@ Named = str | os.PathLike[str] | Env
 
 @pytree
 class Task:
-    """env: trained in; eval_env: evaluated in (the same, unless a sim-to-real gap is the point).
+    """env: trained in; eval_env: evaluated in (the same, unless a sim-to-real gap is the point). Either may be given
+        as whatever `envs.make` takes: an id, or an object of gymnax, brax or Gymnasium.
 
     dataset: id of the offline data (None: the task has none of its own).
     limit, clip: how the dataset is read, see `datasets.read`.
@@ -51,6 +52,8 @@ class Task:
     fail_reward: Number | None = None
 
     def __post_init__(self) -> None:
+        for field in ("env", "eval_env"):
+            object.__setattr__(self, field, envs.make(getattr(self, field)))
         if isinstance(self.dataset, os.PathLike):
             object.__setattr__(self, "dataset", os.fspath(self.dataset))
         pair = self.score_low, self.score_high
@@ -76,11 +79,12 @@ class Task:
         return 100.0 * (returns - self.score_low) / (self.score_high - self.score_low)
 
 
-def make(name: str, env: Env, *, reference: tuple[float, float] | None = None, **settings: Any) -> Task:
-    """A task that is evaluated where it is trained.
+def make(name: str, env: Any, *, reference: tuple[float, float] | None = None, **settings: Any) -> Task:
+    """A task that is evaluated where it is trained. env: as `Task`'s.
 
     reference: returns that score 0 and 100; by default those known of the environment, else scores are returns.
     settings: other fields of `Task`. Raises `O2OError` for a reference that is none."""
+    env = envs.make(env)
     if not {"score_low", "score_high"} & settings.keys():
         low, high = scores.checked(reference) if reference is not None else scores.of(env) or scores.RAW
         settings |= {"score_low": low, "score_high": high}
@@ -226,9 +230,9 @@ def _named(name: str, limit: int | None, physics: str | None) -> Task:
 
 
 def _of_object(given: Any) -> Task:
-    if not hasattr(given, "reset"):
+    env = envs.make(given)
+    if not hasattr(env, "reset"):
         raise O2OError(f"{given!r:.80} is no task; give a task, its name, or an environment")
-    env = given if isinstance(given, Env) else envs.make(given)
     return _of(env.name, env)
 
 

@@ -195,4 +195,5 @@ def check_choices(where: str, owner: Any) -> None:
 
 
 Policy = Callable[[Array, Array], Array]
-"""`act(obs, key) -> action` for one observation; pure, jittable, exportable."""
+"""`act(obs, key) -> action` for one observation; pure, jittable, exportable. A plain function's actions are taken as
+scaled to [-1, 1]; a trained one (`policy.TrainedPolicy`) knows both."""

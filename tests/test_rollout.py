@@ -34,7 +34,7 @@ def played(request):
         def body(carry, key):
             state, obs, episodes = carry
             action = rollout.random_action(env.action_space, key, (ENVS,))
-            state, obs, row, _ = rollout.step(env, state, obs, action, key, starts)
+            state, obs, row, _ = rollout.step(env, state, obs, action, key, starts, length=episodes.length)
             after = rollout.advance(episodes, row, 0.0)
             return (state, obs, after), (row, obs, episodes)
 

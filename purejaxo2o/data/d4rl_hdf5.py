@@ -20,9 +20,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from purejaxo2o.data import scores
 from purejaxo2o.data.checks import flags
+from purejaxo2o.data.d4rl_names import Published, published
 from purejaxo2o.data.hdf5 import column, declared, opened, readable
 from purejaxo2o.data.limits import check_regular, check_size
-from purejaxo2o.data.d4rl_names import Published, published
 from purejaxo2o.data.reading import DatasetInfo, Reading, allocate
 from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Space, Spaces, Transition

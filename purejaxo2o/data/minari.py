@@ -221,7 +221,7 @@ class _Source:
             steps=self.steps,
             env_id=metadata.env_spec.id if metadata.env_spec else None,
             env_spec=metadata.env_spec,
-            reference=scores.of_dataset(self.id, metadata.raw, metadata.env_spec, metadata.reference),
+            reference=scores.of_dataset(self.id, metadata.fields, metadata.env_spec, metadata.reference),
             metadata=metadata.fields,
             eval_env_spec=metadata.eval_env_spec,
         )
