@@ -100,8 +100,11 @@ def _own(info: "DatasetInfo") -> Env:
 
 
 def _twin(info: "DatasetInfo", spec: "EnvSpec", physics: str | None) -> Env:
+    from purejaxo2o.data.env_specs import check_arguments
+
     where = f"dataset {info.id!r}"
     arguments = {k: v for k, v in spec.kwargs.items() if k not in FOR_THE_SCREEN}
+    check_arguments(where, arguments)
     for wrapper in spec.additional_wrappers or ():
         if wrapper.name not in HARMLESS:
             raise O2OError(f"{where} was recorded through {wrapper.name}, which no twin has; pass env=")
