@@ -94,7 +94,7 @@ def _stream(path: Path) -> dict[str, np.ndarray]:
         named = {name: column(where, file, name) for name in (*REQUIRED, "timeouts", "next_observations")}
         there = {name: array for name, array in named.items() if array is not None}
         size = sum(declared(array) for array in there.values())
-        check_size(where, stored=path.stat().st_size, declared=size, needed=2 * size)  # raw, and as rows
+        check_size(where, stored=path.stat().st_size, declared=size, needed=3 * size)  # raw, and as rows with both obs
         with readable(where):
             stream: dict[str, np.ndarray] = {name: np.asarray(array[()]) for name, array in there.items()}
     missing = [name for name in REQUIRED if name not in stream]
