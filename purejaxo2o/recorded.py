@@ -4,7 +4,6 @@ What a dataset declares decides everything: environment and its constructor's ar
 version, reference scores. Where it declares nothing, the remedy is an argument of `task_from_minari`.
 """
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +63,8 @@ def task_from_minari(
     train_env = eval_env = env
     if train_env is None:
         train_env = eval_env = _twin(info, info.env_spec, physics) if info.env_spec else _own(info)
-        if info.metadata.get("eval_env_spec"):
-            eval_env = _twin(info, _spec(info.metadata["eval_env_spec"]), physics)
+        if info.eval_env_spec:
+            eval_env = _twin(info, info.eval_env_spec, physics)
     assert eval_env is not None
     have, need = spaces(train_env), info.spaces
     if have != need:
@@ -195,14 +194,6 @@ def recorded_physics(info: "DatasetInfo", env_id: str) -> str:
             return NEW if (int(found[1]), int(found[2])) >= (3, 5) else OLD
     mujoco_py = re.search("-v[23]$", env_id) and not env_id.startswith("PointMaze")
     return OLD if mujoco_py or info.id.startswith("D4RL/") else NEW
-
-
-def _spec(text: Any) -> "EnvSpec":
-    from gymnasium.envs.registration import EnvSpec
-
-    return (
-        text if isinstance(text, EnvSpec) else EnvSpec.from_json(text if isinstance(text, str) else json.dumps(text))
-    )
 
 
 def _known(dataset_id: str, env: Env) -> tuple[float, float]:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import zlib
 from typing import Any
 
 import gymnasium as gym
@@ -273,6 +274,45 @@ def test_arrays_far_larger_than_the_file_are_refused(data, tmp_path, how):
         for name, value in d4rl_arrays().items():
             _unfold(file, name, value, rows=rows // 8, **how)
     refused(r"(declares arrays of|takes) .* GB.* PUREJAXO2O_DATA_LIMIT", str(tmp_path / "hopper.hdf5"))
+
+
+def _bomb(group, value, *, chunk, packed):
+    """An array of a few numbers whose only chunk unpacks to 100 MB."""
+    content = zlib.compress(value.tobytes() + bytes(10**8), 9) + bytes(packed)
+    array = group.create_dataset("rewards", value.shape, "f4", chunks=(chunk,), maxshape=(None,), compression="gzip")
+    array.id.write_direct_chunk((0,), content)
+
+
+@pytest.mark.parametrize(("chunk", "packed"), [(STEPS, 0), (1 << 19, 1 << 20)])
+def test_chunks_that_swell_are_refused(data, chunk, packed):
+    with h5py.File(data / "main_data.hdf5", "a") as file:
+        value = file["episode_0/rewards"][()]
+        del file["episode_0/rewards"]
+        _bomb(file["episode_0"], value, chunk=chunk, packed=packed)
+    refused("episode 0: rewards unpacks to more than its own size")
+
+
+def test_chunks_far_larger_than_the_array_are_refused(data):
+    with h5py.File(data / "main_data.hdf5", "a") as file:
+        value = file["episode_0/rewards"][()]
+        del file["episode_0/rewards"]
+        chunks = {"chunks": (1 << 29,), "maxshape": (None,), "compression": "gzip"}
+        array = file["episode_0"].create_dataset("rewards", value.shape, "f4", **chunks)
+        array.id.write_direct_chunk((0,), zlib.compress(bytes(2**10)))
+    refused("declares arrays of 2.15 GB")
+
+
+def test_packed_arrays_are_read(data):
+    before = jax.tree.map(np.asarray, o2o.dataset(NAME).data)
+    with h5py.File(data / "main_data.hdf5", "a") as file:
+        group = file["episode_0"]
+        packings = ({"compression": "gzip", "shuffle": True}, {"compression": "lzf"}, {"fletcher32": True})
+        for name, packing in zip(("observations", "actions", "rewards"), packings, strict=True):
+            value = group[name][()]
+            del group[name]
+            group.create_dataset(name, data=value, chunks=True, **packing)
+    for one, other in zip(o2o.dataset(NAME).data[:6], before[:6], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_arrays_that_were_never_written_are_refused(data):
