@@ -7,6 +7,7 @@ is one line and exit code 2. XLA's compilation cache is on here, and only here.
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Annotated
@@ -51,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     the output any more. Raises `SystemExit` for `--help` (0) and for arguments that do not parse (2)."""
     terminal.open_all()
     try:
-        with terminal.flushed():
+        with terminal.flushed(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: terminal.complain(f"warning: {_line(str(message))}")
             return _run(sys.argv[1:] if argv is None else list(argv))
     except O2OError as error:
         terminal.complain(f"error: {_line(error.in_shell)}")

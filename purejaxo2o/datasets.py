@@ -25,9 +25,9 @@ def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, cl
 
     limit, clip: as `read`; by default the task's.
     Ids of our own (`purejaxo2o/...`) are made on first use and kept in the Minari folder
-    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the dataset
-    says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is missing,
-    damaged, or of other spaces than the task's.
+    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the
+    dataset says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is
+    missing, damaged, or of other spaces than the task's.
     """
     if not isinstance(task, Task) and not (isinstance(task, str | os.PathLike) and os.fspath(task) in TASKS):
         return read(task, limit=limit, clip=bool(clip)).store()
@@ -51,7 +51,7 @@ def read(name: "Name | MinariDataset", *, limit: int | None = None, clip: bool =
     limit = checked_limit(limit)
     if not isinstance(name, str | os.PathLike):
         if not hasattr(name, "storage"):
-            raise O2OError(f"{name!r:.80} is no dataset; give a Minari id, the path of a D4RL file, or a MinariDataset")
+            raise O2OError(f"{name!r:.80} is no dataset; give a Minari id, a D4RL file's path, or a MinariDataset")
         return minari.read(name, clip=clip)
     name = os.fspath(name)
     if is_file(name):

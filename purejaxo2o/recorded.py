@@ -1,6 +1,7 @@
 """The task of a dataset: the environment that recorded it (`origins.py`), its time limit, its reference scores.
 
-What a dataset declares decides everything. Where it declares nothing, the remedy is an argument of `task_from_minari`.
+What a dataset declares decides everything. Where it declares nothing, the remedy is an argument of
+`task_from_minari`.
 """
 
 import os

@@ -1,5 +1,6 @@
 """Where datasets lie: the folder that Minari uses, what is in it, and what one of them says about itself."""
 
+import os
 from pathlib import Path
 
 from minari.dataset.minari_dataset import parse_dataset_id
