@@ -93,7 +93,7 @@ def _run(arguments: list[str]) -> int:
 
 def _line(text: str) -> str:
     """One line in which no word (a path, a number) is without end."""
-    short = (w if len(w) <= LONGEST else f"{w[:LONGEST // 2]}...{w[-LONGEST // 4:]}" for w in text.split())
+    short = (w if len(w) <= LONGEST else f"{w[: LONGEST // 2]}...{w[-LONGEST // 4 :]}" for w in text.split())
     return " ".join(short)
 
 

@@ -24,9 +24,7 @@ class Evaluation(NamedTuple):
     lengths: Array  # [episodes] int32 steps until the end
 
 
-def evaluate(
-    act: Callable[[Array, Array], Array], env: Env | Task | str, key: Array, *, episodes: int
-) -> Evaluation:
+def evaluate(act: Callable[[Array, Array], Array], env: Env | Task | str, key: Array, *, episodes: int) -> Evaluation:
     """Run `episodes` episodes of `env` side by side, each until it ends or `env.horizon` is reached.
 
     `act(obs [episodes, ...], key) -> action [episodes, ...]`. Steps after an episode's end count nothing.

@@ -189,7 +189,10 @@ class LiveTable(Watch):
             widths = layout.fitted(names, lines, self._console.width, solid=[name not in TEXTS for name in names])
             if widths is not None:
                 return _grid(names, lines, widths, [row.state for row in rows])
-        texts = (f"{row.member.label}: {row.state} {cell['segments']} {cell['score']}" for row, cell in zip(rows, cells, strict=True))
+        texts = (
+            f"{row.member.label}: {row.state} {cell['segments']} {cell['score']}"
+            for row, cell in zip(rows, cells, strict=True)
+        )
         return rich.console.Group(*(rich.text.Text(" ".join(text.split())) for text in texts))
 
     def _shown(self) -> range:

@@ -135,7 +135,9 @@ def test_a_tracker_that_does_not_start_is_one_line(wandb, monkeypatch):
         raise RuntimeError("api_key not configured\n(no-tty)")
 
     monkeypatch.setattr(wandb, "init", refuse)
-    with pytest.raises(O2OError, match=r"W&B does not start \(RuntimeError: api_key not configured \(no-tty\)\); log in"):
+    with pytest.raises(
+        O2OError, match=r"W&B does not start \(RuntimeError: api_key not configured \(no-tty\)\); log in"
+    ):
         trackers.WandB().begin(ABOUT, None, 0)
 
 

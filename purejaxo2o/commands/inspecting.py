@@ -8,7 +8,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from purejaxo2o import places
-from purejaxo2o.commands.base import Answer, Command, say, show
+from purejaxo2o.commands.base import Answer, Command, say, show, terminal_width
 from purejaxo2o.types import O2OError
 
 BINS = 12
@@ -92,7 +92,10 @@ def _figures(reading: Any) -> dict[str, Any]:
     from purejaxo2o.data.scores import normalise
 
     rows, reference = reading.data, reading.info.reference
-    found, discrete = measures.trajectories(rows, measures.limit_of(reading.info)), reading.info.spaces.action.discrete
+    found, discrete = (
+        measures.trajectories(rows, measures.limit_of(reading.info)),
+        reading.info.spaces.action.discrete,
+    )
     returns = found.total[found.whole]
     quantiles = {"return": _quantiles(returns), "length": _quantiles(found.length[found.whole])}
     if reference is not None:
@@ -188,7 +191,9 @@ def _description(data: dict[str, Any]) -> str:
     lines += [f"{'attention':<18} {remark}" for remark in data["remarks"]]
     table = show([{"per whole episode": name, **row} for name, row in data["quantiles"].items()])
     named = [{"episode": f"{kind} {t['episode']}", **_short(t)} for kind in ("best", "worst") for t in data[kind]]
-    return "\n".join([*lines, *([table, _bars(data["histogram"]), show(named)] if named else ["no episode is whole"])])
+    return "\n".join(
+        [*lines, *([table, _bars(data["histogram"]), show(named)] if named else ["no episode is whole"])]
+    )
 
 
 def _about(data: dict[str, Any]) -> dict[str, str]:
@@ -200,7 +205,8 @@ def _about(data: dict[str, Any]) -> dict[str, str]:
         "folder": data["path"],
         "environment": (data["environment"] or "not declared") + limit,
         "made by": data["algorithm"] or "not declared",
-        "provenance": ", ".join(f"{k}={_short_number(v)}" for k, v in source.items() if not isinstance(v, dict)) or "none",
+        "provenance": ", ".join(f"{k}={_short_number(v)}" for k, v in source.items() if not isinstance(v, dict))
+        or "none",
         "steps": f"{data['steps']:,}",
         "episodes": f"{data['episodes']:,}: {data['terminated']:,} terminated, {data['truncated']:,} truncated"
         + (f" ({data['cut']:,} by the end of the recording, in no mean)" if data["cut"] else ""),
@@ -238,10 +244,11 @@ def _short(trajectory: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bars(histogram: dict[str, list[Any]]) -> str:
-    """The histogram in characters."""
+    """The histogram in characters, in lines of the terminal's length."""
+    space = min(40, (terminal_width() or 80) - 40)
     counts, edges = histogram["counts"], histogram["edges"]
     most, lines = max(1, *counts), ["episodes by return"]
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
-        bar = "█" * round(40 * count / most) or ("▏" if count else "")
+        bar = "█" * round(max(space, 1) * count / most) or ("▏" if count else "")
         lines.append(f"{low:>10.4g} to {high:<10.4g} {count:>7,} {bar}".rstrip())
     return "\n".join(lines)

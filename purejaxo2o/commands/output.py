@@ -30,7 +30,9 @@ def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
             "it (--overwrite)"
         )
     if folder.is_symlink() or folder.resolve() == Path.cwd().resolve():
-        raise O2OError(f"output folder {folder} is a link or where you are; --overwrite would take it away: go elsewhere")
+        raise O2OError(
+            f"output folder {folder} is a link or where you are; --overwrite would take it away: go elsewhere"
+        )
 
 
 @contextlib.contextmanager
