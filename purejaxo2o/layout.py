@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 GAP, EDGE = 3, 2
 """Characters between two columns and at either end, as `rich.box.SIMPLE_HEAD` has them."""
-NUMBER = re.compile(r"^[-−]?[\d∞]|^-?$")
+NUMBER = re.compile(r"^-?[\d∞]|^-?$")
 """How the text of a number begins; `-` and nothing stand for a number that is missing."""
 INTERVAL = re.compile(r" \[[^\]]*\]$")
 """What `Interval` writes behind its figure."""

@@ -334,9 +334,8 @@ def test_overwriting_puts_the_old_run_back_unless_a_new_one_began(tmp_path):
     folder, aside = tmp_path / "run", tmp_path / ".run.replaced"
     folder.mkdir()
     (folder / "config.json").write_text("old")
-    with pytest.raises(KeyError), output.room(folder, overwrite=True):
-        assert not folder.exists()
-        raise KeyError
+    with pytest.raises(O2OError), output.room(folder, overwrite=True):
+        raise O2OError("too little memory" if not folder.exists() else "it is still there")
     assert (folder / "config.json").read_text() == "old"
     with output.room(folder, overwrite=True):
         folder.mkdir()
@@ -355,7 +354,7 @@ def test_only_runs_are_overwritten(tmp_path, monkeypatch, capsys):
         assert main(command.split()) == 2
         assert "is not empty and holds no run" in capsys.readouterr().err
     (tmp_path / "config.json").touch()
-    assert main("train sac reach --out . --overwrite".split()) == 2
+    assert main(["train", "sac", "reach", "--out", ".", "--overwrite"]) == 2
     assert "go elsewhere" in capsys.readouterr().err
     assert (tmp_path / "mine" / "thesis.tex").exists()
 

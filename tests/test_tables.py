@@ -18,7 +18,7 @@ from purejaxo2o.study_table import LiveTable
 from purejaxo2o.tables import table
 
 WIDTHS = (60, 80, 100)
-NUMBER = re.compile(r"[-−]?\d[\d,]*\.?\d*%?")
+NUMBER = re.compile(r"-?\d[\d,]*\.?\d*%?")
 LONG = "agent.expectile=0.7, agent.hidden=(256, 256), online.override.learning_rate=0.0001"
 ROWS = [
     {"method": f"{LONG}{end}", "seeds": 8, "final": 12345678.9, "final_low": -1234567.8, "final_high": 23456789.0,
@@ -138,8 +138,8 @@ def test_evaluate(width, monkeypatch, shown):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_summaries_of_runs(width, monkeypatch):
-    figures = {name: f"{value:,.1f} [{value - 1:,.1f}, {value + 1:,.1f}]" for name, value in
-               {"score_at_switch": 1234567.8, "lowest": -9876543.2, "dip": 55.5, "final": 99999.9, "online_auc": 77.7}.items()}  # fmt: skip
+    means = {"score_at_switch": 1234567.8, "lowest": -9876543.2, "dip": 55.5, "final": 99999.9, "online_auc": 77.7}
+    figures = {name: f"{x:,.1f} [{x - 1:,.1f}, {x + 1:,.1f}]" for name, x in means.items()}
     rows = [{"method": LONG + end, "seeds": 1024, "diverged": 12, **figures} for end in ("1", "2")]
     monkeypatch.setattr(sys.modules["purejaxo2o.report"], "rows", lambda results: rows)
     monkeypatch.setenv("COLUMNS", str(width))

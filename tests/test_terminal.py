@@ -1,4 +1,4 @@
-"""What the world of a shell does to the command line: streams that are closed or full, odd paths, users without a home."""
+"""What the world of a shell does to the command line: streams closed or full, odd paths, users without a home."""
 
 import io
 import os
@@ -50,7 +50,7 @@ def test_nobody_can_be_told_where_both_are_full(say_to):
     with FULL.open("w") as out, FULL.open("w") as errors:
         say_to(stdout=out, stderr=errors)
         assert main(["list", "tasks"]) == 2
-        assert main("train sac rech".split()) == 2
+        assert main(["train", "sac", "rech"]) == 2
 
 
 @pytest.mark.parametrize("command", ["list tasks", "list tasks --json", "list --help"])
@@ -67,7 +67,7 @@ def test_a_reader_that_stops_ends_the_command_in_silence(command, say_to):
 def test_closed_streams_swallow_what_is_written(say_to, capsys):
     say_to(stdout=None, stderr=None)
     assert main(["list", "tasks"]) == 0
-    assert main("train sac rech".split()) == 2
+    assert main(["train", "sac", "rech"]) == 2
     assert os.fstat(1)
     assert sys.stdout is not None
 
