@@ -182,14 +182,17 @@ class LiveTable(Watch):
 
     def _table(self, rows: Sequence[Row]) -> rich.console.RenderableType:
         """With as many columns as the terminal has room for; a line for each row where it has too little for any."""
-        cells = [dict(zip(COLUMNS, row.cells(), strict=True)) for row in rows]
+        cells: list[dict[str, str]] = [dict(zip(COLUMNS, row.cells(), strict=True)) for row in rows]
         for dropped in range(len(DISPENSABLE) + 1):
             names = [name for name in COLUMNS if name not in DISPENSABLE[:dropped]]
             lines = [[cell[name] for name in names] for cell in cells]
             widths = layout.fitted(names, lines, self._console.width, solid=[name not in TEXTS for name in names])
             if widths is not None:
                 return _grid(names, lines, widths, [row.state for row in rows])
-        texts = (f"{row.member.label}: {row.state} {cell['segments']} {cell['score']}" for row, cell in zip(rows, cells, strict=True))
+        texts = (
+            f"{row.member.label}: {row.state} {cell['segments']} {cell['score']}"
+            for row, cell in zip(rows, cells, strict=True)
+        )
         return rich.console.Group(*(rich.text.Text(" ".join(text.split())) for text in texts))
 
     def _shown(self) -> range:

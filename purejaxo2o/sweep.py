@@ -27,7 +27,6 @@ from purejaxo2o.store import Store
 from purejaxo2o.tasks import Named, Task, as_task
 from purejaxo2o.types import Array, Device, O2OError
 
-
 MOST_SEEDS = 2**24
 """All keys up to the last are made: these are 128 MB."""
 

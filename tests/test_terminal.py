@@ -1,4 +1,4 @@
-"""What the world of a shell does to the command line: streams that are closed or full, odd paths, users without a home."""
+"""What the world of a shell does to the command line: streams closed or full, odd paths, users without a home."""
 
 import io
 import os
@@ -39,7 +39,10 @@ def test_a_full_output_is_one_line(command, say_to):
                 main(command.split())
             return
         assert main(command.split()) == 2
-    assert errors.getvalue() == "error: cannot write (No space left on device); make room, or send the output elsewhere\n"
+    assert (
+        errors.getvalue()
+        == "error: cannot write (No space left on device); make room, or send the output elsewhere\n"
+    )
 
 
 @needs_full
@@ -47,7 +50,7 @@ def test_nobody_can_be_told_where_both_are_full(say_to):
     with FULL.open("w") as out, FULL.open("w") as errors:
         say_to(stdout=out, stderr=errors)
         assert main(["list", "tasks"]) == 2
-        assert main("train sac rech".split()) == 2
+        assert main(["train", "sac", "rech"]) == 2
 
 
 @pytest.mark.parametrize("command", ["list tasks", "list tasks --json", "list --help"])
@@ -64,7 +67,7 @@ def test_a_reader_that_stops_ends_the_command_in_silence(command, say_to):
 def test_closed_streams_swallow_what_is_written(say_to, capsys):
     say_to(stdout=None, stderr=None)
     assert main(["list", "tasks"]) == 0
-    assert main("train sac rech".split()) == 2
+    assert main(["train", "sac", "rech"]) == 2
     assert os.fstat(1)
     assert sys.stdout is not None
 
@@ -132,7 +135,9 @@ def here(tmp_path, monkeypatch):
 def test_outputs_that_cannot_be(case, command, here, capsys):
     path, message = OUTPUTS[case]
     verb = command.split()[0]
-    if (case == "somebody's" and verb not in ("train", "sweep")) or (verb == "render" and case in ("a file", "a dangling link")):
+    if (case == "somebody's" and verb not in ("train", "sweep")) or (
+        verb == "render" and case in ("a file", "a dangling link")
+    ):
         pytest.skip("this command may write there")
     before = sorted(here.rglob("*"))
     assert main([*command.split(), path]) == 2
@@ -153,7 +158,9 @@ def test_a_study_says_so_of_its_own_folder(here, capsys):
 
 
 @pytest.mark.parametrize("name", [LONG, f"{LONG}.toml", "FILE", "FILE/x", "/dev/null", "other", ""])
-@pytest.mark.parametrize("command", ["evaluate", "report", "render", "inspect", "train bc", "sweep bc reach --over", "sweep"])
+@pytest.mark.parametrize(
+    "command", ["evaluate", "report", "render", "inspect", "train bc", "sweep bc reach --over", "sweep"]
+)
 def test_inputs_that_are_not_there(name, command, here, capsys):
     assert main([*command.split(), name]) == 2
     [line] = capsys.readouterr().err.splitlines()
@@ -199,7 +206,11 @@ def test_without_a_home_only_what_needs_one_asks(homeless, tmp_path, monkeypatch
     for command in ("list tasks", "list datasets", "train sac reach --dry-run"):
         assert main(command.split()) == 0, capsys.readouterr().err
     capsys.readouterr()
-    for command in ("inspect purejaxo2o/pointmaze-umaze/mixed-v0", "train bc test/no-v0", "collect reach --id test/b-v0"):
+    for command in (
+        "inspect purejaxo2o/pointmaze-umaze/mixed-v0",
+        "train bc test/no-v0",
+        "collect reach --id test/b-v0",
+    ):
         assert main(command.split()) == 2
         line = capsys.readouterr().err.splitlines()[-1]
         assert line == (

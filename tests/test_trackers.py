@@ -135,7 +135,9 @@ def test_a_tracker_that_does_not_start_is_one_line(wandb, monkeypatch):
         raise RuntimeError("api_key not configured\n(no-tty)")
 
     monkeypatch.setattr(wandb, "init", refuse)
-    with pytest.raises(O2OError, match=r"W&B does not start \(RuntimeError: api_key not configured \(no-tty\)\); log in"):
+    with pytest.raises(
+        O2OError, match=r"W&B does not start \(RuntimeError: api_key not configured \(no-tty\)\); log in"
+    ):
         trackers.WandB().begin(ABOUT, None, 0)
 
 
@@ -182,7 +184,22 @@ def test_a_missing_tracker_says_how_to_get_it_before_anything_runs(module, kind,
 @pytest.mark.slow
 def test_the_command_line_and_a_study_log_alike(wandb, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main("collect reach --id test/trackers/random-v0 --steps 200 --num-envs 5 --overwrite".split()) == 0
+    assert (
+        main(
+            [
+                "collect",
+                "reach",
+                "--id",
+                "test/trackers/random-v0",
+                "--steps",
+                "200",
+                "--num-envs",
+                "5",
+                "--overwrite",
+            ]
+        )
+        == 0
+    )
     sizes = {"agent.actor_hidden": [8, 8], "offline.steps": 40, "offline.segments": 2, "eval_episodes": 2}
     given = [f"{name}={tuple(x) if isinstance(x, list) else x}" for name, x in sizes.items()]
     one = "train bc reach --dataset test/trackers/random-v0 --seeds 2 --seed0 3 --log wandb --log csv --out one --set"

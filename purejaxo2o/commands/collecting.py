@@ -201,7 +201,8 @@ def _check_memory(env: Any, steps: int) -> None:
     need, there = steps * memory.nbytes(transition_example(spaces(env))), memory.limit(())
     if there is not None and need > there:
         raise O2OError(
-            f"{steps:,} steps of {env.name} take {memory.size(need)}, there are {memory.size(there)}; lower --steps"
+            f"{steps:,} steps of {env.name} take {memory.size(need)}, there are {memory.size(there)}; give fewer "
+            "(--steps)"
         )
 
 

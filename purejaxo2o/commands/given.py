@@ -48,7 +48,9 @@ def literal(text: str) -> Any:
     for part in _parts(value):
         if isinstance(part, str) and len(part) > LONGEST:
             raise _no_value(text)
-        if isinstance(part, int | float) and not (math.isfinite(part) if isinstance(part, float) else -MOST < part < MOST):
+        if isinstance(part, int | float) and not (
+            math.isfinite(part) if isinstance(part, float) else -MOST < part < MOST
+        ):
             raise O2OError(f"{_short(text)} is too large a number; give one that a computer holds")
         if not isinstance(part, str | int | float | None):
             raise _no_value(text)

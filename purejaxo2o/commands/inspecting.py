@@ -8,7 +8,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from purejaxo2o import places
-from purejaxo2o.commands.base import Answer, Command, say, show
+from purejaxo2o.commands.base import Answer, Command, say, show, terminal_width
 from purejaxo2o.types import O2OError
 
 BINS = 12
@@ -241,10 +241,11 @@ def _short(trajectory: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bars(histogram: dict[str, list[Any]]) -> str:
-    """The histogram in characters."""
+    """The histogram in characters, in lines of the terminal's length."""
+    space = min(40, (terminal_width() or 80) - 40)
     counts, edges = histogram["counts"], histogram["edges"]
     most, lines = max(1, *counts), ["episodes by return"]
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
-        bar = "█" * round(40 * count / most) or ("▏" if count else "")
+        bar = "█" * round(max(space, 1) * count / most) or ("▏" if count else "")
         lines.append(f"{low:>10.4g} to {high:<10.4g} {count:>7,} {bar}".rstrip())
     return "\n".join(lines)
