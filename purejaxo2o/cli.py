@@ -4,12 +4,15 @@ Results go to standard output (text, or one JSON document with `--json`), progre
 is one line and exit code 2. XLA's compilation cache is on here, and only here.
 """
 
+import functools
 import json
+import operator
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import subcommand
@@ -24,17 +27,10 @@ from purejaxo2o.commands.sweeping import Sweep
 from purejaxo2o.commands.training import Train
 from purejaxo2o.types import O2OError
 
-Commands = (
-    Annotated[List, subcommand("list")]
-    | Annotated[Train, subcommand("train")]
-    | Annotated[Sweep, subcommand("sweep")]
-    | Annotated[Collect, subcommand("collect")]
-    | Annotated[Inspect, subcommand("inspect")]
-    | Annotated[Evaluate, subcommand("evaluate")]
-    | Annotated[Report, subcommand("report")]
-    | Annotated[Render, subcommand("render")]
-)
-
+COMMANDS: dict[str, type[Command]] = {
+    **{"list": List, "train": Train, "sweep": Sweep, "collect": Collect, "inspect": Inspect},
+    **{"evaluate": Evaluate, "report": Report, "render": Render},
+}
 LONGEST = 200
 """Characters of a word in a message."""
 
@@ -51,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     the output any more. Raises `SystemExit` for `--help` (0) and for arguments that do not parse (2)."""
     terminal.open_all()
     try:
-        with terminal.flushed():
+        with terminal.flushed(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: terminal.complain(f"warning: {_line(str(message))}")
             return _run(sys.argv[1:] if argv is None else list(argv))
     except O2OError as error:
         terminal.complain(f"error: {_line(error.in_shell)}")
@@ -74,7 +71,7 @@ def _run(arguments: list[str]) -> int:
         terminal.write(_versions())
         return 0
     command: Command = tyro.cli(
-        Commands,  # pyright: ignore[reportArgumentType]
+        _parsed(brief=not arguments or arguments[0] not in COMMANDS),
         prog="purejaxo2o",
         description=DESCRIPTION,
         args=arguments,
@@ -89,6 +86,16 @@ def _run(arguments: list[str]) -> int:
     else:
         terminal.write(answer.text)
     return answer.code
+
+
+def _parsed(*, brief: bool) -> Any:
+    """The union of the commands, for tyro; with their first lines only where all of them are listed."""
+    first = {name: (command.__doc__ or "").splitlines()[0] for name, command in COMMANDS.items()}
+    kinds = (
+        Annotated[command, subcommand(name, description=first[name] if brief else None)]
+        for name, command in COMMANDS.items()
+    )
+    return functools.reduce(operator.or_, kinds)  # pyright: ignore[reportArgumentType]
 
 
 def _line(text: str) -> str:

@@ -25,9 +25,9 @@ def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, cl
 
     limit, clip: as `read`; by default the task's.
     Ids of our own (`purejaxo2o/...`) are made on first use and kept in the Minari folder
-    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the dataset
-    says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is missing,
-    damaged, or of other spaces than the task's.
+    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the
+    dataset says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is
+    missing, damaged, or of other spaces than the task's.
     """
     if not isinstance(task, Task) and not (isinstance(task, str | os.PathLike) and os.fspath(task) in TASKS):
         return read(task, limit=limit, clip=bool(clip)).store()
@@ -51,9 +51,7 @@ def read(name: "Name | MinariDataset", *, limit: int | None = None, clip: bool =
     limit = checked_limit(limit)
     if not isinstance(name, str | os.PathLike):
         if not hasattr(name, "storage"):
-            raise O2OError(
-                f"{name!r:.80} is no dataset; give a Minari id, the path of a D4RL file, or a MinariDataset"
-            )
+            raise O2OError(f"{name!r:.80} is no dataset; give a Minari id, a D4RL file's path, or a MinariDataset")
         return minari.read(name, clip=clip)
     name = os.fspath(name)
     if is_file(name):
@@ -97,7 +95,8 @@ def _check_spaces(info: "DatasetInfo", task: Task) -> None:
     for what, one, other in (("observations", have.obs, need.obs), ("actions", have.action, need.action)):
         same = (one.shape, one.n, one.dtype) == (other.shape, other.n, other.dtype)
         if not same or (one.parts and other.parts and one.parts != other.parts):
-            origin = f"it was recorded in {info.env_id}" if info.env_id else "it does not say where it was recorded"
+            where = info.env_id or _noted(info)
+            origin = f"it was recorded in {where}" if where else "it does not say where it was recorded"
             raise O2OError(
                 f"dataset {info.id!r} has {what} {one}, {task.env.name} has {other}: another environment, version or "
                 f"option of it ({origin})",
@@ -113,13 +112,18 @@ def _check_origin(info: "DatasetInfo", task: Task) -> None:
     found = []
     if info.env_spec is not None:
         found = list(contradictions(origin(info, info.env_spec), task.env))
-    elif isinstance(info.metadata.get("provenance"), dict):
-        noted = info.metadata["provenance"].get("environment")
-        if isinstance(noted, str) and noted != task.env.name:
-            found = [f"{noted} there, {task.env.name} here"]
+    elif _noted(info) not in (None, task.env.name):
+        found = [f"{_noted(info)} there, {task.env.name} here"]
     if found:
         warnings.warn(
             f"dataset {info.id!r} was recorded in another environment than task {task.name!r} trains in: "
             f"{'; '.join(found)}; if that is not meant, train in its own: give {info.id} as the task",
             stacklevel=3,
         )
+
+
+def _noted(info: "DatasetInfo") -> str | None:
+    """The environment that `purejaxo2o collect` has noted."""
+    provenance = info.metadata.get("provenance")
+    noted = provenance.get("environment") if isinstance(provenance, dict) else None
+    return noted if isinstance(noted, str) else None

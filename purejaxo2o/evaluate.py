@@ -33,7 +33,8 @@ def evaluate(act: Callable[[Array, Array], Array], env: Any, key: Array, *, epis
     """Run `episodes` episodes of `env` side by side, each until it ends or `env.horizon` is reached.
 
     act: a trained policy, or `act(obs [episodes, ...], key) -> action [episodes, ...]`, scaled to [-1, 1].
-    env: one of ours, or whatever `envs.make` takes, or a task or its name for where it is evaluated. Steps after an episode's end count nothing.
+    env: one of ours, or whatever `envs.make` takes, or a task or its name for where it is evaluated. Steps after an
+        episode's end count nothing.
     Raises `O2OError` for fewer than one episode, and for an environment that breaks the protocol.
     """
     named = isinstance(env, Task) or (isinstance(env, str) and env in TASKS)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 GAP, EDGE = 3, 2
 """Characters between two columns and at either end, as `rich.box.SIMPLE_HEAD` has them."""
-NUMBER = re.compile(r"^[-−]?[\d∞]|^-?$")
+NUMBER = re.compile(r"^-?[\d∞]|^-?$")
 """How the text of a number begins; `-` and nothing stand for a number that is missing."""
 INTERVAL = re.compile(r" \[[^\]]*\]$")
 """What `Interval` writes behind its figure."""
@@ -43,20 +43,19 @@ def fitted(
 
 def stacked(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
     """A block of lines for each row, its first cell above the others: what is left where no table fits."""
-    blocks = []
-    for first, *cells in rows:
-        lines = [first]
-        for heading, text in zip(headings[1:], cells, strict=True):
-            label = f"  {heading}: "
-            wrapped = textwrap.wrap(
-                text, max(width, len(label) + 1), initial_indent=label, subsequent_indent="    ", **WHOLE_WORDS
-            )
+    lines = []
+    for row in rows:
+        for index, (heading, text) in enumerate(zip(headings, row, strict=True)):
+            label = f"{'  ' * (index > 0)}{heading}: "
+            wrapped = textwrap.TextWrapper(
+                max(width, len(label) + 1),
+                initial_indent=label,
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            ).wrap(text)
             lines += wrapped or [label.rstrip()]
-        blocks.append("\n".join(lines))
-    return "\n".join(blocks)
-
-
-WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(lines)
 
 
 def _longest_word(text: str) -> int:

@@ -91,7 +91,7 @@ def origin(info: "DatasetInfo", spec: "EnvSpec") -> Origin:
 
 
 def contradictions(recorded: Origin, env: Env) -> Iterator[str]:
-    """In which ways an environment is another than `recorded`, in words; starts, goals and time limits do not count."""
+    """How an environment differs from `recorded`, in words; starts, goals and time limits do not count."""
     theirs, ours = recorded.walls, env.walls if isinstance(env, GoalMaze) else None
     kind, own = (_kind(name, walls is not None) for name, walls in ((recorded.name, theirs), (env.name, ours)))
     if kind != own:

@@ -1,4 +1,4 @@
-"""Where a user's files lie: compiled programs and datasets by default, and the folders that a command may write into."""
+"""Where a user's files lie: compiled programs and datasets by default, and what a command may write into."""
 
 import os
 from pathlib import Path
@@ -44,7 +44,7 @@ def _home() -> Path | None:
 
 
 def check_folder(path: str | os.PathLike[str], what: str = "output folder") -> None:
-    """Raise `O2OError` unless `path` is a folder that may be written into, or one can be made there. Makes nothing."""
+    """Raise `O2OError` unless `path` is a folder that may be written into, or can be made one. Makes nothing."""
     _check_text(path, what)
     place = Path(path)
     there = next((p for p in (place, *place.parents) if os.path.lexists(p)), Path())

@@ -75,7 +75,7 @@ def lane_index(index: Any, sizes: Sequence[int], where: str, remedy: str) -> tup
     many = isinstance(index, tuple | list) or np.ndim(index) == 1
     given = () if index is None else tuple(index) if many else (index,)
     if len(given) != len(sizes):
-        raise O2OError(f"{where} is {len(given)} numbers for {len(sizes)} axes; {remedy}")
+        raise O2OError(f"{where}: {len(given)} given; {remedy}")
     return tuple(_within(i, size, where, remedy) for i, size in zip(given, sizes, strict=True))
 
 
@@ -86,8 +86,8 @@ def _within(index: Any, size: int, where: str, remedy: str) -> int:
         found = operator.index(index)
     except TypeError:
         if isinstance(index, jax.core.Tracer):
-            raise O2OError(f"{where} depends on a traced value; choose outside of jit and vmap") from None
-        raise O2OError(f"{where} has {index!r}, which is no integer; {remedy}") from None
+            raise O2OError(f"{where}: it depends on a traced value; choose outside of jit and vmap") from None
+        raise O2OError(f"{where}: {index!r} is no integer; {remedy}") from None
     if not -size <= found < size:
-        raise O2OError(f"{where} is out of range; {remedy}")
+        raise O2OError(f"{where}: {found} is out of range; {remedy}")
     return found % size

@@ -1,6 +1,7 @@
 """The task of a dataset: the environment that recorded it (`origins.py`), its time limit, its reference scores.
 
-What a dataset declares decides everything. Where it declares nothing, the remedy is an argument of `task_from_minari`.
+What a dataset declares decides everything. Where it declares nothing, the remedy is an argument of
+`task_from_minari`.
 """
 
 import os
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 from purejaxo2o import envs
 from purejaxo2o.data import scores
 from purejaxo2o.data.d4rl_names import is_file
+from purejaxo2o.domains import domain_of, fail_reward_of
 from purejaxo2o.envs.base import Env, spaces
 from purejaxo2o.origins import IN_PYTHON, Origin, contradictions, origin
-from purejaxo2o.tasks import TASKS, Task, domain_of, fail_reward_of
+from purejaxo2o.tasks import TASKS, Task
 from purejaxo2o.types import O2OError
 
 if TYPE_CHECKING:  # Minari and Gymnasium are imported when a dataset is opened

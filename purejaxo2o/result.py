@@ -99,9 +99,9 @@ class Result:
         explore: the policy that collects data, not the greedy one.
         Raises `O2OError` for an index that is not there, and for results that keep no networks."""
         sizes = self.scores.shape[:-1]
-        asked = " and ".join(f"0 to {size - 1}" for size in sizes)
+        asked = ", ".join(f"0 to {size - 1}" for size in sizes)
         remedy = f"give one index per axis: {asked or 'there is none'}"
-        index = lane_index(seed, sizes, f"policy(seed={seed!r})", remedy)
+        index = lane_index(seed, sizes, f"policy(seed={seed!r}) of results with leading axes {sizes}", remedy)
         if self.agent is None or self.run is None:
             raise O2OError(
                 "these results hold what was measured, not the networks; act with what train, fit or sweep "

@@ -182,7 +182,7 @@ class LiveTable(Watch):
 
     def _table(self, rows: Sequence[Row]) -> rich.console.RenderableType:
         """With as many columns as the terminal has room for; a line for each row where it has too little for any."""
-        cells = [dict(zip(COLUMNS, row.cells(), strict=True)) for row in rows]
+        cells: list[dict[str, str]] = [dict(zip(COLUMNS, row.cells(), strict=True)) for row in rows]
         for dropped in range(len(DISPENSABLE) + 1):
             names = [name for name in COLUMNS if name not in DISPENSABLE[:dropped]]
             lines = [[cell[name] for name in names] for cell in cells]

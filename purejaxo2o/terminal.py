@@ -1,4 +1,4 @@
-"""Standard output and error of the command line, which may be closed, full, or read by a program that stops reading."""
+"""Standard output and error of the command line, which may be closed, full, or read by nobody any more."""
 
 import contextlib
 import os
@@ -50,7 +50,7 @@ def flushed() -> Iterator[None]:
 
 
 def give_up() -> None:
-    """What is left in a stream that cannot be written to goes nowhere, so that Python does not end with a complaint."""
+    """What is left in a stream that cannot be written to goes nowhere: Python would end with a complaint."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -195,7 +195,8 @@ class WandB(Tracker):
                 run.close()
             line = " ".join(str(error).split())
             raise O2OError(
-                f"W&B does not start ({type(error).__name__}: {line}); log in (wandb login), or set WANDB_MODE=offline"
+                f"W&B does not start ({type(error).__name__}: {line}); log in (wandb login), or set "
+                "WANDB_MODE=offline"
             ) from error
         return opened
 

@@ -91,20 +91,10 @@ UMAZE, SPARE = "##### #...# ###.# #...# #####", "##### #...# #.### #...# #####"
             "pointmaze-umaze",
             f"its walls are ####### #.....# #.....# #.....# #######, those here {UMAZE}",
         ),
-        (
-            "maze/PointMaze_UMaze-v3",
-            {"physics": "mujoco<=3.4"},
-            "pointmaze-umaze",
-            "mujoco<=3.4 there, mujoco>=3.5 h",
-        ),
+        ("maze/PointMaze_UMaze-v3", {"physics": "mujoco<=3.4"}, "pointmaze-umaze", "mujoco<=3.4 there, mujoco>=3.5"),
         ("maze/PointMaze_UMazeDense-v3", {}, "pointmaze-umaze", "maze/PointMaze_UMazeDense-v3 there, maze/PointMaze"),
         ("mjx/Hopper-v4", {}, "mjx/Hopper-v5", "mjx/Hopper-v4 there, mjx/Hopper-v5 here"),
-        (
-            "gymnax/Pendulum-v1",
-            {"says": "gymnax/Acrobot-v1"},
-            "pendulum",
-            "gymnax/Acrobot-v1 there, gymnax/Pendulum-v1",
-        ),
+        ("gymnax/Pendulum-v1", {"says": "gymnax/Acrobot-v1"}, "pendulum", "gymnax/Acrobot-v1 there, gymnax/Pend"),
     ],
 )
 def test_rows_of_another_environment_are_said_to_be(write, env_id, settings, task, text):

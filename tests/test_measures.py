@@ -79,9 +79,8 @@ def test_trajectories_know_where_they_are():
 
 
 def test_means_are_of_whole_episodes():
-    data = rows(
-        np.zeros((6, 1)), np.zeros((6, 1), np.float32), last=[1, 3, 5], terminated=[5], reward=[9, 9, 1, 2, 3, 4]
-    )
+    reward = [9, 9, 1, 2, 3, 4]
+    data = rows(np.zeros((6, 1)), np.zeros((6, 1)), last=[1, 3, 5], terminated=[5], reward=reward)
     found = measures.trajectories(data, limit=3)  # the first two were cut after two of three steps
     facts = measures.summary(found, (0.0, 10.0))
     assert facts == {"episodes": 3, "cut": 2, "mean_return": 7.0, "mean_length": 2.0, "mean_score": 70.0}

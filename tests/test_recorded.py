@@ -149,9 +149,7 @@ def test_an_evaluation_within_other_walls_is_refused_with_both_maps(minari_root)
     """Minari#304."""
     name = ant_maze("D4RL/antmaze/umaze-v1", PLAIN, [row[::-1] for row in PLAIN])
     maps = r"its walls are #### #..# ##.# ####, those here #### #..# #.## ####"
-    with pytest.raises(
-        O2OError, match=f"eval_env_spec evaluates: {maps}.*such scores mean nothing; pass one env"
-    ) as e:
+    with pytest.raises(O2OError, match=f"evaluates: {maps}.*such scores mean nothing; pass one environment") as e:
         o2o.task(name)
     assert "train in maze/AntMaze_UMaze-v4 with --dataset" in e.value.in_shell
     one = envs.make("maze/AntMaze_UMaze-v4", maze_map=tuple(map(tuple, PLAIN)), continuing_task=False)
@@ -172,7 +170,7 @@ def hosted(monkeypatch):
     made, make = [], envs.make
 
     def fake(name, **settings):
-        if not name.startswith("host/"):
+        if not (isinstance(name, str) and name.startswith("host/")):
             return make(name, **settings)
         made.append((name, settings))
         return Named(name=name, sizes=(45, 24))
@@ -259,15 +257,13 @@ def test_the_class_of_an_entry_point_is_used_if_its_module_is_imported(minari_ro
     module = types.ModuleType("a_module_of_the_caller")
     module.Corridor = Corridor
     name = corridor("a_module_of_the_caller:Corridor")
-    with pytest.raises(
-        O2OError, match=r"import or install what registers it \(a_module_of_the_caller, says the data"
-    ):
+    with pytest.raises(O2OError, match=r"import or install what registers it \(a_module_of_the_caller, says"):
         o2o.task(name)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     task = o2o.task(name)
     assert (task.env.name, task.env.horizon, task.raw) == ("host/me/Corridor-v7", 9, True)
-    _, obs = task.env.reset(jax.random.key(0))
-    state, step = task.env.step(task.env.reset(jax.random.key(0))[0], jnp.zeros(1), jax.random.key(0))
+    state, obs = task.env.reset(jax.random.key(0))
+    _, step = task.env.step(state, jnp.zeros(1), jax.random.key(0))
     assert (obs.tolist(), step.obs.tolist()) == ([0.0, 0.0], [0.5, 0.5])
 
 
@@ -296,9 +292,7 @@ def test_the_environment_decides_which_reference_and_not_the_folder(minari_root)
     hopper = write("me/swimmer/own-v0", "Hopper-v5", 11, 3)
     assert minari.info(hopper).reference == (-20.272305, 3234.3)
     assert o2o.task(hopper).score_high == 3234.3
-    body = write(
-        "brax/hopper/own-v0", None, 11, 3, provenance={"environment": "brax/hopper", "source": "brax/hopper"}
-    )
+    body = write("brax/hopper/own-v0", None, 11, 3, provenance={"environment": "brax/hopper"})
     assert minari.info(body).reference is None
     assert minari.info(write("mujoco/hopper/silent-v0", None, 11, 3)).reference == (-20.272305, 3234.3)
 
@@ -311,9 +305,7 @@ def test_references_are_checked_where_they_come_in_and_go_out(minari_root, pair)
     path = minari.root() / name / "data" / "metadata.json"
     stored = json.loads(path.read_text()) | dict(zip(("ref_min_score", "ref_max_score"), pair, strict=True))
     path.write_text(json.dumps(stored))
-    with pytest.raises(
-        O2OError, match=r"dataset 'test/hopper/pair-v0': its \(ref_min_score, ref_max_score\) .*low < hi"
-    ):
+    with pytest.raises(O2OError, match=r"dataset 'test/hopper/pair-v0': its \(ref_min_score, ref_max_score\)"):
         minari.info(name)
 
 
@@ -349,7 +341,7 @@ def _maze(name, plan):
             "Nowhere-v5",
             348,
             {},
-            r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* import or install what registers it \(none, says",
+            r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* install what registers",
         ),
         ("AntMaze_Nowhere-v4", 27, {}, "recorded in AntMaze_Nowhere-v4, which has no twin"),
         (

@@ -27,9 +27,7 @@ def test_a_reference_is_two_finite_numbers_in_order(pair):
         lambda: make("mine", Slope(), reference=pair),
         lambda: o2o.task_from_minari("nobody/asked-v0", reference=pair),
     ):
-        with pytest.raises(
-            O2OError, match="reference .*give two finite numbers, low < high: the returns of a random"
-        ):
+        with pytest.raises(O2OError, match=r"reference .*give two finite numbers, low < high: the returns of"):
             ask()
 
 

@@ -1,4 +1,4 @@
-"""What the world of a shell does to the command line: streams that are closed or full, odd paths, users without a home."""
+"""What the world of a shell does to the command line: streams closed or full, odd paths, users without a home."""
 
 import io
 import os

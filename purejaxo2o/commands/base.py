@@ -39,11 +39,15 @@ def key_seed(seed: int) -> int:
 
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | Sequence[str] | None = None) -> str:
-    """A table, as wide as the terminal at most, or as COLUMNS says; as wide as it is in a file."""
+    """A table, as wide as `terminal_width` at most."""
     from purejaxo2o.tables import table
 
-    given = sys.stdout.isatty() or os.environ.get("COLUMNS")
-    return table(rows, columns, width=shutil.get_terminal_size().columns if given else None)
+    return table(rows, columns, width=terminal_width())
+
+
+def terminal_width() -> int | None:
+    """Characters of a line, as the terminal or COLUMNS says; None in a file, where lines may be of any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
 
 
 def say(text: str) -> None:

@@ -15,7 +15,7 @@ MARKS = ("config.json", "study.json")
 
 
 def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raise `O2OError` unless a run may begin (or go on) in `folder`: before data are loaded, and touching nothing."""
+    """Raise `O2OError` unless a run may begin (or go on) in `folder`, before data are loaded. Touches nothing."""
     if resume and overwrite:
         raise O2OError("--resume and --overwrite exclude each other; give the one that is meant")
     places.check_folder(folder)
@@ -26,8 +26,8 @@ def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
     if not overwrite:
         raise O2OError(
-            f"output folder {folder} already holds a run; choose another (--out), go on with it (--resume), or replace "
-            "it (--overwrite)"
+            f"output folder {folder} already holds a run; choose another (--out), go on with it (--resume), or "
+            "replace it (--overwrite)"
         )
     if folder.is_symlink() or folder.resolve() == Path.cwd().resolve():
         raise O2OError(
@@ -37,8 +37,9 @@ def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def room(folder: Path, *, overwrite: bool) -> Iterator[None]:
-    """With `overwrite`, an earlier run in `folder` lies aside while the body runs, and is deleted at its end. It comes
-    back if the body fails before it has put anything there."""
+    """With `overwrite`, an earlier run in `folder` lies aside while the body runs, and is deleted at its end.
+
+    It comes back if the body fails before it has put anything there."""
     if not (overwrite and folder.is_dir()):
         yield
         return

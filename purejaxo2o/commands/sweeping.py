@@ -42,8 +42,9 @@ class Sweep(Command):
 
     recipe.iql.over.agent.expectile = [0.7, 0.9]
 
-    It may also say scale, seeds, seed0, dataset, out, [set] (settings of all recipes that have them), [over] (axes of
-    all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python: study = o2o.Study(recipes=[...], ...)."""
+    It may also say scale, seeds, seed0, dataset, out, log, [set] (settings of all recipes that have them), [over]
+    (axes of all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python: study = o2o.Study(recipes=[...], ...).
+    """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE")]
     """The method, e.g. iql (purejaxo2o list recipes), or a study file that ends in .toml or .py."""
