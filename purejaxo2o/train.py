@@ -143,7 +143,7 @@ def advance(
         return (after, sums + values, first), None
 
     # Packed into two vectors: a dozen scalar sums would cost a dozen kernels in every iteration.
-    sums, first = jnp.zeros(len(names)), jnp.full(len(names), never)
+    sums, first = jnp.zeros(len(names), jnp.float32), jnp.full(len(names), never, jnp.int32)
     (run, sums, first), _ = jax.lax.scan(body, (run, sums, first), length=count)
     fault = Fault(step=jnp.where(first.min() < never, first.min(), -1), metric=first.argmin().astype(jnp.int32))
     return run, averages(dict(zip(names, sums, strict=True)), count), fault

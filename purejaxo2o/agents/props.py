@@ -33,6 +33,7 @@ from purejaxo2o.agents.base import adam, bound_norm, init_adam
 from purejaxo2o.agents.ppo import PPO, PPOState, passes, surrogate
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, pytree, static, tree_where
 
 
@@ -111,7 +112,7 @@ class PROPS(PPO):
     ) -> tuple[Array, Metrics]:
         """L; the target is a constant."""
         old, new = (self.policy(actor, obs) for actor in (target, behaviour))
-        log_ratio = new.log_prob(action) - jax.lax.stop_gradient(old.log_prob(action))
+        log_ratio = residual(new.log_prob(action), jax.lax.stop_gradient(old.log_prob(action)))
         ratio = jnp.exp(log_ratio)
         # PPO's surrogate with an advantage of -1 everywhere: every row's action should become rarer.
         loss = -mean_of(surrogate(ratio, jnp.full_like(ratio, -1.0), self.behaviour_clip), valid)
