@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import archive, checkpoint, memory, runs
+from purejaxo2o import archive, checkpoint, demand, memory, runs
 from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.files import full_disk, write_json
@@ -73,14 +73,18 @@ def fit(
         earlier = False
         if folder is not None:
             identity = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)}
-            earlier = runs.claim(folder, identity, resume=resume)
+            earlier = runs.check_free(folder, identity, resume=resume)
             if resume and not earlier:
                 watch.note(NOTHING)
         if not earlier:  # else it has fitted then
+            limit = memory.limit((), memory_limit)
+            demand.refuse(programs, limit, saving=folder is not None)
             programs.compile_after(0, watch)
             need = memory.estimate(programs, saving=folder is not None)
             watch.note(str(need))
-            memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
+            memory.refuse_if_too_large(need, limit, recipe)
+        if folder is not None:  # a run that cannot be leaves nothing behind
+            runs.claim(folder, identity, resume=resume)
         watch = replace(watch, each=each)
         return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch)
 

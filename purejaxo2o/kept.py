@@ -2,8 +2,8 @@
 
 What a program was made from is its identity: structures with the classes of all their nodes (structures of two
 classes may be equal in JAX), shapes and types of what is passed, the very values of what is closed over, devices and
-options. As with `jax.jit`, functions are taken to be what they were. Programs that call back to the host are not kept,
-for what they call may have changed.
+options. As with `jax.jit`, functions are taken to be what they were. Programs that call back to the host are not
+kept, for what they call may have changed.
 """
 
 import hashlib
@@ -123,10 +123,13 @@ def equations(jaxpr: Any) -> Iterator[Any]:
         seen.add(id(now))
         for equation in now.eqns:
             yield equation
-            for value in jax.tree.leaves(tuple(equation.params.values()), is_leaf=_is_jaxpr):
-                if _is_jaxpr(value):
-                    left.append(value)
+            left += within(equation)
 
 
-def _is_jaxpr(value: Any) -> bool:
-    return hasattr(value, "eqns") or hasattr(value, "jaxpr")
+def within(equation: Any) -> list[Any]:
+    """The jaxprs that an equation holds."""
+
+    def is_jaxpr(value: Any) -> bool:
+        return hasattr(value, "eqns") or hasattr(value, "jaxpr")
+
+    return [x for x in jax.tree.leaves(tuple(equation.params.values()), is_leaf=is_jaxpr) if is_jaxpr(x)]
