@@ -27,7 +27,7 @@ from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check
 from purejaxo2o.programs import START, Programs
 from purejaxo2o.progress import Meter, Progress
-from purejaxo2o.result import Record, Result, assemble
+from purejaxo2o.result import Record, Result, assemble, told
 from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
@@ -184,7 +184,8 @@ class _Driver:
             if done < before + phase.segments:
                 state = self._phase(state, recipe, dataset, index, phase, skip=max(0, done - before))
             before += phase.segments
-        result = self._assemble(state, recipe)
+        with jax.debug_nans(False):  # metrics are NaN where a phase has none
+            result = self._assemble(state, recipe)
         if self.folder is not None:
             assert self.saver is not None
             self.saver.wait()  # results are there only once the last checkpoint is
@@ -245,6 +246,7 @@ class _Driver:
     def _note(self, record: Record, phase: str) -> np.ndarray:
         """Keep a record and write its row; returns the score, one per lane."""
         record = jax.tree.map(lambda x: np.asarray(x)[: self.keep] if self.keep else np.asarray(x), record)
+        record = told(record, np)
         lost = int((~record.finite & (self.records[-1].finite if self.records else True)).sum())
         if lost:
             self.watch.note(f"segment {len(self.records)}: {lost} of {record.finite.size} not finite: frozen")

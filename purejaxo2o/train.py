@@ -18,7 +18,7 @@ from purejaxo2o.feeds import feed, reconsider, roll
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare, rows_of
 from purejaxo2o.priorities import Priorities
-from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault
+from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
 from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
@@ -68,7 +68,7 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
         seen.append(new)
     agents = [recipe.agent_in(phase) for phase in (recipe.phases[0], *recipe.phases)]
     returns = judge_all(key, agents, [standings for standings, _ in seen], task, episodes=recipe.eval_episodes)
-    parts = [replace(record, returns=some) for (_, record), some in zip(seen, returns, strict=True)]
+    parts = [replace(told(record), returns=some) for (_, record), some in zip(seen, returns, strict=True)]
     return assemble(run, recipe, task, parts)
 
 
