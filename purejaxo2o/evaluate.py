@@ -14,7 +14,7 @@ from purejaxo2o.envs.base import Env
 from purejaxo2o.result import Fault
 from purejaxo2o.streams import EVALUATE, stream
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, likeness, pytree
+from purejaxo2o.types import Array, likeness, pytree, vary_like
 
 
 class Evaluation(NamedTuple):
@@ -38,7 +38,7 @@ def evaluate_agent(agent: Any, state: Any, env: Env, key: Array, *, episodes: in
     def act(obs: Array, key: Array, memory: Any) -> tuple[Array, Any]:
         return follow(agent, state, obs, key, memory, explore=False)
 
-    return _run(act, begin(agent, state, episodes), env, key, episodes)
+    return _run(act, begin(agent, state, episodes), env, vary_like(key, agent, state), episodes)
 
 
 def _run(act: Callable[..., tuple[Array, Any]], memory: Any, env: Env, key: Array, episodes: int) -> Evaluation:
@@ -56,7 +56,7 @@ def _run(act: Callable[..., tuple[Array, Any]], memory: Any, env: Env, key: Arra
         return (state, out.obs, memory, alive, returns, lengths), None
 
     start = (state, obs, memory, jnp.ones(episodes, bool), jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32))
-    (*_, returns, lengths), _ = jax.lax.scan(body, start, jnp.arange(env.horizon))
+    (*_, returns, lengths), _ = jax.lax.scan(body, vary_like(start, key), jnp.arange(env.horizon))
     return Evaluation(returns.astype(jnp.float32), lengths)
 
 

@@ -176,7 +176,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
 
 
 def told(record: Record, module: Any = jnp) -> Record:
-    """The record as results hold it: the mean return of no episode is NaN, not 0. `segment` leaves this to its caller,
+    """The record as results hold it: the mean return of no episode is NaN, not 0. `segment` leaves this to callers,
     for programs whose outputs hold NaN stop under `JAX_DEBUG_NANS`. module: `numpy` for arrays on the host."""
     if "train_episodes" not in record.metrics:
         return record

@@ -23,7 +23,7 @@ from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, pytree, transition_example, tree_finite, tree_where
+from purejaxo2o.types import Array, Metrics, pytree, transition_example, tree_finite, tree_where, vary_like
 
 
 @pytree
@@ -55,10 +55,11 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     """
     check(recipe, task, dataset)
     dataset = prepare(recipe, task, dataset)
-    run = init(key, recipe, task, rows_of(dataset))
+    inputs = key, recipe, task, dataset
+    run = vary_like(init(key, recipe, task, rows_of(dataset)), inputs)
     seen = [jax.tree.map(lambda x: x[None], (standing(run), record(run, {})))]
     for index, phase in enumerate(recipe.phases):
-        run = enter(run, recipe, phase=index)
+        run = vary_like(enter(run, recipe, phase=index), inputs)
 
         def body(run: Run, _: None, index: int = index) -> tuple[Run, tuple[Standing, Record]]:
             run, new = segment(run, recipe, task, dataset, phase=index)
@@ -144,7 +145,8 @@ def advance(
 
     # Packed into two vectors: a dozen scalar sums would cost a dozen kernels in every iteration.
     sums, first = jnp.zeros(len(names), jnp.float32), jnp.full(len(names), never, jnp.int32)
-    (run, sums, first), _ = jax.lax.scan(body, (run, sums, first), length=count)
+    carry = vary_like((run, sums, first), run, recipe, task, dataset)
+    (run, sums, first), _ = jax.lax.scan(body, carry, length=count)
     fault = Fault(step=jnp.where(first.min() < never, first.min(), -1), metric=first.argmin().astype(jnp.int32))
     return run, averages(dict(zip(names, sums, strict=True)), count), fault
 
