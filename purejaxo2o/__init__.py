@@ -4,6 +4,9 @@ task = o2o.task("pointmaze-umaze")
 data = o2o.dataset(task)
 recipe = o2o.recipe("wsrl", task, scale="small")
 result = jax.jit(o2o.train)(jax.random.key(0), recipe, task, data)
+
+The parts that `train` is made of (`prepare`, `init`, `enter`, `segment`, `judge`) are here for loops of one's own: see
+`purejaxo2o.train`.
 """
 
 from purejaxo2o.datasets import dataset
@@ -21,7 +24,7 @@ from purejaxo2o.study import Study
 from purejaxo2o.sweep import sweep
 from purejaxo2o.tasks import Task, task
 from purejaxo2o.tasks import names as tasks
-from purejaxo2o.train import Run, init, segment, train
+from purejaxo2o.train import Run, enter, init, judge, prepare, segment, train
 from purejaxo2o.types import O2OError, Space, Spaces, Step, Transition
 
 __all__ = [
@@ -38,9 +41,12 @@ __all__ = [
     "Task",
     "Transition",
     "dataset",
+    "enter",
     "evaluate",
     "fit",
     "init",
+    "judge",
+    "prepare",
     "recipe",
     "recipes",
     "replace",

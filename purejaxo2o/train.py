@@ -1,7 +1,18 @@
 """A whole run: offline, hand-over, online and evaluation as one pure function.
 
-`train` composes `init`, `enter`, `segment` and `judge`; the host driver (`fit.py`) calls the same four. Nothing here
-touches the host, and no random number depends on anything but the root key, the stream and a counter.
+`train` composes `prepare`, `init`, `enter`, `segment` and `judge`; the host driver (`fit.py`) calls the same five.
+Nothing here touches the host, and no random number depends on anything but the root key, the stream and a counter.
+
+A loop of one's own, which learns and finds what `train` does (jit the inner calls, `phase` is static):
+
+    rows = o2o.prepare(recipe, task, data)                  # the dataset with what the agent needs besides
+    run = o2o.init(key, recipe, task, rows)
+    returns = [o2o.judge(run, recipe, task)]                # [episodes] of the greedy policy, before any training
+    for phase, spec in enumerate(recipe.phases):
+        run = o2o.enter(run, recipe, phase=phase)
+        for _ in range(spec.segments):
+            run, record = o2o.segment(run, recipe, task, rows, phase=phase)
+            returns.append(o2o.judge(run, recipe, task, phase=phase))
 """
 
 from dataclasses import replace
@@ -14,6 +25,7 @@ from purejaxo2o import priorities, rollout, store
 from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import Standing, judge_all, standing
+from purejaxo2o.evaluate import judge as judge_standing
 from purejaxo2o.feeds import feed, reconsider, roll
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare, rows_of
@@ -23,7 +35,7 @@ from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, pytree, transition_example, tree_finite, tree_where, vary_like
+from purejaxo2o.types import Array, Metrics, O2OError, pytree, transition_example, tree_finite, tree_where, vary_like
 
 
 @pytree
@@ -56,7 +68,7 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     check(recipe, task, dataset)
     dataset = prepare(recipe, task, dataset)
     inputs = key, recipe, task, dataset
-    run = vary_like(init(key, recipe, task, rows_of(dataset)), inputs)
+    run = vary_like(init(key, recipe, task, dataset), inputs)
     seen = [jax.tree.map(lambda x: x[None], (standing(run), record(run, {})))]
     for index, phase in enumerate(recipe.phases):
         run = vary_like(enter(run, recipe, phase=index), inputs)
@@ -73,8 +85,9 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     return assemble(run, recipe, task, parts)
 
 
-def init(key: Array, recipe: Recipe, task: Task, offline_rows: int = 0) -> Run:
-    """Fresh agent, environments and an empty store. offline_rows: of the dataset, if rows are drawn by priority."""
+def init(key: Array, recipe: Recipe, task: Task, offline: Store | int | None = None) -> Run:
+    """Fresh agent, environments and an empty store. offline: the dataset or its number of rows, which count where rows
+    are drawn by priority."""
     key_agent, key_env = jax.random.split(stream(key, INIT, 0))
     agent = recipe.agent.init(key_agent, spaces(task.env))
     zero = jnp.int32(0)
@@ -86,7 +99,8 @@ def init(key: Array, recipe: Recipe, task: Task, offline_rows: int = 0) -> Run:
         example = transition_example(spaces(task.env), online_needs(recipe))
         replay = store.empty(example, rows=recipe.capacity, envs=recipe.num_envs)
     if recipe.prioritised:
-        order = priorities.empty(offline_rows, recipe.capacity * recipe.num_envs)
+        rows = offline if isinstance(offline, int) else rows_of(offline)
+        order = priorities.empty(rows, recipe.capacity * recipe.num_envs)
     return Run(
         key=key,
         agent=agent,
@@ -117,9 +131,14 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
 
 
 def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int) -> tuple[Run, Record]:
-    """One equal part of a phase: the unit of compilation, logging, saving and resuming. Its record has no returns;
-    `judge` finds them."""
+    """One equal part of a phase: the unit of compilation, logging, saving and resuming.
+
+    dataset: as `prepare` gives it. The record has no returns (`judge` finds them), and a `train_return` of 0 where no
+    episode ended. Raises `O2OError` for a dataset that nobody prepared."""
     spec = recipe.phases[phase]
+    missing = recipe.agent_in(spec).needs - set(dataset.data.extras) if dataset is not None else frozenset()
+    if missing and spec.uses_offline:
+        raise O2OError(f"the dataset lacks the extras {sorted(missing)}; pass o2o.prepare(recipe, task, dataset)")
     count = spec.iterations(recipe.num_envs)
     after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)
     run = replace(_freeze(run, after, fault, learned=spec.updates > 0), segment=run.segment + 1)
@@ -232,6 +251,13 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
         env_steps=run.env_steps + recipe.num_envs,
     )
     return run, {"train_episodes": ended, "train_return": totals}
+
+
+def judge(run: Run, recipe: Recipe, task: Task, *, phase: int = 0) -> Array:
+    """Undiscounted returns `[recipe.eval_episodes]` of the greedy policy; NaN once the run is frozen. phase: the one that
+    the run is in; before any training, the first."""
+    agent = recipe.agent_in(recipe.phases[phase])
+    return judge_standing(run.key, agent, standing(run), task, episodes=recipe.eval_episodes)
 
 
 def record(run: Run, metrics: Metrics) -> Record:

@@ -34,7 +34,18 @@ from purejaxo2o.agents.ppo import PPO, PPOState, passes, surrogate
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, pytree, static, tree_where
+from purejaxo2o.types import (
+    Array,
+    Metrics,
+    Number,
+    O2OError,
+    Spaces,
+    Transition,
+    pytree,
+    static,
+    tree_where,
+    vary_like,
+)
 
 
 def mean_of(x: Array, valid: Array) -> Array:
@@ -90,7 +101,7 @@ class PROPS(PPO):
         def step(carry: Any, fed: tuple[Array, Array, Array], _: Array) -> tuple[Any, Metrics]:
             return self.behaviour_step(state.actor, carry, *fed)
 
-        start = (state.actor, state.behaviour_opt, jnp.array(True))
+        start = vary_like((state.actor, state.behaviour_opt, jnp.array(True)), state)
         sizes = self.behaviour_epochs, self.behaviour_minibatches
         (behaviour, opt, _), _ = passes(step, start, (obs, action, valid), key, *sizes)
         return replace(state, behaviour=behaviour, behaviour_opt=opt)

@@ -27,7 +27,7 @@ from purejaxo2o.agents.base import (
 from purejaxo2o.networks import DeterministicActor, Hidden, NormPlace, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, vary_like
 
 
 @pytree
@@ -128,7 +128,7 @@ class TD3:
             return state, jax.tree.map(lambda x: x * self.delay, metrics)
 
         def rest(state: TD3State) -> tuple[TD3State, Metrics]:
-            return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), names)
+            return state, vary_like(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), names), state)
 
         state, actor_metrics = jax.lax.cond((state.steps + 1) % self.delay == 0, move, rest, state)
         return replace(state, steps=state.steps + 1), metrics | actor_metrics

@@ -34,7 +34,7 @@ from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.models import dynamics
 from purejaxo2o.networks import Distribution, Hidden, action_space_of
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static, tree_where
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static, tree_where, vary_like
 
 
 def above_others(own: Array, everyone: Array) -> Array:
@@ -165,6 +165,7 @@ class UniO4(BPPO):
 
         first = jnp.broadcast_to(starts, (count, *starts.shape))
         carry = (first, jnp.ones(first.shape[:2], starts.dtype), jnp.zeros(count, starts.dtype))
+        carry = vary_like(carry, state)
         return jax.lax.scan(step, carry, jax.random.split(key, self.ope_horizon))[0][2] / self.ope_horizon
 
     # ---- the boundaries ----------------------------------------------------------------------------------------
