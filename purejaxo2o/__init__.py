@@ -5,8 +5,16 @@ data = o2o.dataset(task)
 recipe = o2o.recipe("wsrl", task, scale="small")
 result = jax.jit(o2o.train)(jax.random.key(0), recipe, task, data)
 
-The parts that `train` is made of (`prepare`, `init`, `enter`, `segment`, `judge`) are here for loops of one's own: see
-`purejaxo2o.train`.
+A loop of one's own learns and finds the same (jit the calls inside, `phase` is static):
+
+    rows = o2o.prepare(recipe, task, data)                  # the dataset with what the agent needs besides
+    run = o2o.init(key, recipe, task, rows)
+    returns = [o2o.judge(run, recipe, task)]                # [episodes] of the greedy policy, before any training
+    for phase, spec in enumerate(recipe.phases):
+        run = o2o.enter(run, recipe, phase=phase)
+        for _ in range(spec.segments):
+            run, record = o2o.segment(run, recipe, task, rows, phase=phase)
+            returns.append(o2o.judge(run, recipe, task, phase=phase))
 """
 
 from purejaxo2o.datasets import dataset

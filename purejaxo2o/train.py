@@ -2,17 +2,7 @@
 
 `train` composes `prepare`, `init`, `enter`, `segment` and `judge`; the host driver (`fit.py`) calls the same five.
 Nothing here touches the host, and no random number depends on anything but the root key, the stream and a counter.
-
-A loop of one's own, which learns and finds what `train` does (jit the inner calls, `phase` is static):
-
-    rows = o2o.prepare(recipe, task, data)                  # the dataset with what the agent needs besides
-    run = o2o.init(key, recipe, task, rows)
-    returns = [o2o.judge(run, recipe, task)]                # [episodes] of the greedy policy, before any training
-    for phase, spec in enumerate(recipe.phases):
-        run = o2o.enter(run, recipe, phase=phase)
-        for _ in range(spec.segments):
-            run, record = o2o.segment(run, recipe, task, rows, phase=phase)
-            returns.append(o2o.judge(run, recipe, task, phase=phase))
+A loop of one's own may call them too: see `help(purejaxo2o)`.
 """
 
 from dataclasses import replace
@@ -86,8 +76,8 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
 
 
 def init(key: Array, recipe: Recipe, task: Task, offline: Store | int | None = None) -> Run:
-    """Fresh agent, environments and an empty store. offline: the dataset or its number of rows, which count where rows
-    are drawn by priority."""
+    """Fresh agent, environments and an empty store. offline: the dataset or its number of rows, which count where
+    rows are drawn by priority."""
     key_agent, key_env = jax.random.split(stream(key, INIT, 0))
     agent = recipe.agent.init(key_agent, spaces(task.env))
     zero = jnp.int32(0)
@@ -254,8 +244,8 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
 
 
 def judge(run: Run, recipe: Recipe, task: Task, *, phase: int = 0) -> Array:
-    """Undiscounted returns `[recipe.eval_episodes]` of the greedy policy; NaN once the run is frozen. phase: the one that
-    the run is in; before any training, the first."""
+    """Undiscounted returns `[recipe.eval_episodes]` of the greedy policy; NaN once the run is frozen. phase: the one
+    that the run is in; before any training, the first."""
     agent = recipe.agent_in(recipe.phases[phase])
     return judge_standing(run.key, agent, standing(run), task, episodes=recipe.eval_episodes)
 

@@ -33,7 +33,7 @@ from purejaxo2o.agents.base import adam, bound_norm, init_adam
 from purejaxo2o.agents.ppo import PPO, PPOState, passes, surrogate
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.phases import Phase
-from purejaxo2o.shapes import residual
+from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import (
     Array,
     Metrics,
@@ -139,6 +139,7 @@ class PROPS(PPO):
 
     def update(self, state: PPOState, rollout: Transition, key: Array) -> tuple[PPOState, Metrics]:
         """PPO on all rows `[T, E, ...]` that are kept."""
+        assert_batch(rollout)
         assert isinstance(state, PROPSState)
         target, behaviour = (self.policy(actor, rollout.obs) for actor in (state.actor, state.behaviour))
         valid = rollout.extras["valid"]
