@@ -43,24 +43,30 @@ def refuse(programs: Programs, limit: int | None, *, saving: bool) -> None:
     lanes = programs.lanes.count or 1
     if platform(programs.lanes.devices) != "cpu":
         lanes //= max(1, len(programs.lanes.devices))
-    lasting, passing = _lasting(programs, lanes, saving), _passing(programs, limit)
-    worst = max(passing, key=lambda parts: sum(part.bytes for part in parts), default=[])
-    parts = [part for part in (*lasting, *worst) if part.bytes]
-    total = sum(part.bytes for part in parts)
+    parts = _lasting(programs, lanes, saving)
+    if _total(parts) <= limit:
+        parts += max(_passing(programs, limit), key=_total)
+    parts, total = [part for part in parts if part.bytes], _total(parts)
     if total > limit:
         listed = ", ".join(f"{part.name} {size(part.bytes)}" for part in parts)
         many = f"{lanes} lane{'s' * (lanes > 1)}"
-        remedy = _remedy(max(parts, key=lambda part: part.bytes), total, limit, programs.recipe)
+        remedy = _remedy(parts, limit, programs.recipe)
         raise O2OError(f"memory of at least {size(total)} for {many}: {listed}; there are {size(limit)}: {remedy}")
 
 
-def _remedy(part: Part, total: int, limit: int, recipe: Recipe) -> str:
+def _total(parts: list[Part]) -> int:
+    return sum(part.bytes for part in parts)
+
+
+def _remedy(parts: list[Part], limit: int, recipe: Recipe) -> str:
+    part = max(parts, key=lambda part: part.bytes)
     if part.name == "dataset":
         return "use a smaller dataset"
     if part.culprit is None:
         return "use smaller networks or minibatches"
     value = recipe.capacity if part.culprit == "store_rows" else names(recipe)[part.culprit]
-    fits = int(value * (limit - total + part.bytes) / part.bytes) if part.linear else 0
+    same = _total([x for x in parts if x.culprit == part.culprit])
+    fits = int(value * (limit - _total(parts) + same) / same) if part.linear else 0
     if fits < 1:
         shown = f"{value:,}" if isinstance(value, int) else value
         return f"make {part.culprit} smaller, which is {shown}"
@@ -76,7 +82,7 @@ def _lasting(programs: Programs, lanes: int, saving: bool) -> list[Part]:
     widest = _culprit(_largest(run.agent), recipe, "agent.")
     return [
         Part("dataset", nbytes(programs.dataset)),
-        Part("stores", store * lanes, "store_rows"),
+        Part("stores", store * lanes, "store_rows" if recipe.capacity >= recipe.num_envs else "num_envs"),
         Part("learners", agent * lanes, widest, linear=False),
         Part("environments", rest * lanes, "num_envs"),
     ]

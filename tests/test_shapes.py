@@ -1,4 +1,4 @@
-"""No loss broadcasts by accident: what has another shape than it should ends in one line while tracing, in every agent."""
+"""No loss broadcasts by accident: what has another shape than it should ends in one line while tracing."""
 
 import dataclasses
 
@@ -41,11 +41,7 @@ def fed_to(recipe, spaces, wrong):
 
     def rows(*leading):
         batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (*leading, *x.shape)), row)
-        return (
-            batch
-            if wrong is None
-            else batch._replace(**{wrong: jnp.expand_dims(getattr(batch, wrong), len(leading))})
-        )
+        return batch._replace(**{wrong: jnp.expand_dims(getattr(batch, wrong), len(leading))})
 
     batches = rows(2, 6, agent.chunk) if hasattr(agent, "chunk") else rows(2, 6)
     rollout = rows(phase.rollout, 2)
