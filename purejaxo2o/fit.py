@@ -70,7 +70,7 @@ def fit(
     programs = Programs(key, recipe, task, dataset)
     folder = None if out is None else Path(out)
     with watched(recipe, task, sinks, progress, save_every) as watch, full_disk(folder):
-        earlier = False
+        earlier, identity = False, {}
         if folder is not None:
             identity = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)}
             earlier = runs.check_free(folder, identity, resume=resume)

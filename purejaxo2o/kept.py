@@ -2,8 +2,8 @@
 
 What a program was made from is its identity: structures with the classes of all their nodes (structures of two
 classes may be equal in JAX), shapes and types of what is passed, the very values of what is closed over, devices and
-options. As with `jax.jit`, functions are taken to be what they were. Programs that call back to the host are not
-kept, for what they call may have changed.
+options. Methods count with their code; other functions are taken to be what they were, as `jax.jit` takes them.
+Programs that call back to the host are not kept, for what they call may have changed.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def identity(passed: Any, closed_over: Any, *others: Any) -> Any:
     try:
         parts = _arguments(passed), _contents(closed_over), others, _surroundings()
         hash(parts)
-    except TypeError:
+    except (TypeError, AttributeError):
         return None
     return parts
 
@@ -98,12 +98,19 @@ def _classes(structure: Any) -> Any:
         return structure.num_leaves
     kind, static = node
     static = tuple(static) if isinstance(static, list) else static
-    return kind, static, tuple(map(_classes, structure.children()))
+    return kind, _code(kind), static, tuple(map(_classes, structure.children()))
+
+
+def _code(kind: type) -> tuple[Any, ...]:
+    """The code of a class's methods, which notebooks replace in place."""
+    members = ((name, getattr(x, "fget", x)) for base in kind.__mro__ for name, x in vars(base).items())
+    return tuple((name, function.__code__) for name, function in members if hasattr(function, "__code__"))
 
 
 def _surroundings() -> Any:
     """JAX's settings, which a program depends on as well."""
-    settings = tuple((name, getattr(jax.config, name, None)) for name in sorted(jax.config.values))
+    known = jax.config.values
+    settings = tuple((name, getattr(jax.config, name, None)) for name in sorted(known))
     return settings, os.environ.get("XLA_FLAGS"), jax.default_backend()
 
 

@@ -121,7 +121,8 @@ def _seconds(
     start = jax.jit(_start(recipe, axes, task, dataset, phase, count))
     stretch = jax.jit(_stretch(recipe, axes, task, phase, count, ITERATIONS), donate_argnums=0)
     lowered = stretch.lower(jax.eval_shape(start, keys, recipe), recipe, dataset)
-    stretch = lowered.compile(compiler_options("cpu"))
+    options: Any = compiler_options("cpu")
+    stretch = lowered.compile(options)
     found = stretch.memory_analysis()
     if limit is not None and found is not None and found.temp_size_in_bytes + found.argument_size_in_bytes > limit:
         return None

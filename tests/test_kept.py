@@ -89,6 +89,18 @@ def test_two_classes_of_equal_structure_are_two():
     assert kept.identity(One(), ()) != kept.identity(Other(), ())
 
 
+def test_a_method_that_was_replaced_is_another(monkeypatch):
+    @pytree
+    class Bump:
+        def up(self, x):
+            return x + 1
+
+    before = kept.identity((), Bump())
+    assert before == kept.identity((), Bump())
+    monkeypatch.setattr(Bump, "up", lambda self, x: x + 2)
+    assert before != kept.identity((), Bump())
+
+
 def test_what_cannot_be_compared_is_not_kept():
     @pytree
     class Listed:
