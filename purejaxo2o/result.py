@@ -174,7 +174,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     names = sorted(set().union(*(part.metrics for part in parts)))
 
     def column(name: str, part: Record, length: int) -> Array:
-        return part.metrics.get(name, jnp.full(length, jnp.nan))
+        return part.metrics.get(name, jnp.full(length, jnp.nan, jnp.float32))
 
     metrics = {
         name: jnp.concatenate([column(name, p, n) for p, n in zip(parts, lengths, strict=True)]) for name in names
@@ -202,10 +202,21 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     )
 
 
+def told(record: Record, module: Any = jnp) -> Record:
+    """The record as results hold it: the mean return of no episode is NaN, not 0. `segment` leaves this to callers,
+    for programs whose outputs hold NaN stop under `JAX_DEBUG_NANS`. module: `numpy` for arrays on the host."""
+    if "train_episodes" not in record.metrics:
+        return record
+    none, known = record.metrics["train_episodes"] == 0, record.metrics["train_return"]
+    return dataclasses.replace(
+        record, metrics=record.metrics | {"train_return": module.where(none, module.nan, known)}
+    )
+
+
 def averages(sums: Metrics, count: int) -> Metrics:
-    """Means over the iterations; the training return is a mean over ended episodes (NaN without any)."""
+    """Means over the iterations; the training return is a mean over ended episodes (0 without any, see `told`)."""
     means = {name: value / count for name, value in sums.items()}
     if "train_episodes" in sums:
-        means["train_return"] = sums["train_return"] / sums["train_episodes"]
+        means["train_return"] = sums["train_return"] / jnp.maximum(sums["train_episodes"], 1.0)
         means["train_episodes"] = sums["train_episodes"]
     return means
