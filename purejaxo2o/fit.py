@@ -66,7 +66,7 @@ def fit(
     there is before anything is computed, and for a disk that is full.
     """
     check_all(recipe, task, dataset)
-    checkpoint.check_every(save_every)
+    save_every = checkpoint.check_every(save_every)
     programs = Programs(key, recipe, task, dataset)
     folder = None if out is None else Path(out)
     with watched(recipe, task, sinks, progress, save_every) as watch, full_disk(folder):

@@ -25,7 +25,7 @@ from purejaxo2o.result import Result
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Device, O2OError
+from purejaxo2o.types import Array, Device
 
 
 def sweep(
@@ -66,10 +66,8 @@ def sweep(
     """
     keys = seeds if isinstance(seeds, jax.Array) else seed_keys(seeds)
     whole = grid.make(recipe, keys, over)
-    for name, value in (("width", width), ("chunk", chunk)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise O2OError(f"{name} is {value!r}; give a whole number of lanes, at least 1, or None")
-    checkpoint.check_every(save_every)
+    width, chunk = grid.lane_count("width", width), grid.lane_count("chunk", chunk)
+    save_every = checkpoint.check_every(save_every)
     programs = whole.programs()
     for program in programs:
         check_all(program, task, dataset)
@@ -87,8 +85,7 @@ def sweep(
 
 def seed_keys(count: int, seed: int = 0) -> Array:
     """The keys of seeds 0 to `count - 1`: `split(key(seed), count)`."""
-    if count < 1:
-        raise O2OError(f"seeds is {count}; it must be at least 1")
+    count = grid.seed_count(count)
     return jax.random.split(jax.random.key(seed), count)
 
 

@@ -16,7 +16,7 @@ from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import Standing, judge_all, standing
 from purejaxo2o.feeds import feed, reconsider, roll
 from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.prepare import check, online_needs, prepare, rows_of
+from purejaxo2o.prepare import check, check_settings, online_needs, prepare, rows_of
 from purejaxo2o.priorities import Priorities
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault
 from purejaxo2o.rollout import Episodes
@@ -73,7 +73,9 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
 
 
 def init(key: Array, recipe: Recipe, task: Task, offline_rows: int = 0) -> Run:
-    """Fresh agent, environments and an empty store. offline_rows: of the dataset, if rows are drawn by priority."""
+    """Fresh agent, environments and an empty store. offline_rows: of the dataset, if rows are drawn by priority.
+    Raises `O2OError` for settings that do not fit."""
+    check_settings(recipe)
     key_agent, key_env = jax.random.split(stream(key, INIT, 0))
     agent = recipe.agent.init(key_agent, spaces(task.env))
     zero = jnp.int32(0)
@@ -117,7 +119,9 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
 
 def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int) -> tuple[Run, Record]:
     """One equal part of a phase: the unit of compilation, logging, saving and resuming. Its record has no returns;
-    `judge` finds them."""
+    `judge` finds them. Raises `O2OError` while tracing for a dataset whose arrays do not fit together."""
+    if dataset is not None:
+        store.check(dataset)
     spec = recipe.phases[phase]
     count = spec.iterations(recipe.num_envs)
     after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)

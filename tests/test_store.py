@@ -69,7 +69,7 @@ def test_add_keeps_the_newest_rows_in_order(envs):
 
 @everywhere([1, 3])
 def test_flat_goes_environment_by_environment_in_time_order(envs):
-    history = [[False] * envs] * (2 * ROWS + 2)
+    history = [[False] * envs] * (2 * ROWS + 1) + [[True] * envs]
     store, model = build(history, envs)
     expected = [step.reward[env] for env in range(envs) for step in model]
     np.testing.assert_array_equal(stores.flat(store).reward, expected)
@@ -179,7 +179,8 @@ def test_window_is_the_newest_rows_in_time_order(envs, dataset):
     """Shorter stores are filled up, with seams that no sum over time crosses."""
     old = [1000.0 + i for i in range(7)]
     rows = [row(value / 10, [False])._replace(truncated=np.array([False])) for value in old]
-    data = stores.from_transitions(jax.tree.map(lambda *x: jnp.concatenate(x), *rows))
+    rows = jax.tree.map(lambda *x: jnp.stack(x), *rows)  # with an open end
+    data = stores.Store(data=rows, size=jnp.int32(len(old)), head=jnp.int32(0))
     window = jax.jit(lambda store: stores.window(store, WINDOW, data if dataset else None))
     for steps in range(0 if dataset else 1, 2 * ROWS):
         store, model = build([[time == 3] * envs for time in range(steps)], envs)

@@ -193,7 +193,7 @@ BAD = {
     "one value": (TOP + "[over]\nagent.polyak = 0.1", "[over]: agent.polyak is 0.1; give a non-empty list of values"),
     "value twice": (TOP + "[over]\nagent.polyak = [0.1, 0.1]", "[over]: agent.polyak holds 0.1 twice"),
     "zero twice": (TOP + "[over]\nagent.polyak = [0.0, 0.0]", "[over]: agent.polyak holds 0.0 twice"),
-    "axis value": (TOP + "[over]\nagent.polyak = [0.1, 2.0]", "[over]: agent: polyak is 2.0; it must lie in [0, 1]"),
+    "axis value": (TOP + "[over]\nagent.polyak = [0.1, 2.0]", "[over]: agent.polyak is 2.0; it must lie in [0, 1]"),
     "infinite": (
         TOP + "[over]\nreward_scale = [1.0, inf]",
         "[over]: reward_scale holds inf; every value must be fin",
