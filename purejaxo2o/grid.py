@@ -17,7 +17,7 @@ import numpy as np
 from purejaxo2o import settings
 from purejaxo2o.archive import with_axes
 from purejaxo2o.phases import Recipe
-from purejaxo2o.prepare import check_settings
+from purejaxo2o.prepare import check_agents, check_settings
 from purejaxo2o.result import SEED, Result
 from purejaxo2o.types import Array, O2OError, whole
 from purejaxo2o.values import plain, shown
@@ -114,6 +114,7 @@ def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) 
     _check_size(grid)
     for name, values in found.items():
         _check_axis(recipe, name, values)
+    _check_together(grid)
     shapes = {name: [_shape(settings.replace(recipe, {name: v})) for v in found[name]] for name in grid.static}
     for name, every in shapes.items():
         if any(shape != _shape(recipe) for shape in every):
@@ -163,6 +164,15 @@ def _check_axis(recipe: Recipe, name: str, values: tuple[Any, ...]) -> None:
     same = set(values) if static else set(np.asarray(values, np.float32).tolist())  # lanes are float32
     if len(same) < len(values):
         raise O2OError(f"over[{name!r}] is {shown(list(values))}; give each value once")
+
+
+def _check_together(grid: Grid) -> None:
+    """The agent's numbers go together in every lane, where they will be arrays that no check looks into."""
+    names = [name for name in grid.over if name not in grid.static]
+    if names and hasattr(grid.recipe.agent, "check"):
+        for program in grid.programs():
+            for values in itertools.product(*(grid.over[name] for name in names)):
+                check_agents(settings.replace(program, dict(zip(names, values, strict=True))))
 
 
 def chain(parts: list[Result]) -> Result:

@@ -58,8 +58,10 @@ def rows_of(dataset: Store | None) -> int:
 
 def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     """Raise `O2OError` for whatever does not fit together, from shapes and static settings alone."""
+    check_phases(recipe)
     check_settings(recipe)
     _check_single(recipe)
+    check_agents(recipe)
     env, own = spaces(task.env), spaces(task.eval_env)
     if env != own:
         raise O2OError(f"task {task.name!r} trains with spaces {env} and evaluates with {own}; make them equal")
@@ -100,8 +102,10 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
 
 
 def check_settings(recipe: Recipe) -> None:
-    """Settings are of their kind and in their range, as far as they are known (not traced), and fit each other."""
-    check_phases(recipe)
+    """Each setting is of its kind and in its range, as far as it is known (not traced), and exists."""
+    check_values("", recipe)
+    for phase in recipe.phases:
+        check_values(f"{phase.name}.", phase)
     agent = recipe.agent
     if isinstance(agent, type) or not all(hasattr(agent, name) for name in ("init", "act", "update", "needs")):
         raise O2OError(f"agent is {shown(agent)}; give an agent, e.g. agent=purejaxo2o.agents.IQL()")
@@ -111,6 +115,11 @@ def check_settings(recipe: Recipe) -> None:
     for one in (agent, *map(recipe.agent_in, recipe.phases)):
         if isinstance(one.discount, int | float) and not 0.0 <= one.discount <= 1.0:
             raise O2OError(f"agent.discount is {one.discount}; it must lie in [0, 1]")
+
+
+def check_agents(recipe: Recipe) -> None:
+    """The agent's settings go together, in every phase."""
+    for one in (recipe.agent, *map(recipe.agent_in, recipe.phases)):
         if hasattr(one, "check"):
             one.check()
 

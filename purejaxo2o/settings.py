@@ -120,4 +120,4 @@ def _fit(name: str, owner: Any, field: str, value: Any) -> Any:
         raise O2OError(f"{name} is static (it decides shapes or structure) and cannot be an array; loop over values")
     value = settled(kind, value)
     check_value(name, owner, field, value)
-    return value
+    return float(value) if kind.sort == "number" and isinstance(value, int) else value

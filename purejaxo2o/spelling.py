@@ -82,9 +82,10 @@ def nearest(name: str, names: Iterable[str], more: str = "") -> str:
     return f"known: {_cut(own or known, more)}"
 
 
-def _best_first(scored: tuple[tuple[float, float], str]) -> tuple[float, int, str]:
+def _best_first(scored: tuple[tuple[float, float], str]) -> tuple[float, int, int, str]:
     (tails, heads), name = scored
-    return -(tails + 0.1 * heads), name.count("."), name
+    odd = sum(not (letter.isalpha() or letter in "._") for letter in name)
+    return -(tails + 0.1 * heads), name.count("."), odd, name
 
 
 def _likeness(head: str, tail: str, meant: tuple[str, ...], other: str) -> tuple[float, float]:

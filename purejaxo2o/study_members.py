@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
+
 from purejaxo2o import settings, store
 from purejaxo2o.datasets import check_available
 from purejaxo2o.envs.base import spaces
@@ -196,10 +198,11 @@ def _check_combinations(recipe: Recipe, task: Task, over: Mapping[str, Sequence[
         variant = settings.replace(recipe, chosen)
         # Rows as the task makes them stand in for a dataset that is not loaded yet.
         example = transition_example(spaces(task.env), offline_needs(variant))
+        stand_in = jax.eval_shape(lambda example=example: store.empty(example, rows=1, envs=1))
         with (
             within(", ".join(setting_text(*pair) for pair in chosen.items())) if chosen else contextlib.nullcontext()
         ):
-            check(variant, task, store.empty(example, rows=1, envs=1) if data is None else data)
+            check(variant, task, stand_in if data is None else data)
 
 
 def _dotted(where: str, table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -149,8 +149,8 @@ def settled(kind: Kind, value: Any) -> Any:
         return value
     if kind.sort == "whole" and isinstance(value, float) and value.is_integer():
         return int(value)
-    if kind.sort == "number" and isinstance(value, int) and abs(value) < HUGE:
-        return float(value)
+    if kind.sort == "number" and kind.fixed and isinstance(value, int) and abs(value) < HUGE:
+        return float(value)  # leaves may be axes for `vmap`, too, which are whole
     return value
 
 
