@@ -126,7 +126,10 @@ def check_agents(recipe: Recipe) -> None:
 
 def _check_overrides(agent: Any, phase: Phase) -> None:
     """What a phase sets of the agent exists there and fits, numbers apart from what decides shapes."""
-    known, fixed = kinds(type(agent)), dict(phase.override_static)
+    pairs = phase.override_static
+    if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+        raise O2OError(f"{phase.name}.override_static is {shown(pairs)}; give pairs (('conservative', False), ...)")
+    known, fixed = kinds(type(agent)), dict(pairs)
     for name, value in (phase.override | fixed).items():
         where = f"{phase.name}.override.{name}"
         if name not in known:

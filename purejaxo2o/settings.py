@@ -67,6 +67,8 @@ def replace(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def _canonical_names(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(recipe, Recipe):
+        raise O2OError(f"{shown(recipe)} is no recipe; make one with o2o.recipe(name, task)")
     if not isinstance(changes, Mapping):
         raise O2OError(f"changes are {shown(changes)}; give a dictionary, e.g. {{'agent.learning_rate': 1e-4}}")
     found: dict[str, Any] = {}

@@ -69,6 +69,8 @@ def nearest(name: str, names: Iterable[str], more: str = "") -> str:
 
     more: where all names are to be had, said where the list is cut."""
     name, known = str(name)[:200], sorted(map(str, names))
+    if whole := [other for other in known if name and other.startswith(f"{name}.")]:
+        return f"known: {_cut(whole, more)}"
     head, dot, tail = name.rpartition(".")
     meant = SYNONYMS.get(tail.lower(), ())
     alike = sorted(((_likeness(head, tail, meant, other), other) for other in known), key=_best_first)

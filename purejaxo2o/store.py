@@ -62,7 +62,8 @@ def check(store: Any, name: str = "dataset") -> None:
         raise O2OError(f"{name}: {error}") from None
     for field, low, high in (("size", 1, store.rows), ("head", 0, store.rows - 1)):
         value = getattr(store, field)
-        if jnp.shape(value) != () or not jnp.issubdtype(jnp.result_type(value), jnp.integer):
+        whole = isinstance(value, int) or jnp.issubdtype(getattr(value, "dtype", bool), jnp.integer)
+        if not whole or jnp.shape(value) != ():
             raise O2OError(f"{name}: {field} is {shown(value)}; it must be one int32")
         if shapes.known(value) and not low <= int(value) <= high:
             raise O2OError(f"{name}: {field} is {int(value)}; a store of {store.rows} rows has {low} to {high}")

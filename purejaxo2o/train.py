@@ -15,7 +15,7 @@ from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import Standing, judge_all, standing
 from purejaxo2o.feeds import feed, reconsider, roll
-from purejaxo2o.phases import Phase, Recipe
+from purejaxo2o.phases import Phase, Recipe, check_phases
 from purejaxo2o.prepare import check, check_settings, online_needs, prepare, rows_of
 from purejaxo2o.priorities import Priorities
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault
@@ -75,6 +75,7 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
 def init(key: Array, recipe: Recipe, task: Task, offline_rows: int = 0) -> Run:
     """Fresh agent, environments and an empty store. offline_rows: of the dataset, if rows are drawn by priority.
     Raises `O2OError` for settings that do not fit."""
+    check_phases(recipe)
     check_settings(recipe)
     key_agent, key_env = jax.random.split(stream(key, INIT, 0))
     agent = recipe.agent.init(key_agent, spaces(task.env))
@@ -122,6 +123,7 @@ def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phas
     `judge` finds them. Raises `O2OError` while tracing for a dataset whose arrays do not fit together."""
     if dataset is not None:
         store.check(dataset)
+        dataset = jax.tree.map(jnp.asarray, dataset)  # NumPy's arrays take no traced index
     spec = recipe.phases[phase]
     count = spec.iterations(recipe.num_envs)
     after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)

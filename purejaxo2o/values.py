@@ -162,8 +162,10 @@ def fault(kind: Kind, value: Any, like: Any = None) -> str:
     """What is wrong with a settled value, to be said after the setting's name; "" if nothing is.
 
     like: the value that the setting has, an example for the message."""
-    if kind.sort in ("parts", "named", "other") or (kind.optional and value is None):
+    if kind.sort in ("parts", "other") or (kind.optional and value is None):
         return ""
+    if kind.sort == "named":
+        return "" if isinstance(value, dict) else f"takes a dictionary, got {shown(value)}"
     if kind.fixed and (traced(value) or isinstance(value, jax.Array)):
         return "is static (it decides shapes or structure) and cannot be an array; loop over values"
     if kind.sort == "choice":
