@@ -102,16 +102,17 @@ def seed_count(count: Any) -> int:
 def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) -> Grid:
     """Raises `O2OError` for unknown names, values that do not fit, static settings whose results cannot lie in one
     array, and more lanes or programs than anybody can train."""
-    found: dict[str, tuple[Any, ...]] = {}
+    found: dict[str, Any] = {}
     if not isinstance(over, Mapping | None):
         raise O2OError(f"over is {shown(over)}; give a dictionary of lists, e.g. {{'agent.discount': [0.9, 0.99]}}")
     for name, values in (over or {}).items():
         known = settings.canonical(recipe, name)
         if known in found:
             raise O2OError(f"over has {known} twice, also as {name!r}; give each name once")
-        found[known] = _values(recipe, known, values)
+        found[known] = _listed(recipe, known, values)
+    _check_size(recipe, {**found, SEED: keys})
+    found = {name: plain(tuple(values)) for name, values in found.items()}
     grid = Grid(recipe, keys, found)
-    _check_size(grid)
     for name, values in found.items():
         _check_axis(recipe, name, values)
     _check_together(grid)
@@ -125,21 +126,26 @@ def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) 
     return grid
 
 
-def _values(recipe: Recipe, name: str, values: Any) -> tuple[Any, ...]:
-    """An axis as Python's own values."""
+def _listed(recipe: Recipe, name: str, values: Any) -> Any:
+    """The values of an axis as they are given: a list, or something like one."""
     kind = "values" if settings.is_static(recipe, name) else "numbers"
     listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
     if not (listed or getattr(values, "ndim", 0)) or not len(values):
         raise O2OError(f"over[{name!r}] is {shown(values)}; give a non-empty list of {kind}")
-    return plain(tuple(values) if listed else values)
+    return values
 
 
-def _check_size(grid: Grid) -> None:
-    programs = math.prod(len(grid.over[name]) for name in grid.static)
-    for what, count, most in (("lanes", programs * grid.lanes, MOST_LANES), ("programs", programs, MOST_PROGRAMS)):
+def _check_size(recipe: Recipe, axes: Mapping[str, Any]) -> None:
+    """Before anything is made of the values."""
+    sizes = {name: len(values) for name, values in axes.items()}
+    programs = math.prod(size for name, size in sizes.items() if name != SEED and settings.is_static(recipe, name))
+    for what, count, most in (
+        ("lanes", math.prod(sizes.values()), MOST_LANES),
+        ("programs", programs, MOST_PROGRAMS),
+    ):
         if count > most:
-            sizes = " x ".join(f"{len(values):,} {name}" for name, values in grid.axes if len(values) > 1)
-            raise O2OError(f"over makes {count:,} {what} ({sizes}), at most {most:,} will do; give fewer values")
+            product = " x ".join(f"{size:,} {name}" for name, size in sizes.items())
+            raise O2OError(f"over makes {count:,} {what} ({product}), at most {most:,} will do; give fewer values")
 
 
 def _shape(recipe: Recipe) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o.types import O2OError, Transition
+from purejaxo2o.values import traced
 
 FLAGS = ("terminated", "truncated")
 SCALARS = ("reward", *FLAGS)
@@ -99,4 +100,4 @@ def described(array: Any) -> str:
 
 def known(array: Any) -> bool:
     """Whether the values can be looked at: not while tracing, nor of mere shapes."""
-    return isinstance(array, np.ndarray | np.generic | jax.Array) and not isinstance(array, jax.core.Tracer)
+    return isinstance(array, np.ndarray | np.generic | jax.Array) and not traced(array)

@@ -13,7 +13,9 @@ import typing
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from purejaxo2o.spelling import nearest
 
@@ -115,7 +117,7 @@ def _sizes(span: Range) -> Range:
 
 def traced(value: Any) -> bool:
     """Whether the value is not known yet."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def plain(value: Any) -> Any:
@@ -130,7 +132,7 @@ def plain(value: Any) -> Any:
 
 
 def _is_data(value: jax.Array) -> bool:
-    return not jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return not jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def settled(kind: Kind, value: Any) -> Any:
@@ -238,7 +240,7 @@ def _single(value: Any) -> np.ndarray:
 def _type_fault(value: Any) -> str:
     """Arrays of numbers are settings under `vmap`; flags, text, keys and objects never are."""
     kind = value.dtype
-    if jax.dtypes.issubdtype(kind, np.floating) or jax.dtypes.issubdtype(kind, np.integer):
+    if jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer):
         return ""
     return f"takes a number, got an array of {kind}"
 
