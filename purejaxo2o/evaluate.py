@@ -14,7 +14,7 @@ from purejaxo2o.envs.base import Env
 from purejaxo2o.result import Fault
 from purejaxo2o.streams import EVALUATE, stream
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, likeness, pytree
+from purejaxo2o.types import Array, likeness, pytree, whole
 
 
 class Evaluation(NamedTuple):
@@ -27,8 +27,10 @@ class Evaluation(NamedTuple):
 def evaluate(act: Callable[[Array, Array], Array], env: Env, key: Array, *, episodes: int) -> Evaluation:
     """Run `episodes` episodes of `env` side by side, each until it ends or `env.horizon` is reached.
 
-    `act(obs [episodes, ...], key) -> action [episodes, ...]`. Steps after an episode's end count nothing.
+    `act(obs [episodes, ...], key) -> action [episodes, ...]`. Steps after an episode's end count nothing. Raises
+    `O2OError` for fewer than one episode.
     """
+    episodes = whole("episodes", episodes, "it must be at least 1")
     return _run(lambda obs, key, memory: (act(obs, key), memory), None, env, key, episodes)
 
 

@@ -88,7 +88,7 @@ class Grid:
 
 def lane_count(name: str, value: Any) -> int | None:
     """How many lanes, or None for as many as is good. Raises `O2OError` for what is no whole number."""
-    return None if value is None else whole(name, value, "give a whole number of lanes, at least 1, or None")
+    return None if value is None else whole(name, value, "give a whole number of lanes, at least 1, or leave it out")
 
 
 def seed_count(count: Any) -> int:

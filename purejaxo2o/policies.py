@@ -15,7 +15,7 @@ from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import Run, init
-from purejaxo2o.types import Array, O2OError, Policy
+from purejaxo2o.types import Array, O2OError, Policy, whole
 
 
 class Trained(NamedTuple):
@@ -37,8 +37,7 @@ class Trained(NamedTuple):
     def evaluate(self, key: Array, *, episodes: int) -> Evaluation:
         """`episodes` greedy episodes of every lane in the task's evaluation environment, the same start states
         for all: fields are `[lanes, episodes]`."""
-        if episodes < 1:
-            raise O2OError(f"episodes is {episodes}; it must be at least 1")
+        episodes = whole("episodes", episodes, "it must be at least 1")
 
         def one(agent: Any, state: Any) -> Evaluation:
             return evaluate_agent(agent, state, self.task.eval_env, key, episodes=episodes)

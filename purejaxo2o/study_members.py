@@ -21,9 +21,13 @@ from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.tasks import task as build_task
 from purejaxo2o.types import O2OError, nearest, transition_example
+from purejaxo2o.values import plain
 
 if TYPE_CHECKING:
     from purejaxo2o.study import Study
+
+DEEPEST = 4
+"""Parts of a setting's name, `phase.online.override.learning_rate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,13 +178,14 @@ def _member(study: "Study", task: Task, recipe: Recipe, data: Store | None) -> M
 
 def _axis(recipe: Recipe, name: str, values: Any) -> tuple[Any, ...]:
     """The values of an axis, each of which the recipe takes."""
+    values = plain(values) if getattr(values, "ndim", 0) else values
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
         raise O2OError(f"{name} is {values!r}; give a non-empty list of values")
     for value in values:
         if isinstance(value, float) and not math.isfinite(value):
             raise O2OError(f"{name} holds {value}; every value must be finite")
         check_settings(settings.replace(recipe, {name: value}))
-    found = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+    found = plain(tuple(values))
     if twice := [value for value in found if found.count(value) > 1]:
         raise O2OError(f"{name} holds {twice[0]!r} twice; give every value once")
     return found
@@ -208,6 +213,8 @@ def _check_combinations(recipe: Recipe, task: Task, over: Mapping[str, Sequence[
 def _dotted(where: str, table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Values by full setting name. `agent.discount = 0.9` is a nested table in TOML, with quotes it is a name."""
     found: dict[str, Any] = {}
+    if prefix.count(".") > DEEPEST:
+        raise O2OError(f"[{where}]: {prefix[:40]}... is too deep; setting names have at most {DEEPEST} parts")
     for key, value in table.items():
         name = f"{prefix}{key}".removeprefix("phase.")
         more = _dotted(where, value, f"{prefix}{key}.") if isinstance(value, Mapping) else {name: value}

@@ -49,8 +49,9 @@ class Train(Command):
 
     def start(self, over: dict[str, list[float]]) -> Answer:
         """Train; `over` are the axes of a sweep."""
-        from purejaxo2o import fit, plots, stats, sweep
+        from purejaxo2o import fit, grid, plots, stats, sweep
 
+        lanes = {name: grid.lane_count(f"--{name}", getattr(self, name)) for name in ("width", "chunk")}
         recipe, task = self._recipe_and_task()
         keys = self._keys()
         out = Path(self.out or f"runs/{self.recipe}-{self.task}-{self.scale}")
@@ -59,8 +60,7 @@ class Train(Command):
         if self.seeds == 1 and not over:
             result = fit(keys[0], recipe, task, data, **how)
         else:
-            how |= {"width": self.width, "chunk": self.chunk}
-            result = sweep(recipe, task, data, seeds=keys, over=over, **how)
+            result = sweep(recipe, task, data, seeds=keys, over=over, **how, **lanes)
         failures = [str(failure) for failure in result.failures()]
         results = by_setting(out)
         plots.learning_curves(
