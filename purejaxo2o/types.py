@@ -211,7 +211,11 @@ def check_values(where: str, owner: Any) -> None:
 
 def check_value(where: str, owner: Any, name: str, value: Any) -> None:
     """Raise `O2OError` if the field `name` of `owner` cannot be `value`."""
-    if wrong := fault(kinds(type(owner))[name], value, like=getattr(owner, name)):
+    kind, like = kinds(type(owner))[name], getattr(owner, name)
+    if wrong := fault(kind, value, like):
+        if like is value:  # then it is no example of what is right
+            like = next(field.default for field in dataclasses.fields(owner) if field.name == name)
+            wrong = fault(kind, value, like)
         raise O2OError(f"{where} {wrong}")
 
 

@@ -10,6 +10,7 @@ import functools
 import math
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -86,10 +87,12 @@ def _kind(field: Any, hint: Any) -> Kind:
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     own = [option for option in options if option is not type(None)]
     known = {"fixed": fixed, "optional": len(own) < len(options), "range": span}
-    if float in own and set(own) <= {float, int, jax.Array}:
+    if _is_number(own):
         return Kind("number", **known)
-    if not fixed and len(own) == 1 and typing.get_origin(own[0]) in (tuple, dict):
-        return Kind("parts" if typing.get_origin(own[0]) is tuple else "named")
+    if not fixed and len(own) == 1 and typing.get_origin(own[0]) is tuple:
+        return Kind("parts")
+    if not fixed and len(own) == 1 and typing.get_origin(own[0]) is dict:
+        return Kind("named" if _is_number(typing.get_args(typing.get_args(own[0])[1])) else "other")
     if not fixed or len(own) != 1:
         return Kind("other", fixed)
     (own,) = own
@@ -107,6 +110,11 @@ def _kind(field: Any, hint: Any) -> Kind:
     if own in (int, float):
         return Kind("whole" if own is int else "number", **known)
     return Kind("wholes" if inside == {int} else "numbers", length=length, **known)
+
+
+def _is_number(options: Iterable[Any]) -> bool:
+    """`Number` is `float | Array`."""
+    return float in options and set(options) <= {float, int, jax.Array}
 
 
 def _sizes(span: Range) -> Range:
@@ -219,7 +227,8 @@ def _number_fault(kind: Kind, value: Any) -> str:
         return f"takes a number, got {shown(value)}"
     elif isinstance(value, int) and abs(value) >= HUGE:
         return f"is {shown(value)}; it must be a finite number, also as float32, which is computed with"
-    exact, single = np.asarray(value), _single(value)
+    exact = np.asarray(float(value) if isinstance(value, int) else value)
+    single = _single(exact)
     for wrong, why in (
         (~np.isfinite(exact), "; it must be a finite number"),
         (~np.isfinite(single), ", infinite as float32, which is computed with; it must be a finite number"),
@@ -232,9 +241,9 @@ def _number_fault(kind: Kind, value: Any) -> str:
     return ""
 
 
-def _single(value: Any) -> np.ndarray:
+def _single(exact: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return np.asarray(value).astype(np.float32)
+        return exact.astype(np.float32)
 
 
 def _type_fault(value: Any) -> str:

@@ -81,7 +81,7 @@ RULES = {
     "target_entropy_scale": ([-2.0, 0.0, 2.0], []),
     "offline_ratio": ([0, 1], [-1, 2]),
     "offline_fraction": ([0, 1], [-1, 2]),
-    "reward_scale": ([-1.0, 0.0, 1e6], []),
+    "reward_scale": ([-1.0, 0.0, 1e6, 10**25], []),
     "reward_bias": ([-1.0, 5.0], []),
     "max_grad_norm": ([0.5], [0.0]),
     "updates": ([0, 1], [-1]),
@@ -133,6 +133,15 @@ def test_trees_of_settings_are_left_alone():
     agent = IQL()
     axes = jax.tree.map(lambda x: 0, agent)
     assert type(dataclasses.replace(axes, polyak=0).polyak) is int
+
+    @pytree
+    class State:
+        losses: dict[str, jax.Array]
+        parts: tuple[jax.Array, ...]
+
+    scalar = jnp.float32(1)
+    state = State(losses={"a": scalar}, parts=(scalar,))
+    assert state.losses["a"] is state.parts[0] is scalar
     arrays = jax.tree.map(np.float32, agent)
     assert type(arrays.polyak) is np.float32
 
@@ -167,6 +176,12 @@ def test_rules_that_span_two_fields_are_the_agents_own():
         check(turned, task(), None)
 
 
+def test_an_example_is_right():
+    wrong = dataclasses.replace(built("iql"), agent=IQL(hidden=8))
+    with pytest.raises(O2OError, match=r"^agent\.hidden takes a tuple like \(256, 256\), got 8$"):
+        check(wrong, task(), None)
+
+
 def test_own_settings_declare_their_range():
     @pytree
     class Own(SAC):
@@ -192,6 +207,10 @@ def test_own_settings_declare_their_range():
 PHASES = {
     "reserved": ({"name": "agent"}, r"no phase can be named 'agent'"),
     "dotted": ({"name": "a.b"}, r"no phase can be named 'a\.b'"),
+    "a size for sizes": (
+        {"override_static": (("hidden", 8),)},
+        r"offline\.override\.hidden takes a tuple like \(256, 256\), got 8",
+    ),
     "text for steps": ({"steps": "40"}, r"offline\.steps takes a whole number, got '40'"),
     "a flag for rows": ({"batch_size": True}, r"offline\.batch_size takes a whole number, got True"),
     "unknown override": (
