@@ -81,7 +81,7 @@ RULES = {
     "target_entropy_scale": ([-2.0, 0.0, 2.0], []),
     "offline_ratio": ([0, 1], [-1, 2]),
     "offline_fraction": ([0, 1], [-1, 2]),
-    "reward_scale": ([-1.0, 0.0, 1e6, 10**25], []),
+    "reward_scale": ([-1.0, 0.0, 1e6, 2**80], []),
     "reward_bias": ([-1.0, 5.0], []),
     "max_grad_norm": ([0.5], [0.0]),
     "updates": ([0, 1], [-1]),
