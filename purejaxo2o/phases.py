@@ -28,7 +28,8 @@ class Phase:
     history: steps of each environment before the rollout that are fed with it. Those that nobody has made yet are the
         last rows of the dataset if `mix` is "offline", else what there is comes more than once.
     mix: where each minibatch comes from: the dataset, the replay store, an exact share of both
-        (`offline_fraction`, static), a share drawn row by row (`offline_ratio`, a number that can be swept),
+        (`offline_fraction`, static), a share drawn row by row (`offline_ratio`, a number that can be swept; both lie
+        in [0, 1]),
         row by row in proportion to the two sizes (as if the dataset had been put into the replay buffer), or by
         priorities that the agent gives (offline rows begin with `offline_ratio` of all draws).
     segments: equal parts, each ending in an evaluation, a log line and, if it is cheap, a checkpoint.

@@ -135,7 +135,7 @@ def _check_overrides(agent: Any, phase: Phase) -> None:
         if name not in known:
             raise O2OError(f"{where}: {type(agent).__name__} has no setting {name!r}; {nearest(name, known)}")
         if name in phase.override and known[name].fixed:
-            raise O2OError(f"{where} is static: write override_static=(({name!r}, {value!r}),)")
+            raise O2OError(f"{where} is static: write override_static=(({name!r}, {shown(value)}),)")
         if name in phase.override and name in fixed:
             raise O2OError(f"{where} is in override and in override_static; drop one")
         check_value(where, agent, name, value)

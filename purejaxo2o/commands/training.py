@@ -49,10 +49,11 @@ class Train(Command):
 
     def start(self, over: dict[str, list[float]]) -> Answer:
         """Train; `over` are the axes of a sweep."""
-        from purejaxo2o import fit, grid, plots, stats, sweep
+        from purejaxo2o import fit, grid, plots, settings, stats, sweep
 
         lanes = {name: grid.lane_count(f"--{name}", getattr(self, name)) for name in ("width", "chunk")}
         recipe, task = self._recipe_and_task()
+        settings.check_apart(recipe, pairs(self.set), over)
         keys = self._keys()
         out = Path(self.out or f"runs/{self.recipe}-{self.task}-{self.scale}")
         data = self._data(recipe, task)
