@@ -18,17 +18,17 @@ import orbax.checkpoint as ocp
 
 from purejaxo2o import archive, runs, sealed
 from purejaxo2o.result import Record
-from purejaxo2o.types import O2OError
+from purejaxo2o.types import O2OError, whole
 
 KEEP = 2
 SHARE = 0.05
 """By default, saving takes no more than this share of the wall time."""
 
 
-def check_every(every: int | None) -> None:
-    """Raise `O2OError` unless `every` is None or a whole number of at least 1."""
-    if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
-        raise O2OError(f"save_every is {every!r}; give a number of segments (1 or more), or None to save when cheap")
+def check_every(every: Any) -> int | None:
+    """`every` as Python's own integer. Raises `O2OError` unless it is None or a whole number of at least 1."""
+    remedy = "give a number of segments (1 or more), or None to save when cheap"
+    return None if every is None else whole("save_every", every, remedy)
 
 
 class Checkpoints:

@@ -1,6 +1,5 @@
 """Greedy evaluation with a fixed budget: a number of whole episodes, whatever the policy does."""
 
-import operator
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -16,8 +15,10 @@ from purejaxo2o.policy import scaled
 from purejaxo2o.result import Fault
 from purejaxo2o.streams import EVALUATE, stream
 from purejaxo2o.tasks import TASKS, Task, as_task
-from purejaxo2o.types import Array, O2OError, likeness, pytree, vary_like
+from purejaxo2o.types import Array, likeness, pytree, vary_like, whole
 
+MOST = 2**31 - 1
+"""Episodes of an evaluation, at most: they are counted in 32 bits."""
 STRETCH = 50
 """Steps of an evaluation between two looks at whether all episodes are over, at most."""
 
@@ -41,18 +42,12 @@ def evaluate(act: Callable[[Array, Array], Array], env: Any, key: Array, *, epis
     env = as_task(env).eval_env if named else envs.make(env)
     check_env(env)
     own = scaled(act)
-    return _run(lambda obs, key, memory: (own(obs, key), memory), None, env, key, whole(episodes))
+    return _run(lambda obs, key, memory: (own(obs, key), memory), None, env, key, counted(episodes))
 
 
-def whole(episodes: Any) -> int:
-    """A number of episodes as a Python number. Raises `O2OError` unless it is an integer from 1 to 2^31 - 1."""
-    try:
-        count = 0 if isinstance(episodes, bool) else operator.index(episodes)
-    except TypeError:
-        count = 0
-    if not 1 <= count < 2**31:
-        raise O2OError(f"episodes is {episodes!r}; give a whole number from 1 to {2**31 - 1}")
-    return count
+def counted(episodes: Any) -> int:
+    """A number of episodes as a Python number. Raises `O2OError` unless it is a whole one from 1 to `MOST`."""
+    return whole("episodes", episodes, f"give a whole number from 1 to {MOST}", high=MOST)
 
 
 def evaluate_agent(agent: Any, state: Any, env: Env, key: Array, *, episodes: int) -> Evaluation:

@@ -69,7 +69,7 @@ def fit(
     """
     task = as_task(task)
     check_all(recipe, task, dataset)
-    checkpoint.check_every(save_every)
+    save_every = checkpoint.check_every(save_every)
     programs = Programs(key, recipe, task, dataset)
     folder = None if out is None else Path(out)
     with watched(recipe, task, sinks, progress, save_every) as watch, full_disk(folder):

@@ -17,10 +17,15 @@ import numpy as np
 from purejaxo2o import settings
 from purejaxo2o.archive import with_axes
 from purejaxo2o.phases import Recipe
-from purejaxo2o.prepare import check_settings
+from purejaxo2o.prepare import check_agents, check_settings
 from purejaxo2o.result import SEED, Result
-from purejaxo2o.types import Array, O2OError
+from purejaxo2o.types import Array, O2OError, whole
+from purejaxo2o.values import plain, shown
 
+MOST_LANES, MOST_PROGRAMS = 100_000, 1_000
+"""Of a sweep: each lane is a run, each program minutes of compiling."""
+MOST_SEEDS = 2**24
+"""Their keys alone take 128 MiB."""
 Axes = tuple[tuple[str, tuple[Any, ...]], ...]
 
 
@@ -81,16 +86,39 @@ class Grid:
         return replace(with_axes(joined, self.axes, self.program_axes), run=run, agent=agent)
 
 
+def lane_count(name: str, value: Any) -> int | None:
+    """How many lanes, or None for as many as is good. Raises `O2OError` for what is no whole number."""
+    return None if value is None else whole(name, value, "give a whole number of lanes, at least 1, or leave it out")
+
+
+def seed_count(count: Any) -> int:
+    """How many seeds. Raises `O2OError` for what is no whole number, and before memory is filled with keys."""
+    remedy = (
+        f"it must be at least 1, and with the first seed's number at most {MOST_SEEDS:,}: all keys are made first"
+    )
+    return whole("seeds", count, remedy, high=MOST_SEEDS)
+
+
 def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) -> Grid:
-    """Raises `O2OError` for unknown names, values that do not fit, and static settings whose results cannot lie in
-    one array."""
-    over = dict(over or {})
-    for name, values in over.items():
+    """Raises `O2OError` for unknown names, values that do not fit, static settings whose results cannot lie in one
+    array, and more lanes or programs than anybody can train."""
+    found: dict[str, Any] = {}
+    if not isinstance(over, Mapping | None):
+        raise O2OError(f"over is {shown(over)}; give a dictionary of lists, e.g. {{'agent.discount': [0.9, 0.99]}}")
+    for name, values in (over or {}).items():
+        known = settings.canonical(recipe, name)
+        if known in found:
+            raise O2OError(f"over has {known} twice, also as {name!r}; give each name once")
+        found[known] = _listed(recipe, known, values)
+    _check_size(recipe, {**found, SEED: keys})
+    found = {name: plain(tuple(values)) for name, values in found.items()}
+    grid = Grid(recipe, keys, found)
+    for name, values in found.items():
         _check_axis(recipe, name, values)
-    grid = Grid(recipe, keys, {name: tuple(values) for name, values in over.items()})
-    shapes = {name: _shape(settings.replace(recipe, {name: v})) for name in grid.static for v in grid.over[name]}
-    for name, shape in shapes.items():
-        if shape != _shape(recipe) or any(_shape(settings.replace(recipe, {name: v})) != shape for v in over[name]):
+    _check_together(grid)
+    shapes = {name: [_shape(settings.replace(recipe, {name: v})) for v in found[name]] for name in grid.static}
+    for name, every in shapes.items():
+        if any(shape != _shape(recipe) for shape in every):
             raise O2OError(
                 f"{name} changes how many evaluations or episodes there are, so that its values cannot share "
                 "the arrays of one sweep",
@@ -100,21 +128,39 @@ def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) 
     return grid
 
 
+def _listed(recipe: Recipe, name: str, values: Any) -> Any:
+    """The values of an axis as they are given: a list, or something like one."""
+    kind = "values" if settings.is_static(recipe, name) else "numbers"
+    listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    if not (listed or getattr(values, "ndim", 0)) or not len(values):
+        raise O2OError(f"over[{name!r}] is {shown(values)}; give a non-empty list of {kind}")
+    return values
+
+
+def _check_size(recipe: Recipe, axes: Mapping[str, Any]) -> None:
+    """Before anything is made of the values."""
+    sizes = {name: len(values) for name, values in axes.items()}
+    programs = math.prod(size for name, size in sizes.items() if name != SEED and settings.is_static(recipe, name))
+    for what, count, most in (
+        ("lanes", math.prod(sizes.values()), MOST_LANES),
+        ("programs", programs, MOST_PROGRAMS),
+    ):
+        if count > most:
+            product = " x ".join(f"{size:,} {name}" for name, size in sizes.items())
+            raise O2OError(f"over makes {count:,} {what} ({product}), at most {most:,} will do; give fewer values")
+
+
 def _shape(recipe: Recipe) -> tuple[Any, ...]:
     """What decides the shape of a result."""
     return tuple(phase.segments for phase in recipe.phases), recipe.switch, recipe.eval_episodes
 
 
-def _check_axis(recipe: Recipe, name: str, values: Any) -> None:
-    static = settings.is_static(recipe, name)
-    kind = "values" if static else "numbers"
-    if isinstance(values, str | Mapping) or not hasattr(values, "__len__") or not len(values):
-        raise O2OError(f"over[{name!r}] is {values!r}; give a non-empty list of {kind}")
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
-    if not static and not numeric:
-        raise O2OError(f"over[{name!r}] is {list(values)!r}; every value must be a finite number")
-    if len(set(map(repr, values))) < len(values):
-        raise O2OError(f"over[{name!r}] is {list(values)!r}; give each value once")
+def _check_axis(recipe: Recipe, name: str, values: tuple[Any, ...]) -> None:
+    """Every value is one that the recipe takes, and none is there twice."""
+    if not (static := settings.is_static(recipe, name)):
+        numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        if not numeric or any(isinstance(v, float) and not math.isfinite(v) for v in values):
+            raise O2OError(f"over[{name!r}] is {shown(list(values))}; every value must be a finite number")
     for value in values:  # once batched, they are arrays that no check looks into
         try:
             check_settings(settings.replace(recipe, {name: value}))
@@ -123,6 +169,18 @@ def _check_axis(recipe: Recipe, name: str, values: Any) -> None:
                 raise
             hint = f"{name} is static: each value is a program of its own"
             raise O2OError(f"over[{name!r}]: {error} ({hint})") from None
+    same = set(values) if static else set(np.asarray(values, np.float32).tolist())  # lanes are float32
+    if len(same) < len(values):
+        raise O2OError(f"over[{name!r}] is {shown(list(values))}; give each value once")
+
+
+def _check_together(grid: Grid) -> None:
+    """The agent's numbers go together in every lane, where they will be arrays that no check looks into."""
+    names = [name for name in grid.over if name not in grid.static]
+    if names and hasattr(grid.recipe.agent, "check"):
+        for program in grid.programs():
+            for values in itertools.product(*(grid.over[name] for name in names)):
+                check_agents(settings.replace(program, dict(zip(names, values, strict=True))))
 
 
 def chain(parts: list[Result]) -> Result:

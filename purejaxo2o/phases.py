@@ -7,7 +7,8 @@ written here, in data, so that two methods can be compared by reading their phas
 import dataclasses
 from typing import Any, Literal
 
-from purejaxo2o.types import Number, O2OError, pytree, static
+from purejaxo2o.types import Number, O2OError, check_values, number, pytree, static
+from purejaxo2o.values import LARGEST
 
 Mix = Literal["offline", "online", "fraction", "ratio", "by_size", "prioritised"]
 Feed = Literal["sampled", "rollout", "both"]
@@ -27,7 +28,8 @@ class Phase:
     history: steps of each environment before the rollout that are fed with it. Those that nobody has made yet are the
         last rows of the dataset if `mix` is "offline", else what there is comes more than once.
     mix: where each minibatch comes from: the dataset, the replay store, an exact share of both
-        (`offline_fraction`, static), a share drawn row by row (`offline_ratio`, a number that can be swept),
+        (`offline_fraction`, static), a share drawn row by row (`offline_ratio`, a number that can be swept; both lie
+        in [0, 1]),
         row by row in proportion to the two sizes (as if the dataset had been put into the replay buffer), or by
         priorities that the agent gives (offline rows begin with `offline_ratio` of all draws).
     segments: equal parts, each ending in an evaluation, a log line and, if it is cheap, a checkpoint.
@@ -38,14 +40,14 @@ class Phase:
     name: str = static()
     steps: int = static()
     act: Literal["none", "policy", "random"] = static(default="none")
-    updates: int = static(default=1)
+    updates: int = static(default=1, low=0)
     batch_size: int = static(default=256)
     feed: Feed = static(default="sampled")
     rollout: int = static(default=128)
-    history: int = static(default=0)
+    history: int = static(default=0, low=0)
     mix: Mix = static(default="offline")
-    offline_fraction: float = static(default=0.5)
-    offline_ratio: Number = 0.5
+    offline_fraction: float = static(default=0.5, low=0.0, high=1.0)
+    offline_ratio: Number = number(default=0.5, low=0.0, high=1.0)
     segments: int = static(default=10)
     store: Literal["keep", "clear"] = static(default="keep")
     override: dict[str, Number] = dataclasses.field(default_factory=dict)
@@ -164,30 +166,51 @@ def online(steps: int, **settings: Any) -> Phase:
     return Phase(name="online", steps=steps, act="policy", **settings)
 
 
+RESERVED = ("agent", "phase")
+"""What dotted names begin with: no phase is called so."""
+
+
 def check_phases(recipe: Recipe) -> None:
-    """Raise `O2OError` for the first phase that cannot run."""
-    if not recipe.phases:
+    """Raise `O2OError` for the first phase that cannot run, and for settings of the recipe out of their range."""
+    if not isinstance(recipe, Recipe):
+        raise O2OError(
+            f"{type(recipe).__name__} is no recipe; make one with o2o.recipe(name, task) or o2o.Recipe(...)"
+        )
+    phases = recipe.phases
+    if not isinstance(phases, tuple) or not all(isinstance(p, Phase) for p in phases):
+        raise O2OError(
+            f"the phases of recipe {recipe.name!r} are no tuple of o2o.Phase; give phases=(Phase(...), ...)"
+        )
+    if not phases:
         raise O2OError(f"recipe {recipe.name!r} has no phases; give it at least one")
-    names = [p.name for p in recipe.phases]
+    check_values("", recipe)
+    for p in phases:
+        check_values(f"{p.name}.", p)
+        if not p.name or "." in p.name or p.name in RESERVED:
+            raise O2OError(f"no phase can be named {p.name!r}: settings are set by dotted names; rename it")
+    names = [p.name for p in phases]
     if len(set(names)) != len(names):
         raise O2OError(f"recipe {recipe.name!r} has two phases of one name ({names}); rename one")
-    for name, value in (("num_envs", recipe.num_envs), ("eval_episodes", recipe.eval_episodes)):
-        if value < 1:
-            raise O2OError(f"{name} is {value}; it must be at least 1")
-    if recipe.store_rows is not None and recipe.store_rows < 1:
-        raise O2OError(f"store_rows is {recipe.store_rows}; it must be at least 1, or None to keep every step")
     collected = False
-    for p in recipe.phases:
+    for p in phases:
         _check_phase(p, recipe.num_envs, collected)
         collected = collected or p.acts
+    _check_counters(recipe)
+
+
+def _check_counters(recipe: Recipe) -> None:
+    """A run counts its environment steps and its minibatches in int32."""
+    steps = sum(p.steps for p in recipe.phases if p.acts)
+    minibatches = sum(p.segments * p.iterations(recipe.num_envs) * p.updates for p in recipe.phases)
+    for what, count in (("environment steps", steps), ("minibatches", minibatches)):
+        if count > LARGEST:
+            raise O2OError(
+                f"the phases have {count} {what} together, more than can be counted ({LARGEST}); make it less"
+            )
 
 
 def _check_phase(p: Phase, num_envs: int, collected: bool) -> None:
     where = f"phase {p.name!r}"
-    sizes = {"steps": 1, "segments": 1, "batch_size": 1, "updates": 0, "rollout": 1, "history": 0}
-    for name, low in sizes.items():
-        if getattr(p, name) < low:
-            raise O2OError(f"{where}: {name} is {getattr(p, name)}; it must be at least {low}")
     if p.feed != "sampled" and not (p.act == "policy" and p.updates):
         raise O2OError(
             f"{where} feeds a rollout of act={p.act!r} to updates={p.updates}; set act='policy' and updates"
@@ -207,8 +230,6 @@ def _check_phase(p: Phase, num_envs: int, collected: bool) -> None:
             + (f" and rollouts of {p.rollout}" if p.feed != "sampled" else "")
             + f"; use steps={fit} or change segments"
         )
-    if not 0.0 <= p.offline_fraction <= 1.0:
-        raise O2OError(f"{where}: offline_fraction is {p.offline_fraction}; it must lie in [0, 1]")
     if p.mix == "fraction" and (p.offline_fraction * p.batch_size) % 1:
         raise O2OError(
             f"{where}: offline_fraction={p.offline_fraction} of batch_size={p.batch_size} is not a whole "

@@ -11,7 +11,7 @@ import numpy as np
 from purejaxo2o import memory, runs
 from purejaxo2o.checkpoint import Checkpoints
 from purejaxo2o.envs.base import bounds_of
-from purejaxo2o.evaluate import Evaluation, evaluate_agent, whole
+from purejaxo2o.evaluate import Evaluation, counted, evaluate_agent
 from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.policy import TrainedPolicy, lane_index
@@ -40,7 +40,7 @@ class Trained(NamedTuple):
     def evaluate(self, key: Array, *, episodes: int) -> Evaluation:
         """`episodes` greedy episodes of every lane in the task's evaluation environment, the same start states
         for all: fields are `[lanes, episodes]`. Raises `O2OError` for a number that is none, or does not fit."""
-        count = whole(episodes)
+        count = counted(episodes)
         self._refuse_too_many(count)
 
         def one(agent: Any, state: Any) -> Evaluation:

@@ -1,7 +1,5 @@
 """Before a run: does everything fit together, and which extras must the rows carry?"""
 
-import dataclasses
-import math
 from typing import Any
 
 import jax
@@ -10,10 +8,11 @@ import jax.numpy as jnp
 from purejaxo2o import store
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs.base import check_env, spaces
-from purejaxo2o.phases import Recipe, check_phases
+from purejaxo2o.phases import Phase, Recipe, check_phases
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, O2OError, check_choices
+from purejaxo2o.types import Array, O2OError, check_value, check_values, nearest
+from purejaxo2o.values import kinds, shown
 
 
 def online_needs(recipe: Recipe) -> tuple[str, ...]:
@@ -59,8 +58,10 @@ def rows_of(dataset: Store | None) -> int:
 
 def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     """Raise `O2OError` for whatever does not fit together, from shapes and static settings alone."""
-    check_settings(recipe)
     check_phases(recipe)
+    check_settings(recipe)
+    _check_single(recipe)
+    check_agents(recipe)
     if not isinstance(task, Task):
         raise O2OError(f"task is {task!r:.80}; give a Task: o2o.task(name)")
     task.check()
@@ -91,6 +92,8 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
             f"the replay store holds {recipe.capacity} rows, fewer than one episode of {task.env.horizon}; "
             "returns-to-go need whole episodes: raise the online steps or store_rows"
         )
+    if dataset is not None:
+        store.check(dataset)
     if not recipe.uses_offline:
         return
     if dataset is None:
@@ -106,43 +109,70 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
 
 
 def check_settings(recipe: Recipe) -> None:
-    """Choices exist; sizes are at least 1; numbers that are known (not traced) are finite and in range."""
-    owners = [("agent", recipe.agent), *((f"agent in phase {p.name!r}", recipe.agent_in(p)) for p in recipe.phases)]
+    """Each setting is of its kind and in its range, as far as it is known (not traced), and exists."""
+    check_values("", recipe)
     for phase in recipe.phases:
-        check_choices(f"phase {phase.name!r}: ", phase)
-    for where, owner in owners:
-        check_choices(f"{where}: ", owner)
-        for field in dataclasses.fields(owner):
-            value, fixed = getattr(owner, field.name), bool(field.metadata.get("static"))
-            _check_setting(f"{where}: {field.name}", field.name, value, fixed)
+        check_values(f"{phase.name}.", phase)
+    agent = recipe.agent
+    if isinstance(agent, type) or not all(hasattr(agent, name) for name in ("init", "act", "update", "needs")):
+        raise O2OError(f"agent is {shown(agent)}; give an agent, e.g. agent=purejaxo2o.agents.IQL()")
+    check_values("agent.", agent)
+    for phase in recipe.phases:
+        _check_overrides(agent, phase)
+    for one in (agent, *map(recipe.agent_in, recipe.phases)):
+        if isinstance(one.discount, int | float) and not 0.0 <= one.discount <= 1.0:
+            raise O2OError(f"agent.discount is {one.discount}; it must lie in [0, 1]")
 
 
-def _check_setting(where: str, name: str, value: Any, fixed: bool) -> None:
-    sizes = value if isinstance(value, tuple) else (value,)
-    if (
-        fixed
-        and any(isinstance(v, int) and not isinstance(v, bool) and v < 1 for v in sizes)
-        and not _is_number(name)
-    ):
-        raise O2OError(f"{where} is {value}; sizes must be at least 1")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise O2OError(f"{where} is {value}; it must be a finite number")
-    high = {"discount": 1.0, "polyak": 1.0, "expectile": 1.0}.get(name, math.inf)
-    if isinstance(value, int | float) and not isinstance(value, bool) and not 0.0 <= value <= high:
-        raise O2OError(f"{where} is {value}; it must lie in [0, {high:g}]")
+def check_agents(recipe: Recipe) -> None:
+    """The agent's settings go together, in every phase."""
+    for one in (recipe.agent, *map(recipe.agent_in, recipe.phases)):
+        if hasattr(one, "check"):
+            one.check()
 
 
-def _is_number(name: str) -> bool:
-    """Settings that are numbers rather than sizes may be written as a Python int, 0 included."""
-    return name.endswith(("_rate", "_weight", "_gap", "_scale", "temperature", "discount", "polyak", "expectile"))
+def _check_overrides(agent: Any, phase: Phase) -> None:
+    """What a phase sets of the agent exists there and fits, numbers apart from what decides shapes."""
+    pairs = phase.override_static
+    if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+        raise O2OError(f"{phase.name}.override_static is {shown(pairs)}; give pairs (('conservative', False), ...)")
+    known, fixed = kinds(type(agent)), dict(pairs)
+    for name, value in (phase.override | fixed).items():
+        where = f"{phase.name}.override.{name}"
+        if name not in known:
+            raise O2OError(f"{where}: {type(agent).__name__} has no setting {name!r}; {nearest(name, known)}")
+        if name in phase.override and known[name].fixed:
+            raise O2OError(f"{where} is static: write override_static=(({name!r}, {shown(value)}),)")
+        if name in phase.override and name in fixed:
+            raise O2OError(f"{where} is in override and in override_static; drop one")
+        check_value(where, agent, name, value)
+
+
+def _check_single(recipe: Recipe) -> None:
+    """A run has one number for each setting: lanes of them are for `vmap`."""
+    owners = [("", recipe), ("agent.", recipe.agent), *((f"{phase.name}.", phase) for phase in recipe.phases)]
+    found = {f"{where}{name}": getattr(owner, name) for where, owner in owners for name in _numbers(owner)}
+    found |= {f"{phase.name}.override.{name}": x for phase in recipe.phases for name, x in phase.override.items()}
+    for name, value in found.items():
+        if jnp.shape(value) != ():
+            shape = list(jnp.shape(value))
+            raise O2OError(f"{name} has shape {shape}; a run takes one number: vmap over it, or use o2o.sweep")
+
+
+def _numbers(owner: Any) -> list[str]:
+    return [
+        name
+        for name, kind in kinds(type(owner)).items()
+        if kind.sort == "number" and getattr(owner, name) is not None
+    ]
 
 
 def _check_shapes(dataset: Store, task: Task) -> None:
     env = spaces(task.env)
     for name, space in (("obs", env.obs), ("next_obs", env.obs), ("action", env.action)):
         array = getattr(dataset.data, name)
-        discrete = jnp.issubdtype(array.dtype, jnp.integer) and name == "action"
-        if array.shape[2:] != space.shape or discrete != (name == "action" and space.discrete):
+        whole = jnp.issubdtype(array.dtype, jnp.integer)
+        if array.shape[2:] != space.shape or whole != jnp.issubdtype(space.zeros().dtype, jnp.integer):
             raise O2OError(
                 f"dataset {name} has shape {array.shape[2:]} and type {array.dtype}, task {task.name!r} has "
                 f"{space}; load the dataset that belongs to the task"

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 
 from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.types import O2OError, check_choices, nearest
+from purejaxo2o.types import O2OError, check_value, nearest
+from purejaxo2o.values import kinds, settled, shown
 
 
 def names(recipe: Recipe) -> dict[str, Any]:
@@ -37,28 +38,25 @@ def _collect(prefix: str, owner: Any, found: dict[str, Any]) -> None:
 
 def is_static(recipe: Recipe, name: str) -> bool:
     """Whether the setting decides shapes or structure (changing it compiles another program)."""
-    head, _, tail = _canonical(recipe, name).rpartition(".")
-    if head.endswith(".override"):
-        return False
-    owner: Any = _owner(recipe, head)
-    return bool({f.name: f for f in dataclasses.fields(owner)}[tail].metadata.get("static"))
+    head, _, tail = canonical(recipe, name).rpartition(".")
+    return not head.endswith(".override") and kinds(type(_owner(recipe, head)))[tail].fixed
 
 
 def replace(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """`recipe` with the named settings changed. Raises `O2OError` for unknown names and unfit values."""
-    for name, value in changes.items():
-        name = _canonical(recipe, name)
+    """`recipe` with the named settings changed.
+
+    Python's, NumPy's and JAX's numbers will do, lists for tuples; numbers may be traced, or arrays `[n, ...]` of
+    lanes for `jax.vmap`. Raises `O2OError` for unknown names, a name given twice (`online.steps` and
+    `phase.online.steps`), and values of another kind or out of range."""
+    for name, value in _canonical_names(recipe, changes).items():
         head, _, tail = name.rpartition(".")
         if head.endswith(".override"):
             phase = _owner(recipe, head.removesuffix(".override"))
-            override = phase.override | {tail: _fit(name, 0.0, value, False)}
-            recipe = _with_phase(recipe, dataclasses.replace(phase, override=override))
+            value = _fit(name, recipe.agent, tail, value)
+            recipe = _with_phase(recipe, dataclasses.replace(phase, override=phase.override | {tail: value}))
             continue
         owner: Any = _owner(recipe, head)
-        optional = next(f.default is None for f in dataclasses.fields(owner) if f.name == tail)
-        value = _fit(name, getattr(owner, tail), value, is_static(recipe, name), optional)
-        changed = dataclasses.replace(owner, **{tail: value})
-        check_choices(f"{head}." if head else "", changed)
+        changed = dataclasses.replace(owner, **{tail: _fit(name, owner, tail, value)})
         if not head:
             recipe = changed
         elif head == "agent":
@@ -68,16 +66,41 @@ def replace(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
+def _canonical_names(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(recipe, Recipe):
+        raise O2OError(f"{shown(recipe)} is no recipe; make one with o2o.recipe(name, task)")
+    if not isinstance(changes, Mapping):
+        raise O2OError(f"changes are {shown(changes)}; give a dictionary, e.g. {{'agent.learning_rate': 1e-4}}")
+    found: dict[str, Any] = {}
+    for name, value in changes.items():
+        known = canonical(recipe, name)
+        if known in found:
+            raise O2OError(
+                f"{known} is there twice, with the values {shown(found[known])} and {shown(value)}; drop one"
+            )
+        found[known] = value
+    return found
+
+
+def check_apart(recipe: Recipe, changes: Mapping[str, Any], over: Mapping[str, Any]) -> None:
+    """Raise `O2OError` for a name that is both set and varied, however it is written."""
+    both = _canonical_names(recipe, changes).keys() & _canonical_names(recipe, over).keys()
+    if both:
+        raise O2OError(f"{min(both)} is both set and varied (over); drop one")
+
+
 def _with_phase(recipe: Recipe, changed: Phase) -> Recipe:
     phases = tuple(changed if p.name == changed.name else p for p in recipe.phases)
     return dataclasses.replace(recipe, phases=phases)
 
 
-def _canonical(recipe: Recipe, name: str) -> str:
-    short = name.removeprefix("phase.")
+def canonical(recipe: Recipe, name: str) -> str:
+    """The name as `names` has it. Raises `O2OError` for one that does not exist."""
+    short = name.removeprefix("phase.") if isinstance(name, str) else name
     known = names(recipe)
-    if short not in known:
-        raise O2OError(f"recipe {recipe.name!r} has no setting {name!r}; {nearest(short, known)}")
+    if not isinstance(name, str) or short not in known:
+        more = "all: purejaxo2o.settings.names(recipe)"
+        raise O2OError(f"recipe {recipe.name!r} has no setting {shown(name)}; {nearest(str(short), known, more)}")
     return short
 
 
@@ -89,24 +112,14 @@ def _owner(recipe: Recipe, head: str) -> Any:
     return next(p for p in recipe.phases if p.name == head)
 
 
-def _fit(name: str, old: Any, new: Any, static: bool, optional: bool = False) -> Any:
-    """Check a value against the kind of setting it is for; lists become tuples."""
-    if new is None and optional:
-        return None
-    if isinstance(new, list) and isinstance(old, tuple):
-        new = tuple(new)
-    if not static:
-        if isinstance(new, bool | str) or not (isinstance(new, int | float) or hasattr(new, "dtype")):
-            raise O2OError(f"{name} takes a number, got {new!r}")
-        return float(new) if isinstance(new, int | float) else new
-    if isinstance(new, jax.Array):
+def _fit(name: str, owner: Any, field: str, value: Any) -> Any:
+    """The value as the field keeps it. Raises `O2OError` if it does not fit."""
+    known = kinds(type(owner))
+    if field not in known:  # of a phase's override, which no check has seen yet
+        raise O2OError(f"{name}: {type(owner).__name__} has no setting {field!r}; {nearest(field, known)}")
+    kind = known[field]
+    if kind.fixed and isinstance(value, jax.Array) and value.ndim and kind.sort not in ("wholes", "numbers"):
         raise O2OError(f"{name} is static (it decides shapes or structure) and cannot be an array; loop over values")
-    if isinstance(old, bool) != isinstance(new, bool) and old is not None:
-        raise O2OError(f"{name} is {old!r}; cannot set it to {new!r}")
-    if isinstance(old, int) and not isinstance(old, bool):
-        if not (new is None or (isinstance(new, int | float) and float(new).is_integer())):
-            raise O2OError(f"{name} takes a whole number, got {new!r}")
-        return None if new is None else int(new)
-    if isinstance(old, str | tuple) and not isinstance(new, type(old)):
-        raise O2OError(f"{name} takes a {type(old).__name__} like {old!r}, got {new!r}")
-    return new
+    value = settled(kind, value)
+    check_value(name, owner, field, value)
+    return float(value) if kind.sort == "number" and isinstance(value, int) else value

@@ -5,10 +5,14 @@ oldest row is overwritten. `size` and `head` count rows and depend on nothing bu
 stay unbatched under `vmap` and a write is a `dynamic_update_slice` in place.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.types import Array, Number, Transition, pytree
+from purejaxo2o import row_arrays
+from purejaxo2o.types import Array, Number, O2OError, Transition, pytree
+from purejaxo2o.values import shown
 
 
 @pytree
@@ -31,10 +35,39 @@ class Store:
 
 
 def from_transitions(data: Transition) -> Store:
-    """A full store from flat transitions `[N, ...]` in time order (the last row must end its trajectory)."""
+    """A full store from flat transitions `[N, ...]` in time order.
+
+    reward: float `[N]`; terminated, truncated: bool `[N]`, one of them True in the last row, which must end its
+    trajectory; obs, next_obs: `[N, *obs_shape]`; action: `[N, *action_shape]`; extras: `[N, ...]`. 64-bit numbers
+    become 32-bit ones. Raises `O2OError` for the first field that is not so."""
+    row_arrays.check_arrays(data, "N")
+    data = row_arrays.narrowed(data)
     n = data.reward.shape[0]
+    known = all(map(row_arrays.known, (data.terminated, data.truncated)))
+    if known and not (data.terminated[-1] | data.truncated[-1]):
+        raise O2OError(
+            f"row {n - 1}: the final row does not end its trajectory; set truncated[-1] = True if it was cut there"
+        )
     data = jax.tree.map(lambda x: x[:, None], data)
     return Store(data=data, size=jnp.int32(n), head=jnp.int32(0))
+
+
+def check(store: Any, name: str = "dataset") -> None:
+    """Raise `O2OError` unless this is a store whose arrays fit together, from shapes and types alone."""
+    if not isinstance(store, Store):
+        how = "purejaxo2o.store.from_transitions(o2o.Transition(obs=..., ...)) makes one of arrays"
+        raise O2OError(f"{name} is a {type(store).__name__}, no o2o.Store; o2o.dataset(task) loads one, {how}")
+    try:
+        row_arrays.check_arrays(store.data, "TE")
+    except O2OError as error:
+        raise O2OError(f"{name}: {error}") from None
+    for field, low, high in (("size", 1, store.rows), ("head", 0, store.rows - 1)):
+        value = getattr(store, field)
+        whole = isinstance(value, int) or jnp.issubdtype(getattr(value, "dtype", bool), jnp.integer)
+        if not whole or jnp.shape(value) != ():
+            raise O2OError(f"{name}: {field} is {shown(value)}; it must be one int32")
+        if row_arrays.known(value) and not low <= int(value) <= high:
+            raise O2OError(f"{name}: {field} is {int(value)}; a store of {store.rows} rows has {low} to {high}")
 
 
 def empty(example: Transition, *, rows: int, envs: int) -> Store:

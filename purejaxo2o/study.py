@@ -28,6 +28,7 @@ import jax
 from purejaxo2o import places, trackers
 from purejaxo2o.datasets import dataset
 from purejaxo2o.fit import PathLike
+from purejaxo2o.grid import seed_count
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import Scale
 from purejaxo2o.store import Store
@@ -94,6 +95,7 @@ def _check_fields(study: Study) -> None:
         value = getattr(study, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise O2OError(f"{name} is {value!r}; it must be a whole number of at least {low}")
+    seed_count(study.seed0 + study.seeds)
     if study.scale not in ("small", "paper"):
         raise O2OError(f"scale is {study.scale!r}; {nearest(str(study.scale), ('small', 'paper'))}")
     if not isinstance(study.out, str | os.PathLike | None):
@@ -145,8 +147,10 @@ def _toml(path: Path) -> Study:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise O2OError(f"cannot be read ({error.strerror}); give a file that can") from None
-    except ValueError as error:  # of TOML, of UTF-8, of numbers with thousands of digits
+    except ValueError as error:  # no TOML, no UTF-8, or an integer of thousands of digits
         raise O2OError(f"no TOML ({error}); setting names are bare or quoted, lists are [1, 2]") from None
+    except RecursionError:
+        raise O2OError("lists or tables lie too deep in each other; a study has at most lists of lists") from None
     fields = {field.name: field for field in dataclasses.fields(Study)}
     for key in document:
         if key not in fields:

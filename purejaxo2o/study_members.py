@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
+
 from purejaxo2o import settings, store
 from purejaxo2o.datasets import check_available
 from purejaxo2o.envs.base import spaces
@@ -19,9 +21,13 @@ from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.tasks import task as build_task
 from purejaxo2o.types import O2OError, nearest, transition_example
+from purejaxo2o.values import plain
 
 if TYPE_CHECKING:
     from purejaxo2o.study import Study
+
+DEEPEST = 4
+"""Parts of a setting's name, `phase.online.override.learning_rate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,13 +178,14 @@ def _member(study: "Study", task: Task, recipe: Recipe, data: Store | None) -> M
 
 def _axis(recipe: Recipe, name: str, values: Any) -> tuple[Any, ...]:
     """The values of an axis, each of which the recipe takes."""
+    values = plain(values) if getattr(values, "ndim", 0) else values
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
         raise O2OError(f"{name} is {values!r}; give a non-empty list of values")
     for value in values:
         if isinstance(value, float) and not math.isfinite(value):
             raise O2OError(f"{name} holds {value}; every value must be finite")
         check_settings(settings.replace(recipe, {name: value}))
-    found = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+    found = plain(tuple(values))
     if twice := [value for value in found if found.count(value) > 1]:
         raise O2OError(f"{name} holds {twice[0]!r} twice; give every value once")
     return found
@@ -198,15 +205,18 @@ def check_combinations(recipe: Recipe, task: Task, over: Mapping[str, Sequence[A
         variant = settings.replace(recipe, chosen)
         # Rows as the task makes them stand in for a dataset that is not loaded yet.
         example = transition_example(spaces(task.env), offline_needs(variant))
+        stand_in = jax.eval_shape(lambda example=example: store.empty(example, rows=1, envs=1))
         with (
             within(", ".join(setting_text(*pair) for pair in chosen.items())) if chosen else contextlib.nullcontext()
         ):
-            check(variant, task, store.empty(example, rows=1, envs=1) if data is None else data)
+            check(variant, task, stand_in if data is None else data)
 
 
 def _dotted(where: str, table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Values by full setting name. `agent.discount = 0.9` is a nested table in TOML, with quotes it is a name."""
     found: dict[str, Any] = {}
+    if prefix.count(".") > DEEPEST:
+        raise O2OError(f"[{where}]: {prefix[:40]}... is too deep; setting names have at most {DEEPEST} parts")
     for key, value in table.items():
         name = f"{prefix}{key}".removeprefix("phase.")
         more = _dotted(where, value, f"{prefix}{key}.") if isinstance(value, Mapping) else {name: value}

@@ -25,10 +25,7 @@ from purejaxo2o.result import Result
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Named, Task, as_task
-from purejaxo2o.types import Array, Device, O2OError
-
-MOST_SEEDS = 2**24
-"""All keys up to the last are made: these are 128 MB."""
+from purejaxo2o.types import Array, Device
 
 
 def sweep(
@@ -71,10 +68,8 @@ def sweep(
     task = as_task(task)
     keys = seeds if isinstance(seeds, jax.Array) else seed_keys(seeds)
     whole = grid.make(recipe, keys, over)
-    for name, value in (("width", width), ("chunk", chunk)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise O2OError(f"{name} is {value!r}; give a whole number of lanes, at least 1, or None")
-    checkpoint.check_every(save_every)
+    width, chunk = grid.lane_count("width", width), grid.lane_count("chunk", chunk)
+    save_every = checkpoint.check_every(save_every)
     programs = whole.programs()
     for program in programs:
         check_all(program, task, dataset)
@@ -92,8 +87,7 @@ def sweep(
 
 def seed_keys(count: int, seed: int = 0) -> Array:
     """The keys of seeds 0 to `count - 1`: `split(key(seed), count)`."""
-    if not 1 <= count <= MOST_SEEDS:
-        raise O2OError(f"seeds is {count}; it must be at least 1 and, the first one included, at most {MOST_SEEDS:,}")
+    count = grid.seed_count(count)
     return jax.random.split(jax.random.key(seed), count)
 
 

@@ -17,8 +17,8 @@ from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import Standing, judge_all, standing
 from purejaxo2o.evaluate import judge as judge_standing
 from purejaxo2o.feeds import feed, reconsider, roll
-from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.prepare import check, online_needs, prepare, rows_of
+from purejaxo2o.phases import Phase, Recipe, check_phases
+from purejaxo2o.prepare import check, check_settings, online_needs, prepare, rows_of
 from purejaxo2o.priorities import Priorities
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
 from purejaxo2o.rollout import Episodes
@@ -77,7 +77,9 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
 
 def init(key: Array, recipe: Recipe, task: Task, offline: Store | int | None = None) -> Run:
     """Fresh agent, environments and an empty store. offline: the dataset or its number of rows, which count where
-    rows are drawn by priority."""
+    rows are drawn by priority. Raises `O2OError` for settings that do not fit."""
+    check_phases(recipe)
+    check_settings(recipe)
     key_agent, key_env = jax.random.split(stream(key, INIT, 0))
     agent = recipe.agent.init(key_agent, spaces(task.env))
     zero = jnp.int32(0)
@@ -124,7 +126,10 @@ def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phas
     """One equal part of a phase: the unit of compilation, logging, saving and resuming.
 
     dataset: as `prepare` gives it. The record has no returns (`judge` finds them), and a `train_return` of 0 where no
-    episode ended. Raises `O2OError` for a dataset that nobody prepared."""
+    episode ended. Raises `O2OError` while tracing for a dataset that nobody prepared, or whose arrays do not fit."""
+    if dataset is not None:
+        store.check(dataset)
+        dataset = jax.tree.map(jnp.asarray, dataset)  # NumPy's arrays take no traced index
     spec = recipe.phases[phase]
     missing = recipe.agent_in(spec).needs - set(dataset.data.extras) if dataset is not None else frozenset()
     if missing and spec.uses_offline:

@@ -6,12 +6,17 @@ structure, decides shapes and branches, and changing it compiles a new program.
 """
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from purejaxo2o.spelling import nearest as nearest
+from purejaxo2o.values import LARGEST, Kind, Range, fault, kinds, settled, shown
 
 Array = jax.Array
 Device = Any
@@ -24,14 +29,40 @@ Metrics = dict[str, Array]
 T = TypeVar("T")
 
 
-def static(**kwargs: Any) -> Any:
-    """A dataclass field that is fixed at trace time (a size, a name, an architecture)."""
-    return dataclasses.field(metadata={"static": True}, **kwargs)
+def static(
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    **kwargs: Any,
+) -> Any:
+    """A dataclass field that is fixed at trace time (a size, a name, an architecture).
+
+    If it is a number or a tuple of numbers, each must lie in [low, high] and in (above, below). Whole numbers are
+    at least 1 unless `low` says otherwise."""
+    return dataclasses.field(metadata={"static": True, "range": Range(low, high, above, below)}, **kwargs)
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, dataclasses.field))
+def number(
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    **kwargs: Any,
+) -> Any:
+    """A dataclass field of type `Number` that must lie in [low, high] and in (above, below); it may be None where its
+    type says so. Fields declared without it take any finite number. Traced values are not checked."""
+    return dataclasses.field(metadata={"range": Range(low, high, above, below)}, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, number, dataclasses.field))
 def pytree(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only dataclass and a JAX pytree (see `static`).
+
+    Called by its name, it settles its settings: whole numbers, flags and tuples for what NumPy, JAX or a list says
+    (`values.settled`), so that equal settings hash alike. As a tree (`jax.tree.map`), it takes whatever comes.
 
     Not by `jax.tree_util.register_dataclass`: its structures of two classes are equal (jaxlib 0.10.2) where their
     static values and numbers of leaves are, and `jit` then serves one class the other's program whenever a few bits
@@ -42,6 +73,14 @@ def pytree(cls: type[T]) -> type[T]:
     data = [f.name for f in fields if not f.metadata.get("static")]
     meta = [f.name for f in fields if f.metadata.get("static")]
     keys = [jax.tree_util.GetAttrKey(name) for name in data]
+    filled = frozen.__init__
+
+    @functools.wraps(filled)
+    def settle(self: Any, **given: Any) -> None:
+        known = kinds(frozen)
+        filled(self, **{name: settled(known[name], x) if name in known else x for name, x in given.items()})
+
+    frozen.__init__ = settle
 
     def flatten(tree: Any) -> tuple[list[Any], tuple[Any, ...]]:
         return [getattr(tree, name) for name in data], tuple(getattr(tree, name) for name in meta)
@@ -51,7 +90,9 @@ def pytree(cls: type[T]) -> type[T]:
         return list(zip(keys, leaves, strict=True)), statics
 
     def unflatten(statics: tuple[Any, ...], leaves: Any) -> Any:
-        return frozen(**dict(zip(data, leaves, strict=True)), **dict(zip(meta, statics, strict=True)))
+        made = object.__new__(frozen)
+        filled(made, **dict(zip(data, leaves, strict=True)), **dict(zip(meta, statics, strict=True)))
+        return made
 
     jax.tree_util.register_pytree_with_keys(frozen, flatten_with_keys, unflatten, flatten)
     return frozen
@@ -195,23 +236,41 @@ def likeness(tree: Any, *, skip: int = 0) -> Any:
     return structure, tuple((jnp.shape(x)[skip:], jnp.result_type(x)) for x in leaves)
 
 
-def nearest(name: str, names: Any) -> str:
-    """The remedy for an unknown name: ` (did you mean ...?)` or the list of what exists."""
-    import difflib
+def check_values(where: str, owner: Any) -> None:
+    """Raise `O2OError` for the first field of a settings dataclass whose value is not of the kind, in the range or
+    one of the choices that the field declares; `where` comes before the field's name. Traced values pass."""
+    for field in dataclasses.fields(owner):
+        check_value(f"{where}{field.name}", owner, field.name, getattr(owner, field.name))
 
-    known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+def check_value(where: str, owner: Any, name: str, value: Any) -> None:
+    """Raise `O2OError` if the field `name` of `owner` cannot be `value`."""
+    kind, like = kinds(type(owner))[name], getattr(owner, name)
+    if wrong := fault(kind, value, like):
+        if like is value:  # then it is no example of what is right
+            like = next(field.default for field in dataclasses.fields(owner) if field.name == name)
+            wrong = fault(kind, value, like)
+        raise O2OError(f"{where} {wrong}")
+
+
+def whole(name: str, value: Any, remedy: str, *, low: int = 1, high: int = LARGEST) -> int:
+    """`value` as Python's own integer, be it Python's, NumPy's or JAX's, 3 or 3.0.
+
+    Raises `O2OError`, `NAME is VALUE; REMEDY`, for anything that is no whole number from `low` to `high`."""
+    kind = Kind("whole", fixed=True, range=Range(low, high))
+    found = settled(kind, value)
+    if fault(kind, found):
+        raise O2OError(f"{name} is {shown(value)}; {remedy}")
+    return found
 
 
 def check_choices(where: str, owner: Any) -> None:
     """Raise `O2OError` for the first field of a dataclass that is none of the choices in its `Literal` type.
 
     Branches on such fields have a last `else`: a mistyped choice would quietly select it."""
-    for field in dataclasses.fields(owner):
-        value, choices = getattr(owner, field.name), get_args(field.type)
-        if get_origin(field.type) is Literal and value not in choices:
-            raise O2OError(f"{where}{field.name} is {value!r}; {nearest(str(value), choices)}")
+    for name, kind in kinds(type(owner)).items():
+        if kind.sort == "choice":
+            check_value(f"{where}{name}", owner, name, getattr(owner, name))
 
 
 Policy = Callable[[Array, Array], Array]

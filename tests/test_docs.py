@@ -99,7 +99,7 @@ def bench(tmp_path, monkeypatch):
     """A folder to run commands in, with a small dataset of the task that they name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "data"))
-    assert main("collect purejaxo2o/pointmaze-umaze/mixed-v0 --steps 2000".split()) == 0
+    assert main(["collect", "purejaxo2o/pointmaze-umaze/mixed-v0", "--steps", "2000"]) == 0
     return tmp_path
 
 

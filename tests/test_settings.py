@@ -98,9 +98,29 @@ BAD = {
     "text for a size": ({"online.steps": "40"}, r"online\.steps takes a whole number, got '40'"),
     "an array for a size": ({"online.steps": np.arange(2)}, r"online\.steps"),
     "a jax array for a size": ({"online.steps": jnp.arange(2)}, r"online\.steps is static .* cannot be an array"),
-    "a number for a flag": ({"agent.layer_norm": 1}, r"agent\.layer_norm is True; cannot set it to 1"),
-    "a number for text": ({"online.mix": 3}, r"online\.mix takes a str like 'online', got 3"),
+    "a number for a flag": ({"agent.layer_norm": 1}, r"agent\.layer_norm takes True or False, got 1"),
+    "a number for text": ({"online.mix": 3}, r"online\.mix is 3; known: by_size, fraction"),
     "a number for a tuple": ({"agent.hidden": 8}, r"agent\.hidden takes a tuple like \(8, 8\), got 8"),
+    "no finite number": ({"reward_scale": float("inf")}, r"^reward_scale is inf; it must be a finite number"),
+    "nothing in float32": ({"reward_scale": 1e308}, r"^reward_scale is 1e\+308, infinite as float32.* finite number"),
+    "zero in float32": ({"reward_scale": 1e-60}, r"^reward_scale is 1e-60, 0 as float32"),
+    "400 digits": ({"reward_bias": 10**400}, r"^reward_bias is 1000.*0000; it must be a finite number"),
+    "5000 digits": ({"online.steps": 10**5000}, r"^online\.steps is a number of thousands of digits; it must lie in"),
+    "a share above one": ({"online.offline_ratio": 2}, r"^online\.offline_ratio is 2; it must lie in \[0, 1\]"),
+    "a name in two spellings": (
+        {"offline.updates": 1, "phase.offline.updates": 2},
+        r"^offline\.updates is there twice, with the values 1 and 2; drop one",
+    ),
+    "no size": ({"agent.hidden": None}, r"^agent\.hidden takes a tuple like \(8, 8\), got None"),
+    "an array of text": ({"agent.learning_rate": np.array(["a"])}, r"takes a number, got an array of <U1"),
+    "an array of NaN": (
+        {"agent.learning_rate": np.array([np.nan])},
+        r"learning_rate is array\(\[nan\]\); it must be a fin",
+    ),
+    "an array of objects": ({"agent.learning_rate": np.array([print])}, r"takes a number, got an array of object"),
+    "an array of nothing": ({"agent.learning_rate": np.array([])}, r"is an empty array"),
+    "a random key": ({"agent.learning_rate": jax.random.key(0)}, r"takes a number, got an array of key"),
+    "a number for a name": ({1: 2}, r"'wsrl' has no setting 1; known: "),
     "an unknown choice": ({"online.mix": "halves"}, r"online\.mix is 'halves'; known: by_size, fraction"),
     "an unknown form": ({"agent.temperature_form": "sofplus"}, r"agent\.temperature_form is 'sofplus'.*'softplus'\?"),
     "an unknown act": ({"online.act": "polcy"}, r"online\.act is 'polcy'; did you mean 'policy'\?"),
@@ -113,6 +133,20 @@ def test_refuses_with_the_remedy(recipe, case):
     with pytest.raises(O2OError, match=message) as error:
         o2o.replace(recipe, changes)
     assert "\n" not in str(error.value)
+
+
+def test_changes_are_a_dictionary(recipe):
+    for changes in ([1], None, "agent.polyak=1"):
+        with pytest.raises(O2OError, match=r"^changes are .*; give a dictionary"):
+            o2o.replace(recipe, changes)
+    with pytest.raises(O2OError, match=r"^'wsrl' is no recipe"):
+        o2o.replace("wsrl", {})
+
+
+def test_set_or_varied(recipe):
+    settings.check_apart(recipe, {"agent.polyak": 0.1}, {"agent.discount": [0.9]})
+    with pytest.raises(O2OError, match=r"^online\.updates is both set and varied \(over\); drop one"):
+        settings.check_apart(recipe, {"online.updates": 1}, {"phase.online.updates": [1, 2]})
 
 
 def test_unknown_names_come_with_the_nearest():

@@ -193,7 +193,7 @@ BAD = {
     "one value": (TOP + "[over]\nagent.polyak = 0.1", "[over]: agent.polyak is 0.1; give a non-empty list of values"),
     "value twice": (TOP + "[over]\nagent.polyak = [0.1, 0.1]", "[over]: agent.polyak holds 0.1 twice"),
     "zero twice": (TOP + "[over]\nagent.polyak = [0.0, 0.0]", "[over]: agent.polyak holds 0.0 twice"),
-    "axis value": (TOP + "[over]\nagent.polyak = [0.1, 2.0]", "[over]: agent: polyak is 2.0; it must lie in [0, 1]"),
+    "axis value": (TOP + "[over]\nagent.polyak = [0.1, 2.0]", "[over]: agent.polyak is 2.0; it must lie in [0, 1]"),
     "infinite": (
         TOP + "[over]\nreward_scale = [1.0, inf]",
         "[over]: reward_scale holds inf; every value must be fin",
@@ -203,6 +203,17 @@ BAD = {
         TOP + "[set]\nagent.polyak = 0.1\n[over]\nagent.polyak = [0.1]",
         "[study]: agent.polyak is both set and varied (over); drop one",
     ),
+    "deep lists": (
+        TOP + f"[over]\nagent.polyak = {'[' * 5000}{']' * 5000}",
+        "lists or tables lie too deep in each other",
+    ),
+    "deep name": (
+        TOP + f"[set]\n{'.'.join('a' * 900)} = 1",
+        "[set]: a.a.a.a.a.... is too deep; setting names have at",
+    ),
+    "400 digits": (TOP + f"[set]\nagent.polyak = {'9' * 400}", "agent.polyak is 9999"),
+    "5000 digits": (TOP + f"[set]\nagent.polyak = {'9' * 5000}", "no TOML (Exceeds the limit"),
+    "more seeds than keys": (TOP + "seed0 = 2147483648", "seeds is 2147483656; it must be at least 1, and with"),
     "one dataset, two tasks": (
         'dataset = "a/b-v0"\nrecipes = ["iql"]\ntasks = ["pointmaze-umaze", "pointmaze-large"]',
         "dataset is one for 2 tasks; write a table [dataset]",
@@ -229,6 +240,12 @@ def test_refuses_what_cannot_run_before_any_work(case, tmp_path, monkeypatch, mi
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == [path]
     assert not (minari_root / "purejaxo2o").exists()
+
+
+def test_axes_are_anybodys_numbers():
+    over = {"agent.polyak": np.array([0.25, 0.5]), "agent.hidden": [np.array([8, 8]), [4]]}
+    (member,) = o2o.Study(recipes=["sac"], tasks=["reach"], scale="small", over=over).members
+    assert member.over == {"agent.polyak": (0.25, 0.5), "agent.hidden": ((8, 8), (4,))}
 
 
 BAD_PYTHON = {

@@ -162,7 +162,7 @@ BAD = {
     "not finite": ({"agent.expectile": [0.7, float("nan")]}, r"every value must be a finite number"),
     "not a number": ({"agent.expectile": [0.7, "high"]}, r"every value must be a finite number"),
     "out of range": ({"agent.discount": [0.9, 1.5]}, r"discount is 1\.5; it must lie in \[0, 1\]"),
-    "negative": ({"agent.learning_rate": [-1e-3]}, r"learning_rate is -0\.001; it must lie in"),
+    "negative": ({"agent.learning_rate": [-1e-3]}, r"learning_rate is -0\.001; it must be at least 0"),
 }
 
 

@@ -25,7 +25,7 @@ from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, 
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
 
 CRITICS = 2
 
@@ -51,12 +51,12 @@ class AWACState:
 class AWAC:
     """temperature: lambda > 0, which divides (IQL's multiplies). max_weight: of the exponential form only."""
 
-    learning_rate: Number = 3e-4
-    actor_learning_rate: Number | None = None
-    discount: Number = 0.99
-    polyak: Number = 0.005
-    temperature: Number = 1.0
-    max_weight: Number = 100.0
+    learning_rate: Number = number(default=3e-4, low=0.0)
+    actor_learning_rate: Number | None = number(default=None, low=0.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
+    polyak: Number = number(default=0.005, low=0.0, high=1.0)
+    temperature: Number = number(default=1.0, above=0.0)
+    max_weight: Number = number(default=100.0, above=0.0)
     weighting: Literal["exponential", "softmax"] = static(default="exponential")
     log_std_range: tuple[float, float] = static(default=(-20.0, 2.0))
     hidden: Hidden = static(default=(256, 256, 256))
@@ -65,6 +65,11 @@ class AWAC:
     @property
     def needs(self) -> frozenset[str]:
         return frozenset()
+
+    def check(self) -> None:
+        low, high = self.log_std_range
+        if low > high:
+            raise O2OError(f"agent.log_std_range is {self.log_std_range}; write the lower end first")
 
     def actor_network(self, space: Space) -> Actor:
         return Actor(space, self.actor_hidden, kind="unbounded", std="global", log_std_range=self.log_std_range)

@@ -26,7 +26,9 @@ class Agent(Protocol):
     """An update rule.
 
     It may have besides: `chunk`, a memory for acting, `begin` with `follow`, and `pace` with `adapt`, asked
-    for below; and `priorities(state, batches) -> [U, B]` of the rows that a phase with `mix="prioritised"` drew.
+    for below; `priorities(state, batches) -> [U, B]` of the rows that a phase with `mix="prioritised"` drew; and
+    `check()`, which raises `O2OError` for settings that do not go together (each alone is checked as its field is
+    declared, see `types.number` and `types.static`; numbers may be traced).
     """
 
     @property

@@ -15,7 +15,7 @@ from purejaxo2o.agents.base import descend, init_adam, scan_updates
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
 
 
 @pytree
@@ -28,8 +28,8 @@ class BCState:
 class BC:
     """Behaviour cloning. `discount` is not used by the loss; returns elsewhere are discounted with it."""
 
-    learning_rate: Number = 3e-4
-    discount: Number = 0.99
+    learning_rate: Number = number(default=3e-4, low=0.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
     loss: Literal["mse", "nll"] = static(default="mse")
     actor_hidden: Hidden = static(default=(256, 256))
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.td3 import TD3, TD3State
 from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 CLOCK = ("steps", "span")
 LAYOUT: dict[str, Any] = {f.name: None if f.name in CLOCK else 0 for f in fields(TD3State)}
@@ -45,8 +45,8 @@ def kept(row: Array, salt: Array, share: Number) -> Array:
 class BOORL(TD3BC):
     """members M; row_share: of the dataset that a member sees; selection_temperature kappa, an inverse one."""
 
-    row_share: Number = 0.9
-    selection_temperature: Number = 1.0
+    row_share: Number = number(default=0.9, above=0.0, high=1.0)
+    selection_temperature: Number = number(default=1.0, low=0.0)
     members: int = static(default=5)
     conservative: bool = static(default=True)
 

@@ -40,7 +40,7 @@ from purejaxo2o.agents.ppo import PPO, PPOState, standardised, surrogate
 from purejaxo2o.networks import Actor, action_space_of
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
 
 
 @pytree
@@ -64,15 +64,15 @@ class BPPO(PPO):
 
     learning_rate: of policies; value_learning_rate: of Q and V, the same if None."""
 
-    learning_rate: Number = 1e-4
-    learning_rate_end: Number = 0.0
-    clip: Number = 0.25
-    entropy_weight: Number = 0.0
-    polyak: Number = 0.005
-    expectile: Number = 0.7
-    clip_decay: Number = 0.96
-    clip_steps: Number = 200
-    asymmetry: Number | None = 0.7
+    learning_rate: Number = number(default=1e-4, low=0.0)
+    learning_rate_end: Number = number(default=0.0, low=0.0, high=1.0)
+    clip: Number = number(default=0.25, low=0.0)
+    entropy_weight: Number = number(default=0.0, low=0.0)
+    polyak: Number = number(default=0.005, low=0.0, high=1.0)
+    expectile: Number = number(default=0.7, above=0.0, below=1.0)
+    clip_decay: Number = number(default=0.96, low=0.0, high=1.0)
+    clip_steps: Number = number(default=200, low=0.0)
+    asymmetry: Number | None = number(default=0.7, low=0.0, high=1.0)
     stage: Literal["fit", "values", "improve", "online"] = static(default="fit")
     values: Literal["iql", "sarsa"] = static(default="sarsa")
     members: int = static(default=1)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import descend, init_adam
 from purejaxo2o.agents.sac import SAC, SACState
 from purejaxo2o.shapes import assert_rows, residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 
 @pytree
@@ -62,8 +62,8 @@ class CQL(SAC):
     penalty_critics: evaluate the penalty on that many members drawn with replacement (WSRL: 2); None: all.
     """
 
-    cql_weight: Number = 5.0
-    cql_temperature: Number = 1.0
+    cql_weight: Number = number(default=5.0, low=0.0)
+    cql_temperature: Number = number(default=1.0, above=0.0)
     target_gap: Number = 0.8
     cql_actions: int = static(default=10)
     lagrange: bool = static(default=False)

@@ -17,7 +17,7 @@ from purejaxo2o.agents.base import descend, init_adam, polyak_average, scan_upda
 from purejaxo2o.networks import MLP, Hidden, apply
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, number, pytree, static
 
 
 @pytree
@@ -31,10 +31,10 @@ class DQNState:
 class DQN:
     """epsilon in [0, 1]: share of uniformly random actions when exploring."""
 
-    learning_rate: Number = 3e-4
-    discount: Number = 0.99
-    polyak: Number = 0.005
-    epsilon: Number = 0.05
+    learning_rate: Number = number(default=3e-4, low=0.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
+    polyak: Number = number(default=0.005, low=0.0, high=1.0)
+    epsilon: Number = number(default=0.05, low=0.0, high=1.0)
     double: bool = static(default=True)
     hidden: Hidden = static(default=(256, 256))
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.sac import SAC, SACState
-from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 
 def alignment(gradients: Array) -> Array:
@@ -31,7 +31,7 @@ def alignment(gradients: Array) -> Array:
 class EDAC(SAC):
     """diversity_weight: eta >= 0; 0 is SAC-N. Keep `target_critics` equal to `critics`."""
 
-    diversity_weight: Number = 1.0
+    diversity_weight: Number = number(default=1.0, low=0.0)
     critics: int = static(default=10)
     target_critics: int = static(default=10)
 

@@ -23,13 +23,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxo2o.agents.awac import AWAC, AWACState
 from purejaxo2o.agents.base import descend, init_adam, rate_or, require_box
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.distributions import ClippedNormal, TanhNormal
 from purejaxo2o.networks import Actor, Hidden, apply
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
+from purejaxo2o.values import traced
 
 WAVES = 3
 LONGEST = 10_000.0
@@ -56,6 +58,16 @@ class Family:
     learning_rate: Number
     actor_learning_rate: Number | None
     actor_hidden: Hidden
+
+    def check(self) -> None:
+        if hasattr(super(), "check"):
+            super().check()  # type: ignore[misc]
+        if traced(self.temperature) or traced(self.spread) or np.all(self.spread < self.temperature):
+            return
+        raise O2OError(
+            f"agent.spread is {self.spread}, agent.temperature {self.temperature}; balances are temperature +- "
+            "spread, above 0: make the spread smaller"
+        )
 
     def balance_network(self) -> Actor:
         return Actor(Space(shape=(1,)), self.actor_hidden, std="global", log_std_range=(-10.0, 2.0))
@@ -155,8 +167,8 @@ class FamO2O(Family, IQL):
     Metrics of its own: balance (mean), balance_spread (standard deviation of the modes over the minibatch),
     balance_entropy, balance_temperature (T), balance_loss."""
 
-    temperature: Number = 11.0
-    spread: Number = 3.0
+    temperature: Number = number(default=11.0, low=0.0)
+    spread: Number = number(default=3.0, low=0.0)
     target_entropy_scale: Number = 0.5
     adaptive: bool = static(default=False)
 
@@ -181,8 +193,8 @@ class FamAWACState(AWACState):
 class FamAWAC(Family, AWAC):
     """Settings as FamO2O's: the temperature is the middle of the balances 1 / lambda, not AWAC's lambda."""
 
-    temperature: Number = 10.0
-    spread: Number = 5.0
+    temperature: Number = number(default=10.0, above=0.0)
+    spread: Number = number(default=5.0, low=0.0)
     target_entropy_scale: Number = 0.5
     adaptive: bool = static(default=False)
 

@@ -26,7 +26,7 @@ from purejaxo2o.models.flow import Field
 from purejaxo2o.networks import Hidden, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 
 @pytree
@@ -44,10 +44,10 @@ class FQL:
 
     target_reduction: of the target critics, above; the policy always maximises the mean."""
 
-    learning_rate: Number = 3e-4
-    discount: Number = 0.99
-    polyak: Number = 0.005
-    alpha: Number = 10.0
+    learning_rate: Number = number(default=3e-4, low=0.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
+    polyak: Number = number(default=0.005, low=0.0, high=1.0)
+    alpha: Number = number(default=10.0, low=0.0)
     flow_steps: int = static(default=10)
     critics: int = static(default=2)
     target_reduction: Literal["mean", "min"] = static(default="mean")

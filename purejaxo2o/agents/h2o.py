@@ -29,7 +29,7 @@ from purejaxo2o.models import discriminator
 from purejaxo2o.networks import Hidden
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import assert_rows, residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 LOG_LEAST, MOST = -103.2789, 10.0
 """log 1e-45, and 10: the range of u. 1e-45 itself is no float32 that every device keeps."""
@@ -56,13 +56,13 @@ class H2O(SAC):
     paper's, 0 trusts every simulated row. input_noise: std of what blurs the classifiers' inputs. samples: k.
     real_fraction: keep it equal to the phases' `offline_fraction`."""
 
-    gap_weight: Number = 0.01
-    ratio_power: Number = 1.0
-    input_noise: Number = 0.1
-    discriminator_learning_rate: Number | None = None
+    gap_weight: Number = number(default=0.01, low=0.0)
+    ratio_power: Number = number(default=1.0, low=0.0)
+    input_noise: Number = number(default=0.1, low=0.0)
+    discriminator_learning_rate: Number | None = number(default=None, low=0.0)
     backup_entropy: bool = static(default=False)
     samples: int = static(default=10)
-    real_fraction: float = static(default=0.5)
+    real_fraction: float = static(default=0.5, low=0.0, high=1.0)
     discriminator_hidden: Hidden = static(default=(256, 256))
 
     def init(self, key: Array, spaces: Spaces) -> H2OState:

@@ -22,15 +22,15 @@ import jax
 from purejaxo2o.agents.base import descend, init_adam, rate_or
 from purejaxo2o.agents.hybrid import Hybrid, HybridState, joined
 from purejaxo2o.distributions import kl_divergence
-from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 
 @pytree
 class HAC(Hybrid):
     """step_size: eta. Metrics of its own: actor_loss L and kl, KL(pi || pi_t), both as the last step found them."""
 
-    step_size: Number = 1.0
-    actor_learning_rate: Number | None = None
+    step_size: Number = number(default=1.0, low=0.0)
+    actor_learning_rate: Number | None = number(default=None, low=0.0)
     policy_steps: int = static(default=30)
 
     def improve(self, state: HybridState, rollout: Transition, batch: Transition, key: Array) -> tuple[Any, Metrics]:

@@ -29,7 +29,7 @@ from purejaxo2o.agents.base import advantages
 from purejaxo2o.agents.hybrid import Hybrid, HybridState, joined
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 TINY = 1e-30
 """Keeps quotients finite where nothing is left to divide."""
@@ -76,10 +76,10 @@ class HNPG(Hybrid):
 
     Metrics of its own: actor_loss, minus what the surrogate gains; kl; step, the share taken of the longest step."""
 
-    gae_lambda: Number = 0.97
-    kl_limit: Number = 0.01
-    damping: Number = 0.1
-    step_size: Number = 0.1
+    gae_lambda: Number = number(default=0.97, low=0.0, high=1.0)
+    kl_limit: Number = number(default=0.01, low=0.0)
+    damping: Number = number(default=0.1, low=0.0)
+    step_size: Number = number(default=0.1, low=0.0)
     cg_steps: int = static(default=10)
     halvings: int = static(default=10)
     advantage: Literal["gae", "critic"] = static(default="gae")

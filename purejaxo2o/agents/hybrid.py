@@ -32,7 +32,7 @@ from purejaxo2o.distributions import Categorical
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import assert_batch, residual
-from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
 
 Targets = tuple[Array, Array, Array]
 """Observations, actions and what their values should be, with equal leading axes."""
@@ -68,9 +68,9 @@ class Hybrid:
     Metrics: td_loss and return_loss, the two terms as each round leaves them, averaged over the rounds;
     critic_loss, their weighted sum; q, the mean value of the dataset's actions."""
 
-    learning_rate: Number = 3e-4
-    discount: Number = 0.99
-    offline_share: Number = 0.5
+    learning_rate: Number = number(default=3e-4, low=0.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
+    offline_share: Number = number(default=0.5, low=0.0, high=1.0)
     fit_steps: int = static(default=30)
     averaged: int = static(default=1)
     samples: int = static(default=10)

@@ -23,7 +23,7 @@ from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, 
 from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
 
 CRITICS = 2
 
@@ -50,13 +50,13 @@ class IQL:
 
     layer_norm: in Q and V; not in IQL's own code."""
 
-    learning_rate: Number = 3e-4
-    actor_learning_rate: Number | None = None
-    discount: Number = 0.99
-    polyak: Number = 0.005
-    expectile: Number = 0.7
-    temperature: Number = 3.0
-    max_weight: Number = 100.0
+    learning_rate: Number = number(default=3e-4, low=0.0)
+    actor_learning_rate: Number | None = number(default=None, low=0.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
+    polyak: Number = number(default=0.005, low=0.0, high=1.0)
+    expectile: Number = number(default=0.7, above=0.0, below=1.0)
+    temperature: Number = number(default=3.0, low=0.0)
+    max_weight: Number = number(default=100.0, above=0.0)
     layer_norm: bool = static(default=False)
     hidden: Hidden = static(default=(256, 256))
     actor_hidden: Hidden = static(default=(256, 256))

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import progress
 from purejaxo2o.agents.iql import IQL
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, tree_where
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static, tree_where
 
 
 @pytree
@@ -50,7 +50,7 @@ class JumpStart:
     fresh_learner: the learner starts anew when the guiding begins, else with the guide's networks (a setting of the
     whole run)."""
 
-    guide_horizon: Number = 60.0
+    guide_horizon: Number = number(default=60.0, low=0.0)
     stages: int = static(default=10)
     curriculum: Literal["stages", "random"] = static(default="stages")
     guiding: bool = static(default=False)

@@ -21,15 +21,15 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import polyak_average, require_fraction, scan_updates
 from purejaxo2o.agents.sac import SAC, SACState
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, tree_where
+from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, tree_where
 
 
 @pytree
 class MOORL(SAC):
     """meta_rate: beta in (0, 1]. source_probability: of the dataset."""
 
-    meta_rate: Number = 0.5
-    source_probability: Number = 0.5
+    meta_rate: Number = number(default=0.5, above=0.0, high=1.0)
+    source_probability: Number = number(default=0.5, low=0.0, high=1.0)
 
     def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
         require_fraction(self, phase, 0.5)

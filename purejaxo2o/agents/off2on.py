@@ -39,7 +39,7 @@ from purejaxo2o.models import density_ratio
 from purejaxo2o.networks import Hidden
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, tree_where
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static, tree_where
 
 LEAST, MOST = 1e-3, 1e3
 TINY = 1e-10
@@ -60,9 +60,9 @@ class Off2On(CQL):
     the members' (geometric mean). An alpha of 1 is nothing beside locomotion's returns of thousands, and all that
     counts beside rewards of 0 and 1. members: E. balanced: fine-tune as one agent."""
 
-    ratio_temperature: Number = 5.0
-    ratio_learning_rate: Number = 3e-4
-    joined_temperature: Number | None = 1.0
+    ratio_temperature: Number = number(default=5.0, above=0.0)
+    ratio_learning_rate: Number = number(default=3e-4, low=0.0)
+    joined_temperature: Number | None = number(default=1.0, above=0.0)
     members: int = static(default=5)
     balanced: bool = static(default=False)
     ratio_hidden: Hidden = static(default=(256, 256))

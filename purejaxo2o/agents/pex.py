@@ -23,7 +23,7 @@ from purejaxo2o.agents.base import init_adam
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.networks import action_space_of
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Number, Space, Spaces, Transition, pytree, static, tree_where
+from purejaxo2o.types import Array, Number, Space, Spaces, Transition, number, pytree, static, tree_where
 
 
 @pytree
@@ -37,8 +37,8 @@ class PEXState(IQLState):
 class PEX(IQL):
     """selection_temperature: kappa >= 0, an inverse temperature. evaluation_noise in [0, 1]; 0 evaluates greedily."""
 
-    selection_temperature: Number = 10.0
-    evaluation_noise: Number = 0.1
+    selection_temperature: Number = number(default=10.0, low=0.0)
+    evaluation_noise: Number = number(default=0.1, low=0.0, high=1.0)
     expanded: bool = static(default=False)
 
     def init(self, key: Array, spaces: Spaces) -> PEXState:

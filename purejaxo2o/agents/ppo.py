@@ -29,7 +29,7 @@ from purejaxo2o.distributions import Categorical
 from purejaxo2o.networks import Activation, Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import assert_batch, residual
-from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
 
 
 def standardised(advantage: Array) -> Array:
@@ -85,15 +85,15 @@ class PPO:
     """clip: eps. value_weight c_v, entropy_weight c_e >= 0. learning_rate_end: 1 for constant rates, 0 for rates that
     fall to nothing. rollout rows must divide into `minibatches`."""
 
-    learning_rate: Number = 2.5e-4
-    value_learning_rate: Number | None = None
-    learning_rate_end: Number = 1.0
-    discount: Number = 0.99
-    gae_lambda: Number = 0.95
-    clip: Number = 0.2
-    value_weight: Number = 0.5
-    entropy_weight: Number = 0.01
-    max_grad_norm: Number = 0.5
+    learning_rate: Number = number(default=2.5e-4, low=0.0)
+    value_learning_rate: Number | None = number(default=None, low=0.0)
+    learning_rate_end: Number = number(default=1.0, low=0.0, high=1.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
+    gae_lambda: Number = number(default=0.95, low=0.0, high=1.0)
+    clip: Number = number(default=0.2, low=0.0)
+    value_weight: Number = number(default=0.5, low=0.0)
+    entropy_weight: Number = number(default=0.01, low=0.0)
+    max_grad_norm: Number = number(default=0.5, above=0.0)
     clip_values: bool = static(default=False)
     epochs: int = static(default=4)
     minibatches: int = static(default=4)

@@ -19,7 +19,7 @@ import jax
 
 from purejaxo2o.agents.base import descend, init_adam, scan_updates
 from purejaxo2o.agents.ppo import PPO, PPOState
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 
 @pytree
@@ -31,7 +31,7 @@ class PPOILState(PPOState):
 class PPOIL(PPO):
     """imitation_learning_rate: of cloning, in both stages."""
 
-    imitation_learning_rate: Number = 1e-4
+    imitation_learning_rate: Number = number(default=1e-4, low=0.0)
     stage: Literal["clone", "learn"] = static(default="clone")
 
     def init(self, key: Array, spaces: Spaces) -> PPOILState:

@@ -41,6 +41,7 @@ from purejaxo2o.types import (
     O2OError,
     Spaces,
     Transition,
+    number,
     pytree,
     static,
     tree_where,
@@ -69,10 +70,10 @@ class PROPS(PPO):
     Metrics of its own: behaviour_kl, KL(target || behaviour) as the rollout ends; score_norm, the norm of the rows'
     mean grad log pi_theta(a|s), a sampling error: 0 if actions are as frequent as the target would have them."""
 
-    behaviour_learning_rate: Number = 1e-3
-    behaviour_clip: Number = 0.3
-    kl_weight: Number = 0.1
-    kl_limit: Number = 0.01
+    behaviour_learning_rate: Number = number(default=1e-3, low=0.0)
+    behaviour_clip: Number = number(default=0.3, low=0.0)
+    kl_weight: Number = number(default=0.1, low=0.0)
+    kl_limit: Number = number(default=0.01, low=0.0)
     pace: int = static(default=16)
     behaviour_epochs: int = static(default=16)
     behaviour_minibatches: int = static(default=4)

@@ -43,7 +43,7 @@ from purejaxo2o.agents.iql import CRITICS, IQL, IQLState
 from purejaxo2o.distributions import ClippedNormal
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 
 def gumbel_loss(z: Array) -> Array:
@@ -68,15 +68,15 @@ class PROTO(IQL):
     trust_weight w at the start, trust_decay: the share of it that goes over a phase. target_critics M: both, or one
     drawn at every minibatch. target_entropy_scale C, initial_temperature: of T, which is learned."""
 
-    temperature: Number = 2.0
-    max_exponent: Number = 7.0
-    trust_weight: Number = 0.5
-    trust_decay: Number = 0.9
-    anchor_polyak: Number = 5e-5
+    temperature: Number = number(default=2.0, low=0.0)
+    max_exponent: Number = number(default=7.0, low=0.0)
+    trust_weight: Number = number(default=0.5, low=0.0)
+    trust_decay: Number = number(default=0.9, low=0.0, high=1.0)
+    anchor_polyak: Number = number(default=5e-5, low=0.0, high=1.0)
     target_entropy_scale: Number = 0.5
-    initial_temperature: float = static(default=0.01)
+    initial_temperature: float = static(default=0.01, above=0.0)
     value_form: Literal["gumbel", "expectile"] = static(default="gumbel")
-    target_critics: int = static(default=CRITICS)
+    target_critics: int = static(default=CRITICS, low=1, high=CRITICS)
     backup_entropy: bool = static(default=True)
     layer_norm: bool = static(default=True)
     finetuning: bool = static(default=False)

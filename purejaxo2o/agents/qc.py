@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import init_adam, require_box
 from purejaxo2o.agents.fql import FQL, FQLState
 from purejaxo2o.models import flow as flows
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
 
 
 class Plan(NamedTuple):
@@ -40,7 +40,7 @@ class QC(FQL):
     """chunk h. samples n, for "best_of_n"; alpha is for "distilled" alone. Minibatches are chunks `[U, B, h, ...]`
     with `extras["valid"] [U, B, h]`: which of the steps belong to the trajectory (`store.sample_chunks`)."""
 
-    alpha: Number = 100.0
+    alpha: Number = number(default=100.0, low=0.0)
     chunk: int = static(default=5)
     samples: int = static(default=32)
     policy: Literal["best_of_n", "distilled"] = static(default="best_of_n")

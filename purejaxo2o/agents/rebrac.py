@@ -17,17 +17,17 @@ from purejaxo2o.agents.base import relaxation
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
 from purejaxo2o.networks import NormPlace
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 
 @pytree
 class ReBRAC(TD3):
     """actor_penalty b1, critic_penalty b2 >= 0; actor_penalty_end: the share of b1 left at the end of a phase."""
 
-    actor_penalty: Number = 0.01
-    critic_penalty: Number = 0.01
-    actor_penalty_end: Number = 1.0
-    exploration_noise: Number = 0.0
+    actor_penalty: Number = number(default=0.01, low=0.0)
+    critic_penalty: Number = number(default=0.01, low=0.0)
+    actor_penalty_end: Number = number(default=1.0, low=0.0, high=1.0)
+    exploration_noise: Number = number(default=0.0, low=0.0)
     conservative: bool = static(default=True)
     lagging_target: bool = static(default=True)
     layer_norm: bool = static(default=True)

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.sac import SAC, SACState
 from purejaxo2o.distributions import TanhNormal
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 
 def lopsided(error: Array, asymmetry: Number) -> Array:
@@ -69,24 +69,24 @@ class RO2O(SAC):
 
     Metrics of its own: value_jump, pull and policy_jump, the three terms without their weights."""
 
-    value_weight: Number = 1e-4
-    value_radius: Number = 0.01
-    pull_weight: Number = 0.1
-    pull_radius: Number = 0.01
-    policy_weight: Number = 1.0
-    policy_radius: Number = 0.01
-    asymmetry: Number = 0.2
-    uncertainty: Number = 1.0
-    uncertainty_end: Number = 0.1
-    uncertainty_decay: Number = 5e-7
-    lower_bound: Number = 4.0
-    bc_weight: Number = 0.0
+    value_weight: Number = number(default=1e-4, low=0.0)
+    value_radius: Number = number(default=0.01, low=0.0)
+    pull_weight: Number = number(default=0.1, low=0.0)
+    pull_radius: Number = number(default=0.01, low=0.0)
+    policy_weight: Number = number(default=1.0, low=0.0)
+    policy_radius: Number = number(default=0.01, low=0.0)
+    asymmetry: Number = number(default=0.2, low=0.0)
+    uncertainty: Number = number(default=1.0, low=0.0)
+    uncertainty_end: Number = number(default=0.1, low=0.0)
+    uncertainty_decay: Number = number(default=5e-7, low=0.0)
+    lower_bound: Number = number(default=4.0, low=0.0)
+    bc_weight: Number = number(default=0.0, low=0.0)
     pessimism: Literal["minimum", "bound"] = static(default="minimum")
     finetuning: bool = static(default=False)
     online_terms: bool = static(default=True)
     neighbours: int = static(default=20)
-    critics: int = static(default=10)
-    target_critics: int = static(default=10)
+    critics: int = static(default=10, low=2)
+    target_critics: int = static(default=10, low=2)
 
     def init(self, key: Array, spaces: Spaces) -> RO2OState:
         return RO2OState(**vars(super().init(key, spaces)), steps=jnp.int32(0))

@@ -29,7 +29,7 @@ from purejaxo2o.distributions import TanhNormal
 from purejaxo2o.networks import Actor, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import assert_rows, residual
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
 
 
 @pytree
@@ -63,13 +63,13 @@ class SAC:
     step, at `obs`), temperature.
     """
 
-    learning_rate: Number = 3e-4
-    actor_learning_rate: Number | None = None
-    temperature_learning_rate: Number | None = None
-    discount: Number = 0.99
-    polyak: Number = 0.005
+    learning_rate: Number = number(default=3e-4, low=0.0)
+    actor_learning_rate: Number | None = number(default=None, low=0.0)
+    temperature_learning_rate: Number | None = number(default=None, low=0.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
+    polyak: Number = number(default=0.005, low=0.0, high=1.0)
     target_entropy_scale: Number = 1.0
-    initial_temperature: float = static(default=1.0)
+    initial_temperature: float = static(default=1.0, above=0.0)
     critics: int = static(default=2)
     target_critics: int = static(default=2)
     subset_with_replacement: bool = static(default=False)

@@ -18,15 +18,15 @@ import jax.numpy as jnp
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.sac import SACState
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 
 @pytree
 class SO2(EDAC):
     """target_noise sigma, noise_clip c: of the next action. perturbed: the online rule."""
 
-    target_noise: Number = 0.3
-    noise_clip: Number = 0.6
+    target_noise: Number = number(default=0.3, low=0.0)
+    noise_clip: Number = number(default=0.6, low=0.0)
     perturbed: bool = static(default=False)
 
     def next_value(self, state: SACState, batch: Transition, key: Array, key_subset: Array) -> Array:

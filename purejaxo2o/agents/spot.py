@@ -21,7 +21,7 @@ from purejaxo2o.models import cvae
 from purejaxo2o.models.cvae import CVAE
 from purejaxo2o.networks import Hidden
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 
 @pytree
@@ -35,11 +35,11 @@ class SPOT(TD3):
     """support_weight w and the share of it left at the end of a phase; kl_weight of the VAE's loss; density_samples
     of the latent per row in the policy's loss; reset_optimisers: policy's and critics' moments, on entering."""
 
-    actor_learning_rate: Number | None = 1e-4
-    vae_learning_rate: Number = 1e-3
-    support_weight: Number = 0.25
-    support_weight_end: Number = 1.0
-    kl_weight: Number = 0.5
+    actor_learning_rate: Number | None = number(default=1e-4, low=0.0)
+    vae_learning_rate: Number = number(default=1e-3, low=0.0)
+    support_weight: Number = number(default=0.25, low=0.0)
+    support_weight_end: Number = number(default=1.0, low=0.0, high=1.0)
+    kl_weight: Number = number(default=0.5, low=0.0)
     density_samples: int = static(default=1)
     stage: Literal["density", "policy"] = static(default="policy")
     reset_optimisers: bool = static(default=False)

@@ -27,7 +27,7 @@ from purejaxo2o.agents.base import (
 from purejaxo2o.networks import DeterministicActor, Hidden, NormPlace, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, vary_like
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static, vary_like
 
 
 @pytree
@@ -58,13 +58,13 @@ class TD3:
     that averages are right.
     """
 
-    learning_rate: Number = 3e-4
-    actor_learning_rate: Number | None = None
-    discount: Number = 0.99
-    polyak: Number = 0.005
-    smoothing_noise: Number = 0.2
-    noise_clip: Number = 0.5
-    exploration_noise: Number = 0.1
+    learning_rate: Number = number(default=3e-4, low=0.0)
+    actor_learning_rate: Number | None = number(default=None, low=0.0)
+    discount: Number = number(default=0.99, low=0.0, high=1.0)
+    polyak: Number = number(default=0.005, low=0.0, high=1.0)
+    smoothing_noise: Number = number(default=0.2, low=0.0)
+    noise_clip: Number = number(default=0.5, low=0.0)
+    exploration_noise: Number = number(default=0.1, low=0.0)
     delay: int = static(default=2)
     critics: int = static(default=2)
     lagging_target: bool = static(default=False)

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import relaxation
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Transition, pytree
+from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree
 
 
 @pytree
 class TD3BC(TD3):
     """alpha: weight of the values (0: cloning). bc_weight w; bc_weight_end: its share left at the end of a phase."""
 
-    alpha: Number = 2.5
-    bc_weight: Number = 1.0
-    bc_weight_end: Number = 1.0
+    alpha: Number = number(default=2.5, low=0.0)
+    bc_weight: Number = number(default=1.0, low=0.0)
+    bc_weight_end: Number = number(default=1.0, low=0.0, high=1.0)
 
     def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
         action = self.action(actor, batch.obs)

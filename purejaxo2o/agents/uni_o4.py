@@ -34,7 +34,19 @@ from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.models import dynamics
 from purejaxo2o.networks import Distribution, Hidden, action_space_of
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static, tree_where, vary_like
+from purejaxo2o.types import (
+    Array,
+    Metrics,
+    Number,
+    Space,
+    Spaces,
+    Transition,
+    number,
+    pytree,
+    static,
+    tree_where,
+    vary_like,
+)
 
 
 def above_others(own: Array, everyone: Array) -> Array:
@@ -76,10 +88,10 @@ class UniO4(BPPO):
 
     learning_rate, value_learning_rate, clip and entropy_weight are those of the stage."""
 
-    clip_decay: Number = 1.0
-    asymmetry: Number | None = None
-    diversity_weight: Number = 0.1
-    model_learning_rate: Number = 1e-3
+    clip_decay: Number = number(default=1.0, low=0.0, high=1.0)
+    asymmetry: Number | None = number(default=None, low=0.0, high=1.0)
+    diversity_weight: Number = number(default=0.1, low=0.0)
+    model_learning_rate: Number = number(default=1e-3, low=0.0)
     values: Literal["iql", "sarsa"] = static(default="iql")
     diversity: Literal["divergence", "detached"] = static(default="divergence")
     gate: Literal["ope", "always"] = static(default="ope")

@@ -134,7 +134,8 @@ class Train(Command):
         return changed, chosen
 
     def _keys(self) -> Any:
-        from purejaxo2o.sweep import MOST_SEEDS, seed_keys
+        from purejaxo2o.grid import MOST_SEEDS
+        from purejaxo2o.sweep import seed_keys
 
         if self.seeds < 1:
             raise O2OError(f"--seeds is {self.seeds}; it must be at least 1")
