@@ -89,8 +89,7 @@ def task_from_minari(
 
 def _own(info: "DatasetInfo") -> Env:
     """The environment of a dataset that `purejaxo2o collect` made: no Gymnasium id, but a source of ours."""
-    provenance = info.metadata.get("provenance")
-    source = provenance.get("source") if isinstance(provenance, dict) else None
+    source = info.provenance.get("source")
     if source in TASKS:
         return TASKS[source](source).env
     if source in envs.names():
@@ -149,6 +148,10 @@ def _maze(where: str, short: str, settings: dict[str, Any]) -> tuple[str, dict[s
     if name not in envs.names():
         return None
     plan = settings.pop("maze_map", None)
+    if plan is not None and not (isinstance(plan, list | tuple) and all(isinstance(r, list | tuple) for r in plan)):
+        raise O2OError(
+            f"{where} has maze_map={plan!r}, no rows of cells; pass the environment that recorded it: env="
+        )
     if plan is not None:
         plan = tuple(tuple(MARKS.get(cell, cell) for cell in row) for row in plan)
     if plan is not None and not _is_map_of(maze, plan):
@@ -183,8 +186,7 @@ def domain_of(env: Env) -> str:
 def recorded_physics(info: "DatasetInfo", env_id: str) -> str:
     """The physics switch that follows from what a dataset says about its MuJoCo."""
     stated = [str(text).replace(" ", "") for text in info.metadata.get("requirements") or ()]
-    provenance = info.metadata.get("provenance") or {}
-    version = (provenance.get("versions") or {}).get("mujoco") if isinstance(provenance, dict) else None
+    version = info.provenance.get("versions", {}).get("mujoco")
     stated += [f"mujoco=={version}"] if version else []
     for text in stated:
         if text.startswith("mujoco-py"):

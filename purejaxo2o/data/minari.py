@@ -30,7 +30,7 @@ from purejaxo2o.data.gym_spaces import action_space, gym_action_space, gym_obs_s
 from purejaxo2o.data.hdf5 import readable
 from purejaxo2o.data.metadata import Metadata, read_metadata
 from purejaxo2o.data.reading import DatasetInfo, Reading
-from purejaxo2o.data.staging import NEW, publish, staging
+from purejaxo2o.data.staging import NEW, publish, recover, staging
 from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Spaces, Transition
 
@@ -108,6 +108,7 @@ def export(
     (unless `overwrite`), for rows that `check_store` refuses, and where a trajectory is not continuous.
     """
     namespace, target = namespace_of(dataset_id), root() / dataset_id
+    recover(root())
     if target.exists() and not overwrite:
         raise O2OError(f"dataset {dataset_id!r} exists in {root()}; pick another id or give overwrite=True")
     data: Any = jax.tree.map(np.asarray, stores.flat(rows) if isinstance(rows, Store) else rows)
@@ -118,7 +119,7 @@ def export(
         with staging(root()) as folder:
             _write(folder / NEW, data, spaces, env_spec, metadata)
             _make_namespace(folder, namespace)
-            publish(folder, dataset_id, target)
+            publish(folder, dataset_id, target, overwrite=overwrite)
     except OSError as error:
         raise O2OError(
             f"dataset {dataset_id!r} cannot be written to {root()} ({error}); set MINARI_DATASETS_PATH to a folder "
