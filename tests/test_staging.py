@@ -187,7 +187,7 @@ def test_of_two_writers_of_one_name_the_second_is_refused(root, monkeypatch):
         publish(folder, *arguments, **settings)
 
     monkeypatch.setattr(minari, "publish", late)
-    with pytest.raises(O2OError, match="cannot be written to .*not empty"):
+    with pytest.raises(O2OError, match=r"cannot be written to .*not empty"):
         export(2.0)
     assert value() == 1.0
     assert sorted(path.name for path in root.iterdir()) == ["ab"]

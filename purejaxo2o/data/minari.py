@@ -57,9 +57,10 @@ def spaces_of(dataset_id: str) -> Spaces:
 def load(dataset_id: str, *, clip: bool = False) -> Store:
     """A local dataset as a full store of `N` rows, episode after episode.
 
-    Flat dictionaries of observations become one vector, keys in alphabetical order (`Space.parts`). Box actions are
-    scaled from their declared bounds to [-1, 1]; `clip` accepts recordings whose actions leave those bounds (the
-    environment clipped them). Discrete actions count from 0. An episode that ends without any flag was cut by
+    Images (uint8 `[H, W, C]`) stay, all other observations become one vector, whatever their shape: dictionaries,
+    nested ones too, with keys in alphabetical order (`Space.parts`), choices as one-hot vectors. Box actions become a
+    vector, scaled from their declared bounds to [-1, 1]; `clip` accepts recordings whose actions leave those bounds
+    (the environment clipped them). Discrete actions count from 0. An episode that ends without any flag was cut by
     the end of the recording: its last row is marked truncated. Everything is float32 but uint8 images.
     """
     return read(dataset_id, clip=clip).store()
@@ -103,9 +104,10 @@ def export(
     Actions are written scaled to [-1, 1]; where the environment's own bounds differ, give `env_spec` with a
     `RescaleAction` wrapper. `env_spec` is stored, never made, so its package need not be installed. `extras` of the
     rows are not written. `provenance` (seed, settings, versions; JSON values) goes into the metadata, `reference`
-    becomes Minari's `ref_min_score` and `ref_max_score`. Nothing half-written stays: the folder appears under its
-    name only when complete. The same rows and arguments give the same bytes. Raises `O2OError` for an id that exists
-    (unless `overwrite`), for rows that `check_store` refuses, and where a trajectory is not continuous.
+    becomes Minari's `ref_min_score` and `ref_max_score`. Nothing half-written stays, also when the program is killed:
+    the folder appears under its name only when complete, and takes the place of an old one at once. The same rows and
+    arguments give the same bytes. Raises `O2OError` for an id that exists (unless `overwrite`), for rows that
+    `check_store` refuses, and where a trajectory is not continuous.
     """
     namespace, target = namespace_of(dataset_id), root() / dataset_id
     recover(root())
