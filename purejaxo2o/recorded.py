@@ -88,8 +88,7 @@ def _own(info: "DatasetInfo", physics: str | None, limit: int | None) -> Env:
     """The environment that recorded a dataset; one that `purejaxo2o collect` made may have a source of ours alone."""
     if info.env_spec is not None:
         return origin(info, info.env_spec).make(info, physics, limit)
-    provenance = info.metadata.get("provenance")
-    source = provenance.get("source") if isinstance(provenance, dict) else None
+    source = info.provenance.get("source")
     if isinstance(source, str) and source in TASKS:
         return TASKS[source](source).env
     if isinstance(source, str) and source in envs.names():
