@@ -210,4 +210,6 @@ def main(module: str, folder: str) -> None:
 
         for label in json.loads(Path(folder, "todo.json").read_text()):
             say(label=label, begun=True)
-            say(label=label, faults=one(fuzzer, label))
+            began = time.perf_counter()
+            faults = one(fuzzer, label)
+            say(label=label, faults=faults, seconds=round(time.perf_counter() - began, 3))
