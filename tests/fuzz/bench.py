@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -29,8 +30,8 @@ LONGEST = 600
 """Characters that an error may have."""
 MEMORY = 6 << 30
 """Bytes of address space that a case may ask for beyond what the child has."""
-SECONDS = 20
-"""That a case may take; a child that does not stop then by itself is killed after twice as many."""
+SECONDS, WAIT = 10, 60
+"""Of computing and of waiting that a case may take; a child that does not stop then by itself is killed soon after."""
 
 
 class Fault(NamedTuple):
@@ -99,6 +100,14 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
+def chosen(cases: Iterable[str], count: int) -> list[str]:
+    """`count` of the labels, always the same ones; all of them where the environment sets `PUREJAXO2O_FUZZ_ALL`."""
+    labels = list(cases)
+    if os.environ.get("PUREJAXO2O_FUZZ_ALL") or len(labels) <= count:
+        return labels
+    return sorted(random.Random(0).sample(labels, count), key=labels.index)
+
+
 # -- the parent ------------------------------------------------------------------------------------------------
 
 
@@ -143,10 +152,10 @@ def _child(module: str, folder: Path, environment: dict[str, str]) -> str:
             if report.stat().st_size != size:
                 size, since = report.stat().st_size, time.monotonic()
             # Importing JAX and compiling for the first case takes its time.
-            if time.monotonic() - since > 2 * SECONDS * (1 if size > 0 else 5):
+            if time.monotonic() - since > (2 if size > 0 else 5) * WAIT:
                 child.kill()
                 child.wait()
-                return f"killed after {2 * SECONDS} s without an answer"
+                return f"killed after {2 * WAIT} s without an answer"
     return f"exit code {child.returncode}: {ends(said.read_text(errors='replace'))}"
 
 
@@ -173,14 +182,17 @@ def limited() -> Iterator[None]:
     """Seconds and address space of one case."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    signal.signal(signal.SIGALRM, _over)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    timers = ((signal.SIGALRM, signal.ITIMER_REAL, WAIT), (signal.SIGPROF, signal.ITIMER_PROF, SECONDS))
+    for number, timer, seconds in timers:
+        signal.signal(number, _over)
+        signal.setitimer(timer, seconds)
     if pages:
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for _, timer, _ in timers:
+            signal.setitimer(timer, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
@@ -192,7 +204,7 @@ def one(fuzzer: Any, label: str) -> list[Fault]:
         with limited():
             return list(fuzzer.attempt(label, folder))
     except TooLong as error:
-        return [Fault(f"takes more than {SECONDS} s, {crash(error).kind.rpartition(' at ')[2]}", "")]
+        return [Fault(f"takes too long, {crash(error).kind.rpartition(' at ')[2]}", "")]
     except Exception as error:
         return [Fault(f"the fuzzer itself: {traceback.format_exc().splitlines()[-3].strip()}", ends(repr(error)))]
     finally:
