@@ -418,10 +418,34 @@ def _others() -> None:
     case(RUN, "a temporary folder beside", lambda d: (d / "results.npz.tmp").mkdir())
 
 
+ASKED: dict[str, list[str]] = {
+    "10**12 episodes": ["evaluate", "RUN", "--episodes", "1000000000000"],
+    "10**400 episodes": ["evaluate", "RUN", "--episodes", "9" * 400],
+    "seed 10**400": ["evaluate", "RUN", "--episodes", "1", "--seed", "9" * 400],
+    "10**12 episodes drawn": ["render", "RUN", "--episodes", "1000000000000"],
+    "lane 99": ["render", "RUN", "--lane", "99"],
+    "a picture on a file": ["render", "RUN", "--episodes", "1", "--out", "RUN/config.json/x.png"],
+    "a picture of no kind": ["render", "RUN", "--episodes", "1", "--out", "x.nothing"],
+    "a report on a file": ["report", "RUN", "--out", "RUN/config.json"],
+    "a report below a file": ["report", "RUN", "--out", "RUN/config.json/x"],
+    "a report on a full device": ["report", "RUN", "--out", "/dev/full"],
+    "a report twice": ["report", "RUN", "RUN", "--out", "RUN/config.json"],
+}
+"""Of an undamaged folder, what cannot be."""
+
+
+def nothing(folder: Path) -> None:
+    """No damage."""
+
+
 _configs()
 _archives()
 _checkpoints()
 _others()
+for asked in ASKED:
+    case(RUN, f"undamaged, {asked}", nothing)
+case(RUN, "undamaged", nothing)
+case(SWEEP, "undamaged", nothing)
 
 
 # -- one case --------------------------------------------------------------------------------------------------
@@ -467,7 +491,10 @@ def _same(one: Any, other: Any) -> bool:
     if jax.tree.structure(one) != jax.tree.structure(other):
         return False
     pairs = list(zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
-    return all(np.shape(a) == np.shape(b) and np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+    try:
+        return all(np.shape(a) == np.shape(b) and np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+    except TypeError:  # of text, say
+        return False
 
 
 COMMANDS = {"evaluate": ["evaluate", "RUN", "--episodes", "2"], "render": ["render", "RUN", "--out", "x.png", "--episodes", "1"]}
@@ -476,7 +503,7 @@ COMMANDS = {"evaluate": ["evaluate", "RUN", "--episodes", "2"], "render": ["rend
 def _said(argv: list[str], folder: Path) -> tuple[Any, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main([str(folder) if word == "RUN" else word for word in argv])
+        code = main([word.replace("RUN", str(folder)) for word in argv])
     return code, out.getvalue(), err.getvalue()
 
 
@@ -488,6 +515,8 @@ def attempt(label: str, folder: Path) -> list[Fault]:
     shutil.copytree(root / OTHER, folder / f"good-{OTHER}")
     spoil(run)
     before, faults = bench.contents(run), []
+    if asked := ASKED.get(label.partition("undamaged, ")[2]):
+        return _named("asked", _refused(asked, run)) + _unchanged(before, run)
     faults += _named("load_results", _results(run, expected[name, "results"]))
     if name == RUN:
         faults += _named("load_policies", _policies(run, expected))
@@ -495,12 +524,26 @@ def attempt(label: str, folder: Path) -> list[Fault]:
     if list(CASES).index(label) % SECONDARY == 0 and name == RUN:
         for what, argv in COMMANDS.items():
             faults += _named(what, _command(argv, run, expected["texts"][what]))
-    written = bench.changed(before, bench.contents(run))
-    faults += [Fault("reading writes", ", ".join(written))] if written else []
+    faults += _unchanged(before, run)
     faults += _named("resume", _resumed(run, expected[name, "results"]))
     if (folder / "marker").exists():
         faults.append(Fault("code in the file is run", ""))
     return faults
+
+
+def _unchanged(before: dict[str, Any], run: Path) -> list[Fault]:
+    written = bench.changed(before, bench.contents(run))
+    return [Fault("reading writes", ", ".join(written))] if written else []
+
+
+def _refused(argv: list[str], run: Path) -> list[Fault]:
+    """What is wrong with the refusal of a command that cannot be done."""
+    try:
+        code, _, err = _said(argv, run)
+    except Exception as error:
+        return [bench.crash(error)]
+    right = code == 2 and len(err.splitlines()) == 1 and len(err) < bench.LONGEST + sum(map(len, argv))
+    return [] if right else [Fault(f"exit code {code}, not one line", bench.ends(err))]
 
 
 def _named(what: str, faults: list[Fault]) -> list[Fault]:
