@@ -31,7 +31,7 @@ LONGEST = 600
 MEMORY = 6 << 30
 """Bytes of address space that a case may ask for beyond what the child has."""
 SECONDS, WAIT = 10, 60
-"""Of computing and of waiting that a case may take; a child that does not stop then by itself is killed soon after."""
+"""Of computing and of waiting that a case may take; a child that does not stop by itself is killed soon after."""
 
 
 class Fault(NamedTuple):

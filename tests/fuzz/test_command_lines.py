@@ -29,28 +29,160 @@ LONGEST = 1_000
 """Characters of an error beyond those of the arguments, which it may repeat."""
 DIGITS = "9" * 400
 LONG = "x" * 300
-PYTHON = re.compile(r"\b(overwrite|clip|resume)=True|\b(env|reference|limit|dataset|physics|memory_limit)=|\bo2o\.|=\(")
+PYTHON = re.compile(
+    r"\b(overwrite|clip|resume)=True|\b(env|reference|limit|dataset|physics|memory_limit)=|\bo2o\.|=\("
+)
 """Remedies that a shell cannot take."""
 
 NUMBERS = (
-    *("0", "-1", DIGITS, "-" + DIGITS, "1e3", "1.5", "nan", "inf", "", " ", "abc", "1_0", "٣", "0x10", "100000000000"),
-    *("2147483648", "4294967296", "9223372036854775808", "True", "None", "1,2", "--", "１"),
+    *(
+        "0",
+        "-1",
+        DIGITS,
+        "-" + DIGITS,
+        "1e3",
+        "1.5",
+        "nan",
+        "inf",
+        "",
+        " ",
+        "abc",
+        "1_0",
+        "٣",
+        "0x10",
+        "100000000000",
+    ),
+    *("2147483648", "4294967296", "9223372036854775808", "True", "None", "1,2", "--", "\uff11"),
 )
 REALS = (*NUMBERS, "1e308", "1e400", "-1e-300", "-inf")
-PATHS = ("FILE", "FILE/x", "/dev/null", "/dev/null/x", "/proc/x", LONG, f"{LONG}/{LONG}", "a\0b", "", "\ud800", "a\nb", "..")
-FOLDERS = ("nowhere", "EMPTY", "FILE", "FILE/x", "/dev/null", LONG, "a\0b", "", "\ud800", "a\nb", "-", "~", "ü", "*", ".")
-WORDS = ("nothing", "", " ", LONG, "a\0b", "\ud800", "a\nb", "ü", "../x", "/", "-1", DIGITS, "IQL", "None", "os:system", "{}")
+PATHS = (
+    "FILE",
+    "FILE/x",
+    "/dev/null",
+    "/dev/null/x",
+    "/proc/x",
+    LONG,
+    f"{LONG}/{LONG}",
+    "a\0b",
+    "",
+    "\ud800",
+    "a\nb",
+    "..",
+)
+FOLDERS = (
+    "nowhere",
+    "EMPTY",
+    "FILE",
+    "FILE/x",
+    "/dev/null",
+    LONG,
+    "a\0b",
+    "",
+    "\ud800",
+    "a\nb",
+    "-",
+    "~",
+    "ü",
+    "*",
+    ".",
+)
+WORDS = (
+    "nothing",
+    "",
+    " ",
+    LONG,
+    "a\0b",
+    "\ud800",
+    "a\nb",
+    "ü",
+    "../x",
+    "/",
+    "-1",
+    DIGITS,
+    "IQL",
+    "None",
+    "os:system",
+    "{}",
+)
 DATASETS = (
-    *("nothing/here-v0", "test/reach-v0/", "/etc/passwd", "FILE", "x.hdf5", "FILE.hdf5", "EMPTY", "a/../../b-v0", "x-v0\n"),
-    *(LONG + "-v0", LONG + ".hdf5", "a\0b-v0", "", ".", "/", "test", "test/reach", "test/reach-v1", "\ud800-v0", "DIR.hdf5"),
+    *(
+        "nothing/here-v0",
+        "test/reach-v0/",
+        "/etc/passwd",
+        "FILE",
+        "x.hdf5",
+        "FILE.hdf5",
+        "EMPTY",
+        "a/../../b-v0",
+        "x-v0\n",
+    ),
+    *(
+        LONG + "-v0",
+        LONG + ".hdf5",
+        "a\0b-v0",
+        "",
+        ".",
+        "/",
+        "test",
+        "test/reach",
+        "test/reach-v1",
+        "\ud800-v0",
+        "DIR.hdf5",
+    ),
 )
 VALUES = (
-    *("nan", "inf", "1e999", "-1", "0", "1e308", DIGITS, "True", "None", "abc", "''", "()", "[]", "(1,", "{}", "{[]: 1}"),
-    *("(0,)", "(-1,)", "(True,)", "('a',)", "(8.5,)", "(None,)", "(8,(8,))", "1j", "b'x'", "...", "(" * 5_000, "-" * 5_000),
-    *("[" * 300 + "]" * 300, "0" * 5_000, "1e-400", "'" + LONG + "'", "\ud800", "a\0b", "1,2", "(1000000000,1000000000)"),
+    *(
+        "nan",
+        "inf",
+        "1e999",
+        "-1",
+        "0",
+        "1e308",
+        DIGITS,
+        "True",
+        "None",
+        "abc",
+        "''",
+        "()",
+        "[]",
+        "(1,",
+        "{}",
+        "{[]: 1}",
+    ),
+    *(
+        "(0,)",
+        "(-1,)",
+        "(True,)",
+        "('a',)",
+        "(8.5,)",
+        "(None,)",
+        "(8,(8,))",
+        "1j",
+        "b'x'",
+        "...",
+        "(" * 5_000,
+        "-" * 5_000,
+    ),
+    *(
+        "[" * 300 + "]" * 300,
+        "0" * 5_000,
+        "1e-400",
+        "'" + LONG + "'",
+        "\ud800",
+        "a\0b",
+        "1,2",
+        "(1000000000,1000000000)",
+    ),
 )
 SETTINGS = (
-    *("agent.learning_rate", "agent.hidden", "offline.steps", "offline.batch_size", "offline.segments", "reward_scale"),
+    *(
+        "agent.learning_rate",
+        "agent.hidden",
+        "offline.steps",
+        "offline.batch_size",
+        "offline.segments",
+        "reward_scale",
+    ),
     *("agent.discount", "num_envs", "eval_episodes", "store_rows", "offline.offline_fraction", "offline.mix"),
 )
 NUMERIC = ("agent.learning_rate", "reward_scale", "reward_bias", "offline.offline_ratio")
@@ -75,7 +207,10 @@ def case(argv: list[str], *file: Any) -> None:
 
 def _options() -> None:
     """Every option with odd values."""
-    for base, flags in ((TRAIN, ("seeds", "seed0", "save-every", "width", "chunk")), (SWEEP + OVER, ("width", "chunk"))):
+    for base, flags in (
+        (TRAIN, ("seeds", "seed0", "save-every", "width", "chunk")),
+        (SWEEP + OVER, ("width", "chunk")),
+    ):
         for flag in flags:
             for value in NUMBERS:
                 case([*base, f"--{flag}", value] if flag != "seeds" else [*base[:-1], value])
@@ -117,10 +252,30 @@ def _settings() -> None:
         for value in VALUES if name in ("agent.learning_rate", "agent.hidden") else VALUES[::4]:
             case([*TRAIN, "--set", f"{name}={value}"])
             case([*SWEEP, "--over", f"{name}={value}"])
-    for text in ("", "=", "a", "a=", "=1", "agent=1", "agent.=1", ".=1", "agent..x=1", "agent.lr=1e-3", "name=x", "phases=()"):
+    for text in (
+        "",
+        "=",
+        "a",
+        "a=",
+        "=1",
+        "agent=1",
+        "agent.=1",
+        ".=1",
+        "agent..x=1",
+        "agent.lr=1e-3",
+        "name=x",
+        "phases=()",
+    ):
         case([*TRAIN, "--set", text])
         case([*SWEEP, "--over", text])
-    for text in ("__class__=1", "agent.__init__=1", "offline.override=1", "offline.override.x=1", "phase.=1", f"{LONG}=1"):
+    for text in (
+        "__class__=1",
+        "agent.__init__=1",
+        "offline.override=1",
+        "offline.override.x=1",
+        "phase.=1",
+        f"{LONG}=1",
+    ):
         case([*TRAIN, "--set", text])
     same = ["offline.updates=1", "phase.offline.updates=2"]
     case([*TRAIN, "--set", *same])
@@ -183,22 +338,68 @@ def _contradictions() -> None:
 
 GOOD = 'recipes = ["bc"]\ntasks = ["reach"]\ndataset = "test/reach-v0"\nscale = "small"\nseeds = 1\n'
 STUDIES = (
-    *("", "[", "recipes", "recipes = 1", 'recipes = "bc"', "recipes = []\ntasks = []", 'recipes = ["bc"]', "\0", "\ufeffa = 1"),
-    *("a = " + "[" * 3_000, "a = " + "{b=" * 3_000, "[" + "a." * 5_000 + "a]", "a.b.c.d = 1\na.b = 2", "seeds = " + DIGITS),
-    *(GOOD + line for line in ("seeds = 2", "seed0 = -1", "seed0 = 2147483648", "nonsense = 1", "out = 5", 'out = ""')),
-    *(GOOD.replace("seeds = 1", f"seeds = {x}") for x in ("0", "-1", "1.5", "true", '"1"', "nan", "100000000000", "[1, 2]")),
+    *(
+        "",
+        "[",
+        "recipes",
+        "recipes = 1",
+        'recipes = "bc"',
+        "recipes = []\ntasks = []",
+        'recipes = ["bc"]',
+        "\0",
+        "\ufeffa = 1",
+    ),
+    *(
+        "a = " + "[" * 3_000,
+        "a = " + "{b=" * 3_000,
+        "[" + "a." * 5_000 + "a]",
+        "a.b.c.d = 1\na.b = 2",
+        "seeds = " + DIGITS,
+    ),
+    *(
+        GOOD + line
+        for line in ("seeds = 2", "seed0 = -1", "seed0 = 2147483648", "nonsense = 1", "out = 5", 'out = ""')
+    ),
+    *(
+        GOOD.replace("seeds = 1", f"seeds = {x}")
+        for x in ("0", "-1", "1.5", "true", '"1"', "nan", "100000000000", "[1, 2]")
+    ),
     *(GOOD + f"[set]\n{line}" for line in ("agent.lr = 1", "agent.learning_rate = nan", "agent.learning_rate = inf")),
-    *(GOOD + f"[set]\n{line}" for line in ("reward_scale = nan", "reward_bias = 1e308", "agent = 1", "agent.hidden = [[8]]")),
-    *(GOOD + f"[set]\nagent.hidden = {x}" for x in ("[]", "[0]", "[1.5]", "[true]", '["a"]', "[1979-05-27]", '"x"', "{}")),
-    *(GOOD + f"[set]\noffline.steps = {x}" for x in ("0", "-1", "1.5", "true", '"1"', "nan", "[40]", "1979-05-27", DIGITS[:18])),
-    *(GOOD + f"[over]\nagent.learning_rate = {x}" for x in ("1", "[]", "[nan]", "[true]", '["a"]', "[1, 1]", "[[1]]", "[1e308]")),
-    *(GOOD + f"[over]\n{x}" for x in ("agent.hidden = [[8], [0]]", "agent.hidden = [[8], 8]", "offline.mix = ['x']", "x = [1]")),
+    *(
+        GOOD + f"[set]\n{line}"
+        for line in ("reward_scale = nan", "reward_bias = 1e308", "agent = 1", "agent.hidden = [[8]]")
+    ),
+    *(
+        GOOD + f"[set]\nagent.hidden = {x}"
+        for x in ("[]", "[0]", "[1.5]", "[true]", '["a"]', "[1979-05-27]", '"x"', "{}")
+    ),
+    *(
+        GOOD + f"[set]\noffline.steps = {x}"
+        for x in ("0", "-1", "1.5", "true", '"1"', "nan", "[40]", "1979-05-27", DIGITS[:18])
+    ),
+    *(
+        GOOD + f"[over]\nagent.learning_rate = {x}"
+        for x in ("1", "[]", "[nan]", "[true]", '["a"]', "[1, 1]", "[[1]]", "[1e308]")
+    ),
+    *(
+        GOOD + f"[over]\n{x}"
+        for x in ("agent.hidden = [[8], [0]]", "agent.hidden = [[8], 8]", "offline.mix = ['x']", "x = [1]")
+    ),
     GOOD + "[over]\n" + "\n".join(f"{name} = {list(range(1, 201))}" for name in NUMERIC),
-    *(GOOD + line for line in ("[recipe]\nbc = 1", "[recipe.iql.set]\na = 1", "[recipe.bc]\nx = 1", "[recipe.bc.set]\na = 1")),
-    *(GOOD + "[set]\noffline.updates = 1\nphase.offline.updates = 2", GOOD + "[set]\nreward_scale = 2\n[over]\nreward_scale = [1, 2]"),
-    *(GOOD.replace('"reach"', x) for x in ('"nothing"', '"a/b"', '""', "5", '"reach", "reach"', '"../x"', '"a\\u0000b"')),
+    *(
+        GOOD + line
+        for line in ("[recipe]\nbc = 1", "[recipe.iql.set]\na = 1", "[recipe.bc]\nx = 1", "[recipe.bc.set]\na = 1")
+    ),
+    *(
+        GOOD + "[set]\noffline.updates = 1\nphase.offline.updates = 2",
+        GOOD + "[set]\nreward_scale = 2\n[over]\nreward_scale = [1, 2]",
+    ),
+    *(
+        GOOD.replace('"reach"', x)
+        for x in ('"nothing"', '"a/b"', '""', "5", '"reach", "reach"', '"../x"', '"a\\u0000b"')
+    ),
     *(GOOD.replace('"bc"', x) for x in ('"nothing"', '""', "5", '"bc", "bc"', '"../bc"')),
-    *(GOOD.replace('"test/reach-v0"', x) for x in ('"nothing-v0"', "5", '{reach = 5}', '{nobody = "x"}', '"x.hdf5"')),
+    *(GOOD.replace('"test/reach-v0"', x) for x in ('"nothing-v0"', "5", "{reach = 5}", '{nobody = "x"}', '"x.hdf5"')),
     *(GOOD.replace('"small"', x) for x in ('"medium"', "5", "true")),
 )
 SCRIPTS = (
@@ -222,9 +423,21 @@ def _studies() -> None:
         case(["sweep", "study.toml"], "study.toml", text)
     for text in SCRIPTS:
         case(["sweep", "study.py"], "study.py", text)
-    for argv in (["sweep", "FILE.toml"], ["sweep", "DIR.toml"], ["sweep", "/dev/zero/x.toml"], ["sweep", "study.toml", "reach"]):
+    for argv in (
+        ["sweep", "FILE.toml"],
+        ["sweep", "DIR.toml"],
+        ["sweep", "/dev/zero/x.toml"],
+        ["sweep", "study.toml", "reach"],
+    ):
         case(argv)
-    for flags in (["--seeds", "0"], ["--seeds", DIGITS], ["--out", "FILE/x"], ["--out", "a\0b"], ["--width", "1"], [*OVER]):
+    for flags in (
+        ["--seeds", "0"],
+        ["--seeds", DIGITS],
+        ["--out", "FILE/x"],
+        ["--out", "a\0b"],
+        ["--width", "1"],
+        [*OVER],
+    ):
         case(["sweep", "study.toml", *flags], "study.toml", GOOD)
 
 
@@ -325,7 +538,9 @@ def text_faults(err: str, argv: list[str], file: str) -> list[Fault]:
     if len(errors[0]) > LONGEST:
         found.append(Fault(f"an error of more than {LONGEST} characters", bench.ends(err)))
     python = {match[0] for match in PYTHON.finditer(errors[0])}
-    if any(word not in given for word in python) and "study.py" not in given:  # a study in Python may be told of Python
+    if (
+        any(word not in given for word in python) and "study.py" not in given
+    ):  # a study in Python may be told of Python
         found.append(Fault(f"a remedy for Python: {', '.join(sorted(python))}", bench.ends(err)))
     return found
 
@@ -398,5 +613,3 @@ def test_every_command_line_is_taken_or_refused_in_one_line(tmp_path, monkeypatc
     fill(tmp_path)
     found += processes(tmp_path)
     assert not found, bench.listed(found, len(labels) + len(PROCESSES))
-
-

@@ -298,7 +298,14 @@ def _configs() -> None:
         case(RUN, f"no {key}", entry((key,), ...))
         for value in ODD:
             case(RUN, f"{key} {value!r:.20}", entry((key,), value))
-    for key in ("agent.hidden", "agent.learning_rate", "offline.steps", "offline.segments", "eval_episodes", "num_envs"):
+    for key in (
+        "agent.hidden",
+        "agent.learning_rate",
+        "offline.steps",
+        "offline.segments",
+        "eval_episodes",
+        "num_envs",
+    ):
         case(RUN, f"no setting {key}", entry(("settings", key), ...))
         for value in (*ODD[::2], [0], 10**9):
             case(RUN, f"setting {key} {value!r:.20}", entry(("settings", key), value))
@@ -336,7 +343,11 @@ def _archives() -> None:
     case(SWEEP, "one part lacks", gone("part-1"))
     case(SWEEP, "a part is a file", instead("part-1", lambda path: path.write_text("x")))
     case(SWEEP, "a part twice", lambda d: shutil.copytree(d / "part-0", d / "part-2"))
-    case(SWEEP, "a part is the other", lambda d: (shutil.rmtree(d / "part-1"), shutil.copytree(d / "part-0", d / "part-1")))
+    case(
+        SWEEP,
+        "a part is the other",
+        lambda d: (shutil.rmtree(d / "part-1"), shutil.copytree(d / "part-0", d / "part-1")),
+    )
 
 
 def _archive(name: str, at: Any, flips: int) -> None:
@@ -389,10 +400,16 @@ def _checkpoints() -> None:
     case(RUN, "no checkpoints", gone("checkpoints"))
     case(RUN, "no newest checkpoint", checkpoint(lambda newest, d: shutil.rmtree(newest)))
     case(RUN, "newest checkpoint empty", checkpoint(lambda newest, d: (shutil.rmtree(newest), newest.mkdir())))
-    case(RUN, "newest checkpoint a file", checkpoint(lambda newest, d: (shutil.rmtree(newest), newest.write_text("x"))))
+    case(
+        RUN, "newest checkpoint a file", checkpoint(lambda newest, d: (shutil.rmtree(newest), newest.write_text("x")))
+    )
     case(RUN, "newest checkpoint without run", checkpoint(lambda newest, d: shutil.rmtree(newest / "run")))
     for name in ("99", "0", "-1", "abc", "9" * 200, "1e3", "٣", ".hidden", "3.orbax-checkpoint-tmp"):
-        case(RUN, f"checkpoints/{name:.10} copied", checkpoint(lambda n, d, name=name: shutil.copytree(n, n.parent / name)))
+        case(
+            RUN,
+            f"checkpoints/{name:.10} copied",
+            checkpoint(lambda n, d, name=name: shutil.copytree(n, n.parent / name)),
+        )
         case(RUN, f"checkpoints/{name:.10} empty", lambda d, name=name: (d / "checkpoints" / name).mkdir())
     case(RUN, "the older checkpoint as the newest", checkpoint(_older))
 
@@ -497,7 +514,10 @@ def _same(one: Any, other: Any) -> bool:
         return False
 
 
-COMMANDS = {"evaluate": ["evaluate", "RUN", "--episodes", "2"], "render": ["render", "RUN", "--out", "x.png", "--episodes", "1"]}
+COMMANDS = {
+    "evaluate": ["evaluate", "RUN", "--episodes", "2"],
+    "render": ["render", "RUN", "--out", "x.png", "--episodes", "1"],
+}
 
 
 def _said(argv: list[str], folder: Path) -> tuple[Any, str, str]:
@@ -552,7 +572,11 @@ def _named(what: str, faults: list[Fault]) -> list[Fault]:
 
 def _results(run: Path, expected: Any) -> list[Fault]:
     found, faults, refused = bench.outcome(lambda: _measured(archive.load_results(run)), [run.name])
-    return faults if refused or faults or _same(found, expected) else [Fault("other numbers", _difference(found, expected))]
+    return (
+        faults
+        if refused or faults or _same(found, expected)
+        else [Fault("other numbers", _difference(found, expected))]
+    )
 
 
 def _difference(found: Any, expected: Any) -> str:
@@ -576,7 +600,11 @@ def _resumed(run: Path, expected: Any) -> list[Fault]:
         found, faults, refused = bench.outcome(lambda: _measured(resumed(run)), [run.name])
     except Trains:
         return []
-    return faults if refused or faults or _same(found, expected) else [Fault("other numbers", _difference(found, expected))]
+    return (
+        faults
+        if refused or faults or _same(found, expected)
+        else [Fault("other numbers", _difference(found, expected))]
+    )
 
 
 def _command(argv: list[str], run: Path, expected: Any) -> list[Fault]:

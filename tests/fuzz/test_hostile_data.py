@@ -1,7 +1,7 @@
 """Datasets that were damaged, or made to do harm: honest rows or one line, no code run, nothing written.
 
-A case spoils a small good dataset, Minari's or D4RL's. Then it is loaded, described, listed, inspected and taken for a
-task. Rows that come out must be those of the good one wherever the damage has no right to change them. The code that
+A case spoils a small good dataset, Minari's or D4RL's. Then it is loaded, described, listed, inspected and taken for
+a task. Rows that come out must be those of the good one wherever the damage has no right to change them. The code that
 some of the files name would leave a marker; nobody may ask for much more memory than the file has bytes.
 """
 
@@ -270,7 +270,12 @@ def _acting() -> None:
     """Metadata that name code."""
     for entry, kwargs in EVIL.items():
         evil = spec(entry_point=entry, kwargs=kwargs)
-        case("minari", f"no spaces, {entry}", metadata({"env_spec": evil}, ("action_space", "observation_space")), REFUSED)
+        case(
+            "minari",
+            f"no spaces, {entry}",
+            metadata({"env_spec": evil}, ("action_space", "observation_space")),
+            REFUSED,
+        )
     evil = spec(entry_point="os:system", kwargs=EVIL["os:system"])
     for name in ("action_space", "observation_space"):
         case("minari", f"no {name}, os:system", metadata({"env_spec": evil}, (name,)), REFUSED)
@@ -296,11 +301,18 @@ def _acting() -> None:
         changed = metadata({"env_spec": spec(id=name, kwargs={"xml_file": "MARKER.xml"})})
         case("minari", f"{name}, xml_file", changed, SAME)
     case("minari", "Hopper-v5, xml_file that is there", _model, SAME)
-    changed = metadata({"action_space": json.dumps({"type": "Box", "dtype": "__import__('os').system('touch MARKER')"})})
+    changed = metadata(
+        {"action_space": json.dumps({"type": "Box", "dtype": "__import__('os').system('touch MARKER')"})}
+    )
     case("minari", "a type that is code", changed, REFUSED)
     changed = metadata({"action_space": "cos\nsystem\n(S'touch MARKER'\ntR."})
     case("minari", "a pickle as a space", changed, REFUSED)
-    case("minari", "a namespace's metadata", lambda d: (d.parents[1] / "namespace_metadata.json").write_text("[[["), SAME)
+    case(
+        "minari",
+        "a namespace's metadata",
+        lambda d: (d.parents[1] / "namespace_metadata.json").write_text("[[["),
+        SAME,
+    )
 
 
 def _model(data: Path) -> None:
@@ -485,9 +497,13 @@ def _arrays() -> None:
         case("minari", f"{field} raw bytes of a file", file(raw("episode_1", field)), REFUSED)
         case("minari", f"{field} a view", file(virtual("episode_1", field)), REFUSED)
         case("minari", f"{field} a view of nothing", file(virtual("episode_1", field, there=False)), REFUSED)
-        case("minari", f"{field} soft link to itself", file(soft(f"episode_1/{field}", f"/episode_1/{field}")), REFUSED)
+        case(
+            "minari", f"{field} soft link to itself", file(soft(f"episode_1/{field}", f"/episode_1/{field}")), REFUSED
+        )
         case("minari", f"{field} dangling soft link", file(soft(f"episode_1/{field}", "/none")), REFUSED)
-        case("minari", f"{field} 400 MB packed", file(bomb(f"episode_1/{field}", (100_000_000,), 10_000_000)), REFUSED)
+        case(
+            "minari", f"{field} 400 MB packed", file(bomb(f"episode_1/{field}", (100_000_000,), 10_000_000)), REFUSED
+        )
     case("minari", "an episode by an external link", file(_outside), REFUSED)
     case("minari", "no episode", file(lambda f, d: f.__delitem__("episode_1")), REFUSED)
     case("minari", "no episodes", file(lambda f, d: [f.__delitem__(name) for name in list(f)]), REFUSED)
@@ -698,7 +714,7 @@ def _load(kind: str, name: str, naming: list[str], allowed: str) -> list[Fault]:
 
 
 def _describe(kind: str, name: str, naming: list[str], allowed: str) -> list[Fault]:
-    found, faults, refused = bench.outcome(lambda: datasets.info(name), naming)
+    found, faults, _ = bench.outcome(lambda: datasets.info(name), naming)
     if found is not None and found.reference is not None:
         low, high = found.reference
         if not (np.isfinite([low, high]).all() and low < high):

@@ -156,7 +156,20 @@ AXIS: dict[str, Any] = {
     "function": len,
 }
 EXTRA = ("reward_scale", "reward_bias", "num_envs", "eval_episodes", "store_rows")
-WRONG = ("", " ", ".", "agent", "agent.", "agent.x", "phases", "name", "agent.name", "offline", "x" * 300, "agent.__class__")
+WRONG = (
+    "",
+    " ",
+    ".",
+    "agent",
+    "agent.",
+    "agent.x",
+    "phases",
+    "name",
+    "agent.name",
+    "offline",
+    "x" * 300,
+    "agent.__class__",
+)
 
 CASES = {name: name for name in o2o.recipes()}
 
