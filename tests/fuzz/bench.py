@@ -28,9 +28,9 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parents[1] / "purejaxo2o"
 LONGEST = 600
 """Characters that an error may have."""
-MEMORY = 6 << 30
+MEMORY = 3 << 30
 """Bytes of address space that a case may ask for beyond what the child has."""
-SECONDS, WAIT = 10, 60
+SECONDS, WAIT = 10, 25
 """Of computing and of waiting that a case may take; a child that does not stop by itself is killed soon after."""
 
 

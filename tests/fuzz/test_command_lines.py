@@ -606,7 +606,7 @@ def processes(folder: Path) -> list[tuple[str, Fault]]:
 
 
 def test_every_command_line_is_taken_or_refused_in_one_line(tmp_path, monkeypatch):
-    labels = bench.chosen(CASES, 400)
+    labels = bench.chosen(CASES, 300)
     assert len(labels) >= 200
     found = bench.failures("test_command_lines", labels)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))

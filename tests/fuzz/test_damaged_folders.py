@@ -622,7 +622,7 @@ def _command(argv: list[str], run: Path, expected: Any) -> list[Fault]:
 
 
 def test_damaged_folders_give_what_was_written_or_one_line(tmp_path):
-    labels = bench.chosen(CASES, 400)
+    labels = bench.chosen(CASES, 300)
     assert len(labels) >= 200
     train(tmp_path)
     found = bench.failures("test_damaged_folders", labels, **{RUNS: str(tmp_path)})

@@ -1,8 +1,8 @@
 """Datasets that were damaged, or made to do harm: honest rows or one line, no code run, nothing written.
 
 A case spoils a small good dataset, Minari's or D4RL's. Then it is loaded, described, listed, inspected and taken for
-a task. Rows that come out must be those of the good one wherever the damage has no right to change them. The code that
-some of the files name would leave a marker; nobody may ask for much more memory than the file has bytes.
+a task. Rows that come out must be those of the good one wherever the damage has no right to change them. The code
+that some of the files name would leave a marker; nobody may ask for much more memory than the file has bytes.
 """
 
 import contextlib
@@ -758,6 +758,7 @@ CALLS = {"dataset": _load, "info": _describe, "task": _as_task, "list": _list, "
 
 
 def test_hostile_data_give_honest_rows_or_one_line_and_run_nothing(minari_root, tmp_path):
-    found = bench.failures("test_hostile_data", CASES)
-    assert len(CASES) >= 200
-    assert not found, bench.listed(found, len(CASES))
+    labels = bench.chosen(CASES, 500)
+    assert len(labels) >= 200
+    found = bench.failures("test_hostile_data", labels)
+    assert not found, bench.listed(found, len(labels))
