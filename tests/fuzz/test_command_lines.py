@@ -17,7 +17,7 @@ from typing import Any
 import bench
 import pytest
 from bench import Fault
-from test_hostile_data import SPACES, rows
+from spoiling import SPACES, rows
 
 from purejaxo2o import cli
 from purejaxo2o.data import collect, minari
