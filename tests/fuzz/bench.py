@@ -1,7 +1,8 @@
 """What all fuzzers share: cases that run one by one in a child process, and one list of everything that failed.
 
 A fuzzer is a module with `CASES`, a dictionary of labels, and `attempt(label, folder)`, which tries one case in an
-empty folder and returns what is wrong with the outcome, a `Fault` each. The child may crash, hang or ask for too much
+empty folder and returns what is wrong with the outcome, a `Fault` each; `prepare()`, where there is one, is called
+first. The child may crash, hang or ask for too much
 memory: that is a fault of the case, and another child goes on with the next one.
 """
 
@@ -214,6 +215,7 @@ def one(fuzzer: Any, label: str) -> list[Fault]:
 
 def main(module: str, folder: str) -> None:
     fuzzer = importlib.import_module(module)
+    getattr(fuzzer, "prepare", lambda: None)()  # what is made once is not a case's time
     with Path(folder, "report.jsonl").open("a") as report:
 
         def say(**line: Any) -> None:

@@ -92,6 +92,10 @@ def good() -> dict[str, Any]:
     return found
 
 
+def prepare() -> None:
+    good()
+
+
 def _measured(result: Any) -> dict[str, np.ndarray]:
     """Every array that was measured, by name."""
     named = {name: getattr(result, name) for name in archive.RESULT_ARRAYS}

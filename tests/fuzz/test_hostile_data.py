@@ -62,6 +62,10 @@ _TEMPLATE: dict[str, Path] = {}
 _KEEP: list[Any] = []
 
 
+def prepare() -> None:
+    template()
+
+
 def attempt(label: str, folder: Path) -> list[Fault]:
     kind, spoil, allowed = CASES[label]
     root = folder / "a" / "root"
