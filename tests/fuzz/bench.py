@@ -2,8 +2,8 @@
 
 A fuzzer is a module with `CASES`, a dictionary of labels, and `attempt(label, folder)`, which tries one case in an
 empty folder and returns what is wrong with the outcome, a `Fault` each; `prepare()`, where there is one, is called
-first. The child may crash, hang or ask for too much
-memory: that is a fault of the case, and another child goes on with the next one.
+first. The child may crash, hang or ask for too much memory: that is a fault of the case, and another child goes on
+with the next one.
 """
 
 import contextlib
