@@ -32,7 +32,8 @@ class Task:
 
     def __post_init__(self) -> None:
         for field in ("env", "eval_env"):
-            object.__setattr__(self, field, envs.make(getattr(self, field)))
+            given = getattr(self, field)
+            object.__setattr__(self, field, envs.make(given) if isinstance(given, str) else envs.adopt(given))
 
     def score(self, returns: Array) -> Array:
         """Normalised score, 0 to 100 (and beyond): `100 (G - low) / (high - low)`."""
@@ -41,7 +42,6 @@ class Task:
 
 def make(name: str, env: Any, **settings: Any) -> Task:
     """A task that is evaluated where it is trained. env: as `Task`'s."""
-    env = envs.make(env)
     return Task(name=name, env=env, eval_env=env, **settings)
 
 
