@@ -105,6 +105,7 @@ def init(key: Array, recipe: Recipe, task: Task, offline_rows: int = 0) -> Run:
 
 def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
     """The boundary before phase `phase`: the agent's `enter`, and clearing the store if the phase says so."""
+    phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
     agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), spec)
     replay, order = run.store, run.priorities
@@ -118,6 +119,7 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
 def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int) -> tuple[Run, Record]:
     """One equal part of a phase: the unit of compilation, logging, saving and resuming. Its record has no returns;
     `judge` finds them."""
+    phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
     count = spec.iterations(recipe.num_envs)
     after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)

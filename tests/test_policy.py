@@ -17,6 +17,7 @@ from purejaxo2o.policies import Trained
 from purejaxo2o.policy import TrainedPolicy
 from purejaxo2o.result import Result, no_fault
 from purejaxo2o.tasks import make as make_task
+from purejaxo2o.train import enter
 from purejaxo2o.types import O2OError, Space, Step, pytree
 
 KEY = jax.random.key(0)
@@ -175,6 +176,15 @@ def test_one_index_for_each_axis():
 def test_what_is_no_index_is_refused(shape, index, message):
     with pytest.raises(O2OError, match=message):
         result(shape).policy(seed=index)
+
+
+@pytest.mark.parametrize("phase", [1, -2, 0.0, None])
+def test_a_phase_that_is_not_there_is_refused(phase):
+    recipe = Recipe(name="test", agent=Counting(), phases=(online(2, mix="online", segments=1),), eval_episodes=1)
+    run = o2o.init(KEY, recipe, make_task("paid", Paid()))
+    for advance in (enter, lambda *given, phase: o2o.segment(*given, make_task("paid", Paid()), None, phase=phase)):
+        with pytest.raises(O2OError, match=r"phase=.* recipe 'test' has phases 0 to 0"):
+            advance(run, recipe, phase=phase)
 
 
 def test_an_index_is_chosen_outside_of_a_trace():
