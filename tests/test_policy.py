@@ -223,6 +223,6 @@ def test_a_number_of_episodes_is_checked(episodes):
 def test_episodes_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr("purejaxo2o.memory.limit", lambda devices: 1000)
     trained = Trained(task=make_task("paid", Paid()), agent=Constant(), state=jnp.zeros((2, 2)), lanes=2, segment=1)
-    line = "episodes is 1000000: so many copies of test/Paid for 2 lanes need .*, there are 1 kB; give at most 31"
+    line = r"episodes is 1000000: so many copies of test/Paid for each policy \(2\) need .*; give at most 31"
     with pytest.raises(O2OError, match=line):
         trained.evaluate(KEY, episodes=1_000_000)
