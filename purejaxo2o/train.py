@@ -112,6 +112,7 @@ def init(key: Array, recipe: Recipe, task: Task, offline: Store | int | None = N
 
 def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
     """The boundary before phase `phase`: the agent's `enter`, and clearing the store if the phase says so."""
+    phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
     agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), spec)
     replay, order = run.store, run.priorities
@@ -130,6 +131,7 @@ def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phas
     if dataset is not None:
         store.check(dataset)
         dataset = jax.tree.map(jnp.asarray, dataset)  # NumPy's arrays take no traced index
+    phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
     missing = recipe.agent_in(spec).needs - set(dataset.data.extras) if dataset is not None else frozenset()
     if missing and spec.uses_offline:
