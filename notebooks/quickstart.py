@@ -13,20 +13,22 @@
 # run (offline phase, hand-over, online phase, evaluations) is one pure function of a random key, so it compiles to
 # one program, and many seeds are one `vmap`.
 #
-# On Colab the next cell installs the package; elsewhere it does nothing.
+# Where the package is missing, on Colab say, the next cell installs it from the checkout that this notebook lies in.
 
 # %%
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 if importlib.util.find_spec("purejaxo2o") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "purejaxo2o"], check=True)
+    if not Path("../pyproject.toml").exists():
+        raise FileNotFoundError("copy the whole checkout of purejaxo2o, and open notebooks/quickstart.ipynb in it")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", ".."], check=True)
 
 # %%
 import os
 import time
-from pathlib import Path
 
 import jax
 from IPython.display import Image, display

@@ -1,69 +1,92 @@
 """The offline data of a task."""
 
+import os
+import warnings
 from typing import TYPE_CHECKING
 
+from purejaxo2o.data.d4rl_names import is_file
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.store import Store
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import TASKS, Task, as_task, checked_limit
 from purejaxo2o.types import O2OError
 
-FILE_SUFFIX = ".hdf5"
-"""Names that end so are files in D4RL's layout, all others are Minari ids."""
-
 if TYPE_CHECKING:
+    from minari import MinariDataset
+
     from purejaxo2o.data.reading import DatasetInfo, Reading
 
+Name = str | os.PathLike[str]
 
-def dataset(task: Task | str) -> Store:
-    """The rows of `task.dataset`, checked against the task's spaces; also takes a Minari id or a D4RL `.hdf5` file.
 
+def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, clip: bool | None = None) -> Store:
+    """The rows of `task.dataset`, checked against the task's environment; also takes the name of a task, a Minari
+    id, the path of a file in D4RL's layout (`.hdf5`, `.h5`), or a dataset that Minari has opened (what its
+    `filter_episodes` returns).
+
+    limit, clip: as `read`; by default the task's.
     Ids of our own (`purejaxo2o/...`) are made on first use and kept in the Minari folder
-    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there.
+    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the
+    dataset says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is
+    missing, damaged, or of other spaces than the task's.
     """
-    if isinstance(task, str):
-        return read(task).store()
+    if not isinstance(task, Task) and not (isinstance(task, str | os.PathLike) and os.fspath(task) in TASKS):
+        return read(task, limit=limit, clip=bool(clip)).store()
+    task = as_task(task)
     if task.dataset is None:
-        raise O2OError(_none(task))
-    reading = read(task.dataset)
+        raise _none(task)
+    reading = read(task.dataset, limit=limit or task.limit, clip=task.clip if clip is None else clip)
     _check_spaces(reading.info, task)
+    _check_origin(reading.info, task)
     return reading.store()
 
 
-def read(name: str, *, clip: bool = False) -> "Reading":
+def read(name: "Name | MinariDataset", *, limit: int | None = None, clip: bool = False) -> "Reading":
     """The rows of the dataset `name` on the host, with its description, before their values are checked.
 
+    limit: time limit of an episode in steps, for a D4RL file whose ends are not marked and are not known.
     clip: accept actions beyond their declared bounds."""
     # Minari pulls in Gymnasium and h5py; only those who load data wait for them.
     from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
-    if name.endswith(FILE_SUFFIX):
-        return d4rl_hdf5.read(name, clip=clip)
+    limit = checked_limit(limit)
+    if not isinstance(name, str | os.PathLike):
+        if not hasattr(name, "storage"):
+            raise O2OError(f"{name!r:.80} is no dataset; give a Minari id, a D4RL file's path, or a MinariDataset")
+        return minari.read(name, clip=clip)
+    name = os.fspath(name)
+    if is_file(name):
+        return d4rl_hdf5.read(name, limit=limit, clip=clip)
     return (embedded if name in embedded.EMBEDDED else minari).read(name, clip=clip)
 
 
-def info(name: str) -> "DatasetInfo":
+def info(name: Name, *, limit: int | None = None) -> "DatasetInfo":
     """What the dataset `name` says about itself, as `read`; one of our own is made first."""
     from purejaxo2o.data import embedded, folder, minari
 
-    if name.endswith(FILE_SUFFIX) or (name in embedded.EMBEDDED and name not in folder.local_ids()):
-        return read(name).info
+    name = os.fspath(name)
+    if is_file(name) or (name in embedded.EMBEDDED and name not in folder.local_ids()):
+        return read(name, limit=limit).info
     return minari.info(name)
 
 
 def check_available(task: Task) -> None:
     """Raise `O2OError` if `dataset(task)` would find nothing to load or make; makes nothing itself."""
-    from purejaxo2o.data import d4rl_hdf5, embedded, folder
+    from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
     if task.dataset is None:
-        raise O2OError(_none(task))
-    if task.dataset.endswith(FILE_SUFFIX):
+        raise _none(task)
+    if is_file(task.dataset):
         d4rl_hdf5.check_exists(task.dataset)
     elif task.dataset not in embedded.EMBEDDED:
-        folder.open_dataset(task.dataset)
+        minari.check_available(task.dataset)
 
 
-def _none(task: Task) -> str:
-    return f"task {task.name!r} has no dataset; collect one (purejaxo2o collect) or pass a Minari id"
+def _none(task: Task) -> O2OError:
+    return O2OError(
+        f"task {task.name!r} has no dataset",
+        python="collect one (purejaxo2o collect) or give it a Minari id: dataclasses.replace(task, dataset=...)",
+        shell="collect one (purejaxo2o collect) or name one (--dataset ID)",
+    )
 
 
 def _check_spaces(info: "DatasetInfo", task: Task) -> None:
@@ -72,8 +95,35 @@ def _check_spaces(info: "DatasetInfo", task: Task) -> None:
     for what, one, other in (("observations", have.obs, need.obs), ("actions", have.action, need.action)):
         same = (one.shape, one.n, one.dtype) == (other.shape, other.n, other.dtype)
         if not same or (one.parts and other.parts and one.parts != other.parts):
-            origin = f"it was recorded in {info.env_id}" if info.env_id else "it does not say where it was recorded"
+            where = info.env_id or _noted(info)
+            origin = f"it was recorded in {where}" if where else "it does not say where it was recorded"
             raise O2OError(
                 f"dataset {info.id!r} has {what} {one}, {task.env.name} has {other}: another environment, version or "
-                f"option of it ({origin}); train in its own: task_from_minari({info.id!r})"
+                f"option of it ({origin})",
+                python=f"train in its own: task_from_minari({info.id!r})",
+                shell=f"train in its own: give {info.id} instead of the task, without --dataset",
             )
+
+
+def _check_origin(info: "DatasetInfo", task: Task) -> None:
+    """Warn where the rows say that they are of another environment than the task's."""
+    from purejaxo2o.origins import contradictions, origin
+
+    found = []
+    if info.env_spec is not None:
+        found = list(contradictions(origin(info, info.env_spec), task.env))
+    elif _noted(info) not in (None, task.env.name):
+        found = [f"{_noted(info)} there, {task.env.name} here"]
+    if found:
+        warnings.warn(
+            f"dataset {info.id!r} was recorded in another environment than task {task.name!r} trains in: "
+            f"{'; '.join(found)}; if that is not meant, train in its own: give {info.id} as the task",
+            stacklevel=3,
+        )
+
+
+def _noted(info: "DatasetInfo") -> str | None:
+    """The environment that `purejaxo2o collect` has noted."""
+    provenance = info.metadata.get("provenance")
+    noted = provenance.get("environment") if isinstance(provenance, dict) else None
+    return noted if isinstance(noted, str) else None

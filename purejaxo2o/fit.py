@@ -9,7 +9,7 @@ XLA's rounding (another program).
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from purejaxo2o.progress import Meter, Progress
 from purejaxo2o.result import Record, Result, assemble, told
 from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import Named, Task, as_task
+from purejaxo2o.trackers import Tracker
 from purejaxo2o.train import Run
 from purejaxo2o.types import Array
 
@@ -42,7 +43,7 @@ NOTHING = "nothing to resume from; starting at the beginning"
 def fit(
     key: Array,
     recipe: Recipe,
-    task: Task,
+    task: Task | Named,
     dataset: Store | None = None,
     *,
     out: PathLike | None = None,
@@ -55,6 +56,7 @@ def fit(
 ) -> Result:
     """One run, watched: a progress line per segment, rows to `sinks`, checkpoints in `out`.
 
+    task: also by name, as in `o2o.task`.
     resume: continue the run in `out` from its last checkpoint (same settings, else `O2OError`); begin it if there
         is none.
     save_every: segments from one checkpoint to the next; None: as often as it costs less than 5% of the wall time.
@@ -65,14 +67,16 @@ def fit(
     Raises `O2OError` for bad input before anything is compiled or written, for a run that needs more memory than
     there is before anything is computed, and for a disk that is full.
     """
+    task = as_task(task)
     check_all(recipe, task, dataset)
     checkpoint.check_every(save_every)
     programs = Programs(key, recipe, task, dataset)
     folder = None if out is None else Path(out)
     with watched(recipe, task, sinks, progress, save_every) as watch, full_disk(folder):
         earlier, identity = False, {}
-        if folder is not None:
+        if folder is not None or sinks:
             identity = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)}
+        if folder is not None:
             earlier = runs.check_free(folder, identity, resume=resume)
             if resume and not earlier:
                 watch.note(NOTHING)
@@ -86,7 +90,7 @@ def fit(
         if folder is not None:  # a run that cannot be leaves nothing behind
             runs.claim(folder, identity, resume=resume)
         watch = replace(watch, each=each)
-        return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch)
+        return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch, about=identity)
 
 
 def check_all(recipe: Recipe, task: Task, dataset: Store | None) -> None:
@@ -153,14 +157,17 @@ def drive(
     folder: Path | None,
     earlier: bool,
     watch: Watch,
+    about: Mapping[str, Any],
     keep: int | None = None,
 ) -> Result:
     """Run every phase segment by segment with compiled programs.
 
     key, recipe: `[lanes]`, or one key for a single run. folder: claimed; earlier: whether a run in it is continued.
+    about: what `config.json` says of the run, for trackers.
     keep: lanes that are wanted, the first ones; the rest only fill the devices."""
     with contextlib.ExitStack() as closing:
-        return _Driver(programs, recipe, dataset, folder, watch, list(watch.sinks), closing, keep).run(key, earlier)
+        driver = _Driver(programs, recipe, dataset, folder, about, watch, list(watch.sinks), closing, keep)
+        return driver.run(key, earlier)
 
 
 @dataclass
@@ -169,6 +176,7 @@ class _Driver:
     recipe: Recipe
     dataset: Store | None
     folder: Path | None
+    about: Mapping[str, Any]
     watch: Watch
     sinks: list[Sink]
     closing: contextlib.ExitStack
@@ -206,6 +214,9 @@ class _Driver:
             lines = JsonLines(self.folder / "metrics.jsonl", keep=done + 1 if done else 0)
             self.closing.callback(lines.close)
             self.sinks.append(lines)
+        for sink in self.sinks:
+            if isinstance(sink, Tracker):
+                sink.begin(self.about, self.folder, done)
         key, recipe = self.programs.place(key, self.recipe)
         if done:
             assert self.saver is not None

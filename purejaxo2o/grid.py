@@ -93,7 +93,9 @@ def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) 
         if shape != _shape(recipe) or any(_shape(settings.replace(recipe, {name: v})) != shape for v in over[name]):
             raise O2OError(
                 f"{name} changes how many evaluations or episodes there are, so that its values cannot share "
-                f"the arrays of one sweep; call sweep once for each with o2o.replace(recipe, {{{name!r}: value}})"
+                "the arrays of one sweep",
+                python=f"call sweep once for each with o2o.replace(recipe, {{{name!r}: value}})",
+                shell=f"run one for each with --set {name}=VALUE",
             )
     return grid
 

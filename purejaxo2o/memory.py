@@ -5,21 +5,17 @@ Arguments are counted from their shapes, temporaries are XLA's own account of th
 
 import dataclasses
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxo2o.free_memory import SHARE, free_memory, size
 from purejaxo2o.lanes import platform
 from purejaxo2o.phases import Recipe
 from purejaxo2o.programs import Programs
 from purejaxo2o.types import Device, O2OError
-
-SHARE = 0.9
-"""Of the free memory that a run may plan with; allocators need some air."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,49 +95,29 @@ def limit(devices: tuple[Device, ...], given: float | None = None) -> int | None
             raise O2OError(f"memory_limit is {given}; give a positive number of bytes, or None for what is free")
         return int(given)
     if platform(devices) == "cpu":
-        free = _free_on_host()
+        free = free_memory()
         return None if free is None else int(SHARE * free)
     stats = (devices[0] if devices else jax.local_devices()[0]).memory_stats() or {}
     return int(SHARE * stats["bytes_limit"]) if "bytes_limit" in stats else None
-
-
-def _free_on_host() -> int | None:
-    """Of the machine, or of the container if that allows less; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        try:
-            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (ValueError, OSError):
-            return None
-    try:
-        most, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
-    return min(free, most - used)
 
 
 def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None:
     """Raise `O2OError` for a run that cannot fit, with what would."""
     if limit is None or need.total <= limit:
         return
-    remedy = "use a smaller dataset or smaller networks"
-    rows = recipe.capacity
-    if need.lanes == 1 and 2 * need.temporaries > need.total:
+    remedy, name, fits = "use a smaller dataset or smaller networks", "", 0
+    if need.stores and need.lanes == 1:
+        twice = 2 if need.saving else 1
+        fits = int((limit - need.total + twice * need.stores) / (twice * need.stores / recipe.capacity))
+        name = "store_rows"
+    elif need.lanes > 1:
+        fits = int((limit - need.dataset) / ((need.total - need.dataset) / need.lanes))
+        name = "number of lanes"
+    if fits < 1 and 2 * need.temporaries > need.total:
         name, value = _most_rows(recipe)
         fits = int(value * (limit - need.total + need.temporaries) / need.temporaries)
-        remedy = f"the largest {name} that fits is about {fits:,}" if fits >= 1 else f"make {name} smaller"
-    elif need.stores and need.lanes == 1:
-        twice = 2 if need.saving else 1
-        fits = int((limit - need.total + twice * need.stores) / (twice * need.stores / rows))
-        if fits >= 1:
-            remedy = f"the largest store_rows that fits is about {fits:,}"
-    elif need.lanes > 1:
-        fixed = need.dataset
-        fits = int((limit - fixed) / ((need.total - fixed) / need.lanes))
-        if fits >= 1:
-            remedy = f"the largest number of lanes that fits is about {fits}"
+    if fits >= 1:
+        remedy = f"the largest {name} that fits is about {fits:,}"
     raise O2OError(f"{need}; there are {size(limit)}: {remedy}")
 
 
@@ -155,12 +131,3 @@ def _most_rows(recipe: Recipe) -> tuple[str, int]:
             found[f"{phase.name}.rollout"] = phase.rollout * recipe.num_envs, phase.rollout
     name = max(found, key=lambda name: found[name][0])
     return name, found[name][1]
-
-
-def size(count: float) -> str:
-    """`512 B`, `1.5 kB`, `3.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB", "TB", "PB", "EB"):
-        if abs(count) < 1000 or unit == "EB":
-            break
-        count /= 1000
-    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"

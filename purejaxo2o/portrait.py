@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from purejaxo2o.data.measures import Trajectories, by_return, trajectories
+from purejaxo2o.data.measures import Trajectories, by_return, limit_of, trajectories
 from purejaxo2o.plots import GREY, PALETTE, save
 from purejaxo2o.types import Space
 
@@ -25,7 +25,8 @@ def draw(reading: Any, facts: dict[str, Any], path: Path) -> Path:
     figure = Figure(figsize=(13, 8.4), dpi=110)
     panels = figure.subplots(2, 3)
     figure.subplots_adjust(left=0.06, right=0.975, top=0.805, bottom=0.07, hspace=0.36, wspace=0.26)
-    rows, found, reference = reading.data, trajectories(reading.data), reading.info.reference
+    rows, reference = reading.data, reading.info.reference
+    found = trajectories(rows, limit_of(reading.info))
     _header(figure, facts)
     _returns(panels[0, 0], found, reference)
     _lengths(panels[0, 1], found, facts["time_limit"])
@@ -63,7 +64,7 @@ def _header(figure: Figure, facts: dict[str, Any]) -> None:
 
 
 def _returns(axes: Axes, found: Trajectories, reference: tuple[float, float] | None) -> None:
-    values = found.total[np.isfinite(found.total)]
+    values = found.total[found.whole]
     _begin(axes, "Returns", "return", "episodes", note="of whole episodes, undiscounted")
     if not len(values):
         return
@@ -97,12 +98,16 @@ def _lengths(axes: Axes, found: Trajectories, limit: int | None) -> None:
 
 def _order(axes: Axes, found: Trajectories) -> None:
     _begin(axes, "Order of recording", "episode", "return")
-    index = np.arange(len(found.total))
-    axes.plot(index, found.total, "o", ms=3, color=BLUE, alpha=float(np.clip(150 / len(index), 0.08, 0.6)), mew=0)
+    index = np.flatnonzero(~found.cut)
+    total = found.total[index]
+    if not len(total):
+        return
+    axes.plot(index, total, "o", ms=3, color=BLUE, alpha=float(np.clip(150 / len(index), 0.08, 0.6)), mew=0)
     width = max(1, len(index) // 20)
-    if width > 1 and np.isfinite(found.total).all():
-        smooth = np.convolve(found.total, np.ones(width) / width, mode="valid")
-        axes.plot(index[: len(smooth)] + (width - 1) / 2, smooth, color="black", lw=1.6)
+    if width > 1 and np.isfinite(total).all():
+        smooth = np.convolve(total, np.ones(width) / width, mode="valid")
+        middle = np.convolve(index, np.ones(width) / width, mode="valid")
+        axes.plot(middle, smooth, color="black", lw=1.6)
         _above(axes, f"the line is the mean of {width} episodes", GREY)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from purejaxo2o import store
 from purejaxo2o.data.transforms import next_action, return_to_go
-from purejaxo2o.envs.base import spaces
+from purejaxo2o.envs.base import check_env, spaces
 from purejaxo2o.phases import Recipe, check_phases
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
@@ -61,6 +61,11 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     """Raise `O2OError` for whatever does not fit together, from shapes and static settings alone."""
     check_settings(recipe)
     check_phases(recipe)
+    if not isinstance(task, Task):
+        raise O2OError(f"task is {task!r:.80}; give a Task: o2o.task(name)")
+    task.check()
+    for env in (task.env, task.eval_env):
+        check_env(env)
     env, own = spaces(task.env), spaces(task.eval_env)
     if env != own:
         raise O2OError(f"task {task.name!r} trains with spaces {env} and evaluates with {own}; make them equal")
@@ -90,7 +95,9 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
         return
     if dataset is None:
         raise O2OError(
-            f"recipe {recipe.name!r} learns from offline data and got none; pass dataset=o2o.dataset(task)"
+            f"recipe {recipe.name!r} learns from offline data and got none",
+            python="pass dataset=o2o.dataset(task)",
+            shell="name a dataset (--dataset ID) or a task that has one",
         )
     missing = set(offline_needs(recipe)) - {"return_to_go", "next_action", "row"} - set(dataset.data.extras)
     if missing:

@@ -1,4 +1,4 @@
-"""Where the rows of a run go on the host: files and experiment trackers.
+"""Where the rows of a run go on the host: files; experiment trackers are in `trackers.py`.
 
 A row is a dictionary of what is known after a segment: numbers, strings, arrays over lanes, nested dictionaries.
 """
@@ -81,51 +81,6 @@ class Csv:
             writer.writerows(rows)
         os.replace(wider, self._path)
         self._file = self._path.open("a", newline="", encoding="utf-8")
-
-
-class TensorBoard:
-    """Event files for TensorBoard, by tensorboardX: numbers, and arrays as their mean over lanes.
-
-    The step is `row[step]`, or the number of the row. Raises `O2OError` where tensorboardX is missing."""
-
-    def __init__(self, folder: str | os.PathLike[str], *, step: str = "segment") -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise O2OError("TensorBoard needs tensorboardX, not installed; pip install tensorboardX") from error
-        self._writer, self._step, self._rows = SummaryWriter(str(folder)), step, 0
-
-    def write(self, row: Row) -> None:
-        at = int(row.get(self._step, self._rows))
-        for name, value in flat(row, lanes=False).items():
-            if isinstance(value, int | float):
-                self._writer.add_scalar(name, value, at)
-        self._writer.flush()
-        self._rows += 1
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class WandB:
-    """Weights & Biases: numbers and strings, and arrays as their mean over lanes; `step` as in `TensorBoard`.
-
-    settings go to `wandb.init`: name, config, group, `mode="offline"` where there is no network.
-    Raises `O2OError` where wandb is missing."""
-
-    def __init__(self, project: str, *, step: str = "segment", **settings: Any) -> None:
-        try:
-            import wandb  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise O2OError("WandB needs the package wandb, not installed; pip install wandb") from error
-        self._run, self._step, self._rows = wandb.init(project=project, **settings), step, 0
-
-    def write(self, row: Row) -> None:
-        self._run.log(flat(row, lanes=False), step=int(row.get(self._step, self._rows)))
-        self._rows += 1
-
-    def close(self) -> None:
-        self._run.finish()
 
 
 def plain(value: Any) -> Any:

@@ -25,6 +25,7 @@ from typing import Any
 
 import jax
 
+from purejaxo2o import places, trackers
 from purejaxo2o.datasets import dataset
 from purejaxo2o.fit import PathLike
 from purejaxo2o.phases import Recipe
@@ -54,6 +55,7 @@ class Study:
     over: axes, `{setting: values}`, of every recipe.
     recipe: what is special to one recipe, `{name: {"set": {...}, "over": {...}}}`. It goes before `set` and `over`.
     out: where the runs go, by default the file's name under `runs/`.
+    log: trackers that get a run for each seed of each setting, of "wandb", "tensorboard", "csv".
     Raises `O2OError` for fields of the wrong type; `members` for everything that does not fit together.
     """
 
@@ -67,6 +69,7 @@ class Study:
     over: Names = dataclasses.field(default_factory=dict)
     recipe: Mapping[str, Mapping[str, Names]] = dataclasses.field(default_factory=dict)
     out: PathLike | None = None
+    log: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -93,8 +96,15 @@ def _check_fields(study: Study) -> None:
             raise O2OError(f"{name} is {value!r}; it must be a whole number of at least {low}")
     if study.scale not in ("small", "paper"):
         raise O2OError(f"scale is {study.scale!r}; {nearest(str(study.scale), ('small', 'paper'))}")
-    if not isinstance(study.out, str | os.PathLike | None) or study.out == "":
+    if not isinstance(study.out, str | os.PathLike | None):
         raise O2OError(f"out is {study.out!r}; give the path of a folder")
+    if study.out is not None:
+        places.check_folder(study.out, "out")
+    if isinstance(study.log, str) or not isinstance(study.log, Sequence):
+        raise O2OError(f"log is {study.log!r}; give a list of {', '.join(trackers.KINDS)}")
+    for name in study.log:
+        if name not in trackers.KINDS:
+            raise O2OError(f"log holds {name!r}; {nearest(str(name), trackers.KINDS)}")
     for name in ("set", "over", "recipe"):
         _check_table(name, getattr(study, name))
     for name, own in study.recipe.items():
@@ -121,16 +131,21 @@ def load(path: PathLike, **changes: Any) -> Study:
     if not path.is_file():
         raise O2OError(f"study file {path} does not exist; give the path of a .toml or .py file")
     with within(str(path)):
-        study = readers[path.suffix](path)
-        study = dataclasses.replace(study, **{"out": study.out or Path("runs") / path.stem} | changes)
-        _ = study.members
+        try:
+            study = readers[path.suffix](path)
+            study = dataclasses.replace(study, **{"out": study.out or Path("runs") / path.stem} | changes)
+            _ = study.members
+        except RecursionError:
+            raise O2OError("tables or lists lie too deep within each other; a study needs four levels") from None
     return study
 
 
 def _toml(path: Path) -> Study:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise O2OError(f"cannot be read ({error.strerror}); give a file that can") from None
+    except ValueError as error:  # of TOML, of UTF-8, of numbers with thousands of digits
         raise O2OError(f"no TOML ({error}); setting names are bare or quoted, lists are [1, 2]") from None
     fields = {field.name: field for field in dataclasses.fields(Study)}
     for key in document:
@@ -165,6 +180,7 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
     before any work for a study that cannot run, for a folder that holds runs (without `resume`) or another study.
     """
     members = study.members
+    trackers.make(study.log)  # a missing package is told before anything runs
     outcome = Outcome(Path(out or study.out or "runs/study"))
     claim(outcome.out, study, resume=resume)
     keys = seed_keys(study.seed0 + study.seeds)[study.seed0 :]
@@ -183,6 +199,7 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
                     out=outcome.out / member.folder,
                     resume=resume,
                     progress=watching.meter(index),
+                    sinks=trackers.make(study.log, seed0=study.seed0),
                 )
             except (O2OError, jax.errors.JaxRuntimeError) as error:  # unreadable data, too little memory
                 line = str(error).splitlines()[0]

@@ -62,7 +62,7 @@ def within(where: str) -> Iterator[None]:
     try:
         yield
     except O2OError as error:
-        raise O2OError(f"{where}: {error}") from error.__cause__
+        raise error.within(where) from error.__cause__
 
 
 def plan(study: "Study") -> tuple[Member, ...]:
@@ -166,7 +166,7 @@ def _member(study: "Study", task: Task, recipe: Recipe, data: Store | None) -> M
             if where != "over" or name not in own_set:
                 with within(f"[{where}]"):
                     over[name] = _axis(changed, name, values)
-    _check_combinations(changed, task, over, data)
+    check_combinations(changed, task, over, data)
     return Member(task, changed, over, data)
 
 
@@ -188,8 +188,10 @@ def _static(recipe: Recipe, over: Mapping[str, Any]) -> list[str]:
     return [name for name in over if settings.is_static(recipe, name)]
 
 
-def _check_combinations(recipe: Recipe, task: Task, over: Mapping[str, Sequence[Any]], data: Store | None) -> None:
-    """Sizes and steps fit together in every combination. Numbers were checked one by one: no check joins two."""
+def check_combinations(recipe: Recipe, task: Task, over: Mapping[str, Sequence[Any]], data: Store | None) -> None:
+    """Raise `O2OError` unless sizes and steps fit together, and the task, in every combination.
+
+    data: None for rows that are not loaded yet. Numbers were checked one by one: no check joins two."""
     static = _static(recipe, over)
     for values in itertools.product(*(over[name] for name in static)):
         chosen = dict(zip(static, values, strict=True))

@@ -11,11 +11,16 @@ import rich.live
 import rich.table
 import rich.text
 
+from purejaxo2o import layout
 from purejaxo2o.progress import Meter, Progress, Tally, clock, finite_mean, on_terminal, speed
 from purejaxo2o.study_members import Member
 
 STYLES = {"waiting": "dim", "done": "green", "failed": "bold red"}
 COLUMNS = ("task", "recipe", "state", "segments", "score", "not finite", "steps/s", "elapsed", "left")
+TEXTS = ("task", "recipe", "state")
+"""Columns that may go over several lines."""
+DISPENSABLE = ("elapsed", "left", "steps/s", "not finite")
+"""What goes first where the terminal is narrow."""
 AROUND = 8
 """Lines of a terminal that the rows leave free, for the heading, what is above and the line below."""
 
@@ -168,17 +173,27 @@ class LiveTable(Watch):
         self._live.stop()
 
     def _render(self) -> rich.console.RenderableType:
-        table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-        for name in COLUMNS:
-            left = name in ("task", "recipe", "state")
-            table.add_column(name, justify="left" if left else "right", no_wrap=left)
         shown = self._shown()
-        for row in self._rows[shown.start : shown.stop]:
-            table.add_row(*map(rich.text.Text, row.cells()), style=STYLES.get(row.state, "bold"))
+        rows = self._rows[shown.start : shown.stop]
         notes = [f"{row.member.label} failed: {row.line}" for row in self._rows if row.state == "failed"]
         if len(shown) < len(self._rows):
             notes.append(f"rows {shown.start + 1} to {shown.stop} of {len(self._rows)}")
-        return rich.console.Group(table, *map(rich.text.Text, notes))
+        return rich.console.Group(self._table(rows), *map(rich.text.Text, notes))
+
+    def _table(self, rows: Sequence[Row]) -> rich.console.RenderableType:
+        """With as many columns as the terminal has room for; a line for each row where it has too little for any."""
+        cells: list[dict[str, str]] = [dict(zip(COLUMNS, row.cells(), strict=True)) for row in rows]
+        for dropped in range(len(DISPENSABLE) + 1):
+            names = [name for name in COLUMNS if name not in DISPENSABLE[:dropped]]
+            lines = [[cell[name] for name in names] for cell in cells]
+            widths = layout.fitted(names, lines, self._console.width, solid=[name not in TEXTS for name in names])
+            if widths is not None:
+                return _grid(names, lines, widths, [row.state for row in rows])
+        texts = (
+            f"{row.member.label}: {row.state} {cell['segments']} {cell['score']}"
+            for row, cell in zip(rows, cells, strict=True)
+        )
+        return rich.console.Group(*(rich.text.Text(" ".join(text.split())) for text in texts))
 
     def _shown(self) -> range:
         count, room = len(self._rows), max(self._console.height - AROUND, 1)
@@ -186,3 +201,14 @@ class LiveTable(Watch):
             return range(count)
         start = min(max(self._at - room // 2, 0), count - room)
         return range(start, start + room)
+
+
+def _grid(
+    names: Sequence[str], lines: Sequence[Sequence[str]], widths: Sequence[int], states: Sequence[str]
+) -> rich.table.Table:
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for name, width in zip(names, widths, strict=True):
+        table.add_column(name, justify="left" if name in TEXTS else "right", width=width)
+    for line, state in zip(lines, states, strict=True):
+        table.add_row(*map(rich.text.Text, line), style=STYLES.get(state, "bold"))
+    return table

@@ -24,13 +24,16 @@ from purejaxo2o.progress import Meter
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import Named, Task, as_task
 from purejaxo2o.types import Array, Device, O2OError
+
+MOST_SEEDS = 2**24
+"""All keys up to the last are made: these are 128 MB."""
 
 
 def sweep(
     recipe: Recipe,
-    task: Task,
+    task: Task | Named,
     dataset: Store | None = None,
     *,
     seeds: int | Array = 8,
@@ -48,6 +51,7 @@ def sweep(
 ) -> Result:
     """Train every combination of the settings in `over` with every seed.
 
+    task: also by name, as in `o2o.task`.
     seeds: how many (keys `split(key(0), seeds)`), or an array of keys `[n]`.
     over: `{"agent.learning_rate": [1e-4, 3e-4], "agent.hidden": [(64, 64), (256, 256)]}`. Numbers are batched in
         one program; static settings (sizes, step counts, choices) get a program for each value.
@@ -64,6 +68,7 @@ def sweep(
     Raises `O2OError` for unknown names and values that do not fit, before anything is compiled or written, and for
     lanes that need more memory than there is.
     """
+    task = as_task(task)
     keys = seeds if isinstance(seeds, jax.Array) else seed_keys(seeds)
     whole = grid.make(recipe, keys, over)
     for name, value in (("width", width), ("chunk", chunk)):
@@ -76,7 +81,7 @@ def sweep(
     used = tuple(jax.local_devices() if devices is None else devices)
     told = _Told(width, chunk, memory.limit(used, memory_limit))
     folder = None if out is None else Path(out)
-    about = {} if folder is None else _about(whole, task, dataset)
+    about = _about(whole, task, dataset) if folder is not None or sinks else {}
     if folder is not None and jax.process_index() == 0:
         runs.check_free(folder, about, resume=resume)  # before minutes go into compiling
     watching = watched(recipe, task, sinks, progress, save_every, timing=timing, programs=len(programs))
@@ -87,8 +92,8 @@ def sweep(
 
 def seed_keys(count: int, seed: int = 0) -> Array:
     """The keys of seeds 0 to `count - 1`: `split(key(seed), count)`."""
-    if count < 1:
-        raise O2OError(f"seeds is {count}; it must be at least 1")
+    if not 1 <= count <= MOST_SEEDS:
+        raise O2OError(f"seeds is {count}; it must be at least 1 and, the first one included, at most {MOST_SEEDS:,}")
     return jax.random.split(jax.random.key(seed), count)
 
 
@@ -258,16 +263,17 @@ class _Sweep:
         assert programs.lanes.count is not None
         keys, batched = self._padded(recipe, lanes, programs.lanes.count)
         folder, earlier = None, False
+        plan = {"width": programs.lanes.width, "chunk": chunk, "program": index, "lanes": lanes}
+        about = self._identity(keys, batched) | plan if self.about else {}
         if self.folder is not None:
             folder = self.folder if self.alone else self._part_folder()
-            plan = {"width": programs.lanes.width, "chunk": chunk, "program": index, "lanes": lanes}
-            earlier = runs.claim(folder, self._identity(keys, batched) | plan, resume=self.resume)
+            earlier = runs.claim(folder, about, resume=self.resume)
             if self.resume and not earlier:
                 self.watch.note(NOTHING)
         watch = dataclasses.replace(self.watch, before=self.parts * sum(phase.segments for phase in recipe.phases))
         self.parts += 1
         arguments = (programs, keys, batched, self.dataset)
-        return drive(*arguments, folder=folder, earlier=earlier, watch=watch, keep=len(lanes))
+        return drive(*arguments, folder=folder, earlier=earlier, watch=watch, about=about, keep=len(lanes))
 
 
 def _light(result: Result) -> Result:

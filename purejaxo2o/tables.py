@@ -9,6 +9,7 @@ import rich.box
 import rich.console
 import rich.table
 
+from purejaxo2o import layout
 from purejaxo2o.sinks import Row
 from purejaxo2o.stats import Interval
 from purejaxo2o.types import O2OError
@@ -25,23 +26,28 @@ def table(
 
     columns: names in order, or `{name: heading}`; by default those of the first row. A number with `<name>_low`
     and `<name>_high` beside it is shown with its interval. width: characters at most, default as many as
-    needed. Raises `O2OError` for a column that no row has."""
+    needed. Where they are too few, names wrap between words; then the intervals go; then every row becomes a block
+    of lines. No number and no word is ever cut. Raises `O2OError` for a column that no row has."""
     headings, cells = _cells(rows, columns)
-    grid = rich.table.Table(title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD)
-    for index, (heading, column) in enumerate(zip(headings, zip(*cells, strict=True), strict=True)):
-        numeric = all(not text or text[0] in "0123456789-∞" for text in column)
-        # Names stay whole: rows of a sweep differ in how they end.
-        grid.add_column(heading, justify="right" if numeric else "left", no_wrap=index == 0)
-    for line in cells:
-        grid.add_row(*line)
+    heading = [title] if title else []
+    bare = [[layout.INTERVAL.sub("", text) for text in line] for line in cells]
+    for lines in (cells, bare):
+        widths = layout.fitted(headings, lines, width or 10_000)
+        if widths is not None:
+            return "\n".join([*heading, _grid(headings, lines, widths)])
+    return "\n".join([*heading, layout.stacked(headings, cells, width or 10_000)])
+
+
+def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
+    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for index, (heading, width) in enumerate(zip(headings, widths, strict=True)):
+        right = layout.numeric([row[index] for row in rows])
+        grid.add_column(heading, justify="right" if right else "left", width=width)
+    for row in rows:
+        grid.add_row(*row)
     # Names and intervals hold brackets, which are not markup here.
     console = rich.console.Console(
-        file=io.StringIO(),
-        width=width or 10_000,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        color_system=None,
+        file=io.StringIO(), width=10_000, markup=False, highlight=False, emoji=False, color_system=None
     )
     with console.capture() as capture:
         console.print(grid)

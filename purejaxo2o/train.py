@@ -214,7 +214,8 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
         action, memory = rollout.random_action(task.env.action_space, keys[0], (recipe.num_envs,)), fresh
     else:
         action, memory = follow(agent, run.agent, run.obs, keys[0], run.memory, explore=True)
-    env, obs, row, _ = rollout.step(task.env, run.env, run.obs, action, keys[1], starts)
+    length = run.episodes.length
+    env, obs, row, _ = rollout.step(task.env, run.env, run.obs, action, keys[1], starts, length=length)
     extras = online_needs(recipe)
     replay = store.add(run.store, row._replace(extras={name: jnp.zeros_like(row.reward) for name in extras}))
     if "return_to_go" in extras:

@@ -128,7 +128,21 @@ class Spaces(NamedTuple):
 
 
 class O2OError(ValueError):
-    """Bad input, found before anything was compiled or written: one line naming thing, value and remedy."""
+    """Bad input, found before anything was compiled or written: one line naming thing, value and remedy.
+
+    text: the whole line, or what is wrong where the remedy depends on who reads it.
+    python, shell: then the remedy in Python's words, and that for those who type commands.
+    `str(error)` is for Python, `error.in_shell` for the command line; they are equal without `python` and `shell`."""
+
+    def __init__(self, text: str, *, python: str = "", shell: str = "") -> None:
+        super().__init__(f"{text}; {python}" if python else text)
+        self.in_shell = f"{text}; {shell}" if shell else str(self)
+
+    def within(self, where: str) -> "O2OError":
+        """The same with the place of the mistake in front."""
+        found = O2OError(f"{where}: {self}")
+        found.in_shell = f"{where}: {self.in_shell}"
+        return found
 
 
 def transition_example(spaces: Spaces, extras: tuple[str, ...] = ()) -> Transition:
@@ -201,4 +215,5 @@ def check_choices(where: str, owner: Any) -> None:
 
 
 Policy = Callable[[Array, Array], Array]
-"""`act(obs, key) -> action` for one observation; pure, jittable, exportable."""
+"""`act(obs, key) -> action` for one observation; pure, jittable, exportable. A plain function's actions are taken as
+scaled to [-1, 1]; a trained one (`policy.TrainedPolicy`) knows both."""

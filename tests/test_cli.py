@@ -1,6 +1,7 @@
 """The command line from data to picture, its answers for machines, and what it says to bad input."""
 
 import json
+import pickle
 import subprocess
 import sys
 
@@ -10,8 +11,10 @@ import pytest
 
 import purejaxo2o as o2o
 from purejaxo2o.cli import cache_compilations, main
+from purejaxo2o.commands import given, output
 from purejaxo2o.policies import load_policies, load_policy
 from purejaxo2o.sweep import seed_keys
+from purejaxo2o.types import O2OError
 
 NETWORKS = ["agent.hidden=(8, 8)", "agent.actor_hidden=(8, 8)"]
 OFFLINE = ["offline.steps=40", "offline.segments=2", "offline.batch_size=8", "eval_episodes=4"]
@@ -170,11 +173,49 @@ def test_seeds_of_a_later_range_are_those_of_a_longer_run():
         ("train sac reach --set online.steps=1001", "does not divide"),
         ("train sac reach --seeds 0", "--seeds is 0"),
         ("train sac reach --dataset a/b/c-v0", "uses no offline data"),
-        ("train bc reach", "has no dataset"),
+        ("train bc reach", "has no dataset; collect one (purejaxo2o collect) or name one (--dataset ID)"),
+        ("train dqn reach", "DQN needs discrete actions"),
         ("train bc reach --dataset no/such-v0", "'no/such-v0' is not in"),
-        ("sweep sac reach --over agent.learning_rate=a,b", "numbers with commas"),
+        ("train sac reach --set num_envs=2 --set phase.num_envs=4", "num_envs is given twice, as 2 and 4"),
+        ("train sac reach --set agent.learning_rate={[]:1}", "{[]:1} is no value of a setting"),
+        ("train sac reach --set agent.learning_rate={1:2}", "{1:2} is no value of a setting"),
+        ("train sac reach --set agent.learning_rate=1e400", "1e400 is too large a number"),
+        (f"train sac reach --set agent.learning_rate={'9' * 400}", "(400 characters) is too large a number"),
+        (f"train sac reach --set agent.hidden=({'9' * 400},)", "(403 characters) is too large a number"),
+        (f"train sac reach --set agent.learning_rate={'9' * 5000}", "(5000 characters) is no value"),
+        (f"train sac reach --set agent.learning_rate={'(' * 5000}", "(5000 characters) is no value"),
+        (f"train sac reach --set agent.learning_rate={'-' * 5000}1", "(5001 characters) is no value"),
+        ("train sac reach --seeds 100000000000", "--seed0 0 and --seeds 100000000000 go too far"),
+        ("train sac reach --seed0 2147483648", "all seeds must lie below 16,777,216"),
+        (f"train sac reach --seeds {'9' * 400}", "all seeds must lie below 16,777,216"),
+        ("train sac reach --width 0 --seeds 1", "--width is 0; it must be at least 1"),
+        ("train sac reach --chunk 0 --seeds 1", "--chunk is 0; it must be at least 1"),
+        ("train sac reach --save-every 0", "--save-every is 0; it must be at least 1"),
+        ("train sac reach --reference 5 5", "--reference 5 5: give finite returns, the lower one"),
+        ("train sac reach --reference nan 5", "--reference nan 5: give finite returns"),
+        ("train sac reach --resume --overwrite", "--resume and --overwrite exclude each other"),
+        ("evaluate no-folder --reference 2 1", "--reference 2 1: give finite returns"),
+        ("evaluate no-folder --seed -1", "--seed is -1; give a whole number from 0 to"),
+        ("sweep sac reach --over agent.learning_rate=a,b", "every value must be a finite number"),
+        ("sweep sac reach --over agent.learning_rate=1,,2", "lacks a value between commas"),
+        (
+            "sweep sac reach --over agent.polyak=0.1,0.2 --set agent.polyak=0.1",
+            "both set (--set) and varied (--over)",
+        ),
+        ("sweep sac reach --over agent.polyak=0.1 phase.agent.polyak=0.2", "agent.polyak is given twice"),
+        ("sweep sac reach --over agent.polyak=0.1,0.2 --width 0", "--width is 0"),
+        ("sweep sac reach --over online.segments=2,5", "run one for each with --set online.segments=VALUE"),
         ("sweep sac reach --over agent.hidden=8,16", "takes a tuple like"),
         ("collect reach", "give --id"),
+        ("collect reach --id a/b/c-v0 --steps 0", "--steps is 0; it must be at least 1"),
+        ("collect reach --id a/b/c-v0 --policy medium --steps 0", "--steps is 0; it must be at least 1"),
+        ("collect reach --id a/b/c-v0 --num-envs 0", "--num-envs is 0; it must be at least 1"),
+        (
+            "collect reach --id a/b/c-v0 --steps 100000000000000",
+            "--steps is 100000000000000; it must be at least 1 and",
+        ),
+        ("collect reach --id a/b/c-v0 --noise nan", "--noise nan: give at least 0"),
+        ("collect purejaxo2o/pointmaze-umaze/mixed-v0 --steps 0", "--steps is 0"),
         ("collect rech --id a/b/c-v0", "did you mean 'reach'?"),
         ("collect reach --id a/b/c-v0 --policy waypoint", "PointMazes only"),
         ("collect reach --id a/b/c-v0 --policy nobody", "neither random nor waypoint nor a run folder"),
@@ -209,6 +250,132 @@ def test_a_taken_folder_and_a_wrong_lane(run, maze_run, capsys):
     ]:
         assert main(command.split()) == 2
         assert message in capsys.readouterr().err
+
+
+def test_remedies_are_flags_for_those_who_type_commands(run, reach_data, maze_run, capsys):
+    """The same mistake has another remedy in Python."""
+    folder, name = maze_run
+    for command, flag, python in [
+        (f"collect reach --id {reach_data} --steps 200", "--overwrite", None),
+        (
+            f"train bc pointmaze-umaze --dataset {reach_data}",
+            f"give {reach_data} instead of the task",
+            "task_from_min",
+        ),
+        (f"train bc pointmaze-umaze --dataset {name} --out {folder}", "replace it (--overwrite)", None),
+    ]:
+        assert main(command.split()) == 2
+        [line] = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+        assert flag in line
+        assert "=True" not in line
+        assert python is None or python not in line
+    error = O2OError("it is 0", python="pass x=1", shell="give --x 1").within("here")
+    assert (str(error), error.in_shell) == ("here: it is 0; pass x=1", "here: it is 0; give --x 1")
+    assert O2OError("plain").in_shell == "plain"
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.in_shell) == (str(error), error.in_shell)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("0.7,0.9", [0.7, 0.9]),
+        ("1,2", [1, 2]),
+        ("mse,nll", ["mse", "nll"]),
+        ("'mse','nll'", ["mse", "nll"]),
+        ("(8,8),(16,16)", [(8, 8), (16, 16)]),
+        ("(8, 8), (16, 16)", [(8, 8), (16, 16)]),
+        ("[8,8],[16]", [(8, 8), (16,)]),
+        ("None,True,-1e-3", [None, True, -1e-3]),
+    ],
+)
+def test_values_of_an_axis(text, found):
+    assert given.values("x", text) == found
+
+
+def test_axes_of_words_and_tuples(run, reach_data, capsys):
+    """`--over` takes choices and sizes as it takes numbers."""
+    axes = ["agent.hidden=(8,8),(16,16)", "agent.learning_rate=0.001,0.01"]
+    found = run("sweep", "sac", "reach", "--over", *axes, "--seeds", "2", "--dry-run", "--json")
+    assert found["over"] == {"agent.hidden": [[8, 8], [16, 16]], "agent.learning_rate": [0.001, 0.01]}
+    assert (found["runs"], found["programs"]) == (8, 2)
+    words = ["sweep", "bc", "reach", "--dataset", reach_data, "--dry-run", "--json", "--over"]
+    assert run(*words, "agent.loss=mse,nll")["over"] == {"agent.loss": ["mse", "nll"]}
+    assert main([*words, "agent.loss=mse,nl"]) == 2
+    assert "agent.loss is 'nl'; did you mean 'nll'?" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_be_and_does_nothing(run, tmp_path, monkeypatch, minari_root):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(minari_root.rglob("*"))
+    command = ["train", "wsrl", "pointmaze-umaze", "--scale", "small", "--seeds", "3", "--dry-run"]
+    found = run(*command, "--json")
+    assert [phase["phase"] for phase in found["phases"]] == ["offline", "warmup", "online"]
+    assert (found["runs"], found["out"]) == (3, "runs/wsrl-pointmaze-umaze-small")
+    assert found["bytes"]["dataset_rows"] == 50_000
+    assert found["bytes"]["run"] == sum(found["bytes"][name] for name in ("learner", "replay", "rest"))
+    assert found["settings"]["online.steps"] == 4000
+    text = run(*command)
+    assert "made on first use" in text
+    assert "runs/wsrl-pointmaze-umaze-small" in text
+    (tmp_path / "study.toml").write_text('recipes = ["sac"]\ntasks = ["reach"]\nover = {agent.polyak = [0.1, 0.2]}')
+    found = run("sweep", "study.toml", "--seeds", "2", "--dry-run", "--json")
+    assert [(member["recipe"], member["runs"]) for member in found["members"]] == [("sac", 4)]
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+    assert sorted(minari_root.rglob("*")) == before
+
+
+def test_the_version(capsys):
+    assert main(["--version"]) == 0
+    assert f"jax {jax.__version__}" in capsys.readouterr().out
+
+
+def test_overwriting_puts_the_old_run_back_unless_a_new_one_began(tmp_path):
+    folder, aside = tmp_path / "run", tmp_path / ".run.replaced"
+    folder.mkdir()
+    (folder / "config.json").write_text("old")
+    with pytest.raises(O2OError), output.room(folder, overwrite=True):
+        raise O2OError("too little memory" if not folder.exists() else "it is still there")
+    assert (folder / "config.json").read_text() == "old"
+    with output.room(folder, overwrite=True):
+        folder.mkdir()
+        (folder / "config.json").write_text("new")
+    assert (folder / "config.json").read_text() == "new"
+    assert not aside.exists()
+    with output.room(folder, overwrite=False):
+        assert folder.exists()
+
+
+def test_only_runs_are_overwritten(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    for command in ("train sac reach --out mine --overwrite", "train sac reach --out . --overwrite"):
+        assert main(command.split()) == 2
+        assert "is not empty and holds no run" in capsys.readouterr().err
+    (tmp_path / "config.json").touch()
+    assert main(["train", "sac", "reach", "--out", ".", "--overwrite"]) == 2
+    assert "go elsewhere" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+@pytest.mark.slow
+def test_a_run_without_references_says_so_and_can_be_scored_anew(run, tmp_path, capsys, monkeypatch):
+    """Own data: an environment of which no returns are known."""
+    name, out = "test/mountain/random-v0", tmp_path / "run"
+    run("collect", "gymnax/MountainCarContinuous-v0", "--id", name, "--steps", "2000", "--num-envs", "2")
+    sizes = ["agent.actor_hidden=(8, 8)", *OFFLINE]
+    train = ["train", "bc", name, "--scale", "small", "--seeds", "2", "--out", out]
+    assert main([str(x) for x in (*train, "--set", *sizes)]) == 0
+    printed = capsys.readouterr()
+    assert f"no reference scores are known for {name}: scores are raw returns (--reference LOW HIGH)" in printed.err
+    lanes = run("evaluate", out, "--episodes", "2", "--json")["lanes"]
+    assert [lane["score"] for lane in lanes] == pytest.approx([lane["return"] for lane in lanes])
+    lanes = run("evaluate", out, "--episodes", "2", "--reference", "-100", "0", "--json")["lanes"]
+    assert [lane["score"] for lane in lanes] == pytest.approx([100 + lane["return"] for lane in lanes])
+    run(*train, "--reference", "-100", "0", "--overwrite", "--set", *sizes)
+    lanes = run("evaluate", out, "--episodes", "2", "--json")["lanes"]
+    assert [lane["score"] for lane in lanes] == pytest.approx([100 + lane["return"] for lane in lanes])
 
 
 def test_unknown_arguments_exit_with_2(capsys):

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -81,50 +80,6 @@ def test_csv_flattens_and_widens(tmp_path):
     assert (rows[0]["score/0"], rows[0]["score/1"], rows[0]["note"]) == ("1.5", "nan", "")
     assert (rows[1]["score/0"], rows[1]["note"]) == ("", "two lines, a comma")
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.csv"]
-
-
-def test_tensorboard_writes_scalars_at_the_step_of_the_row(tmp_path, monkeypatch):
-    tensorboardx = pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
-    written = []
-    monkeypatch.setattr(tensorboardx.SummaryWriter, "add_scalar", lambda self, *args: written.append(args))
-    sink = sinks.TensorBoard(tmp_path, step="env_steps")
-    sink.write({"env_steps": 500, "phase": "online", "score": np.array([1.0, 3.0]), "metrics": {"loss": 0.5}})
-    sink.close()
-    assert written == [("env_steps", 500, 500), ("score", 2.0, 500), ("metrics/loss", 0.5, 500)]
-    assert any(p.name.startswith("events") for p in tmp_path.iterdir())
-
-
-def test_wandb_gets_the_row_and_the_settings(monkeypatch):
-    calls = []
-
-    class Wandb:
-        @staticmethod
-        def init(**settings):
-            calls.append(settings)
-            return Wandb
-
-        @staticmethod
-        def log(row, step):
-            calls.append((row, step))
-
-        @staticmethod
-        def finish():
-            calls.append("finish")
-
-    monkeypatch.setitem(sys.modules, "wandb", Wandb)
-    sink = sinks.WandB("o2o", mode="offline")
-    sink.write({"score": np.array([1.0, 3.0])})
-    sink.write({"score": 4.0, "segment": 7})
-    sink.close()
-    rows = [({"score": 2.0}, 0), ({"score": 4.0, "segment": 7}, 7)]
-    assert calls == [{"project": "o2o", "mode": "offline"}, *rows, "finish"]
-
-
-@pytest.mark.parametrize(("module", "make"), [("tensorboardX", sinks.TensorBoard), ("wandb", sinks.WandB)])
-def test_a_missing_tracker_says_how_to_get_it(monkeypatch, tmp_path, module, make):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(O2OError, match=f"pip install {module}"):
-        make(str(tmp_path))
 
 
 def watch(progress):

@@ -1,11 +1,11 @@
-"""What the subcommands share: the answer they give and how `NAME=VALUE` is read."""
+"""What the subcommands share: the answer they give, tables, and lines on what is going on."""
 
 import abc
-import ast
 import dataclasses
+import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from purejaxo2o.types import O2OError
@@ -31,32 +31,23 @@ class Command(abc.ABC):
         """Do it. Raises `O2OError` for bad input."""
 
 
-def pairs(groups: Iterable[Iterable[str]]) -> dict[str, str]:
-    """`NAME=VALUE` arguments by name. Raises `O2OError` for any other form and for a name given twice."""
-    found: dict[str, str] = {}
-    for text in (text for group in groups for text in group):
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise O2OError(f"{text!r} is no setting; write NAME=VALUE without spaces, e.g. agent.learning_rate=1e-4")
-        if name in found:
-            raise O2OError(f"{name} is given twice, as {found[name]} and {value}; give it once")
-        found[name] = value
-    return found
-
-
-def literal(text: str) -> Any:
-    """A Python literal (number, True, None, tuple, ...), anything else as text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+def key_seed(seed: int) -> int:
+    """A number that a random key can be made of. Raises `O2OError` for others."""
+    if not 0 <= seed < 2**32:
+        raise O2OError(f"--seed is {seed}; give a whole number from 0 to {2**32 - 1}")
+    return seed
 
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | Sequence[str] | None = None) -> str:
-    """A table, as wide as the terminal at most."""
+    """A table, as wide as `terminal_width` at most."""
     from purejaxo2o.tables import table
 
-    return table(rows, columns, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    return table(rows, columns, width=terminal_width())
+
+
+def terminal_width() -> int | None:
+    """Characters of a line, as the terminal or COLUMNS says; None in a file, where lines may be of any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
 
 
 def say(text: str) -> None:

@@ -2,16 +2,18 @@
 
 import dataclasses
 import importlib.metadata
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from purejaxo2o.commands.base import Answer, Command, say
+from purejaxo2o.commands.base import Answer, Command, key_seed, say
 from purejaxo2o.types import O2OError, nearest
 
 STEPS = 100_000
-NUM_ENVS = 50
+MOST = 2**31
+"""Counters of steps on the device are of 32 bits."""
 PACKAGES = ("purejaxo2o", "jax", "jaxlib", "minari")
 TRAINED = ("medium", "medium-replay", "medium-expert", "expert", "full-replay", "noisy-scripted")
 """Policies that are levels of data (`data/levels.py`)."""
@@ -44,7 +46,8 @@ class Collect(Command):
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """How many steps; by default 100000, or what the dataset of our own has."""
     num_envs: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """Environments side by side, by default 50; unfinished episodes of each are cut off at the end."""
+    """Environments side by side, by default up to 50, each with time for an episode; unfinished episodes of each are
+    cut off at the end."""
     seed: int = 0
     """The same seed records the same data."""
     overwrite: bool = False
@@ -61,6 +64,11 @@ class Collect(Command):
     def run(self) -> Answer:
         from purejaxo2o.data.embedded import EMBEDDED, make_dataset
 
+        key_seed(self.seed)
+        for name in ("steps", "num_envs", "train_steps"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value < MOST:
+                raise O2OError(f"--{name.replace('_', '-')} is {value}; it must be at least 1 and below {MOST:,}")
         if self.source in EMBEDDED:
             if (self.id, self.policy, self.lane, self.noise, self.num_envs) != (None, None, 0, 0.0, None):
                 raise O2OError(f"{self.source} is made in its own way; give only --steps, --seed, --overwrite")
@@ -85,15 +93,15 @@ class Collect(Command):
         from purejaxo2o.data import collect
 
         self.check_new(name)
-        task, scored = self.task()
+        task = self.task()
         env = task.env
         act, origin = self._policy(env)
-        steps = STEPS if self.steps is None else self.steps
-        num_envs = NUM_ENVS if self.num_envs is None else self.num_envs
+        steps, num_envs = self.sizes(env)
         say(f"recording {steps:,} steps of {env.name} with {num_envs} environments")
         rows = collect.collect(env, act, jax.random.key(self.seed), steps=steps, num_envs=num_envs)
-        reference = (float(task.score_low), float(task.score_high)) if scored else None
+        reference = None if task.raw else (float(task.score_low), float(task.score_high))
         noted = {"steps": steps, "num_envs": num_envs, "noise": self.noise, **origin}
+        noted |= counted(rows, env, reference)
         return self.export(
             rows,
             name,
@@ -104,13 +112,30 @@ class Collect(Command):
             reference=reference,
         )
 
+    def sizes(self, env: Any, *, parts: int = 1) -> tuple[int, int]:
+        """How many steps are recorded and how many environments do it, in equal `parts` one after another.
+
+        Raises `O2OError` for numbers that do not go together."""
+        from purejaxo2o.data.collect import lanes
+
+        steps = STEPS if self.steps is None else self.steps
+        num_envs = lanes(steps // parts, env.horizon) if self.num_envs is None else self.num_envs
+        if not 1 <= num_envs <= steps // parts:
+            raise O2OError(
+                f"--steps {steps} with {num_envs} environments{' in two parts' if parts > 1 else ''}: give "
+                "--num-envs of at least 1 and a step for each of them"
+            )
+        _check_memory(env, steps)
+        return steps, num_envs
+
     def check_new(self, name: str) -> None:
         """Raise `O2OError` unless a dataset of this name may be written."""
         from purejaxo2o.data import folder
 
         folder.namespace_of(name)
+        place = folder.root()
         if name in folder.local_ids() and not self.overwrite:
-            raise O2OError(f"dataset {name!r} exists in {folder.root()}; pick another --id or give --overwrite")
+            raise O2OError(f"dataset {name!r} exists in {place}; pick another --id or give --overwrite")
 
     def export(
         self, rows: Any, name: str, env: Any, *, kind: str, maker: str, noted: dict[str, Any], reference: Any
@@ -120,7 +145,7 @@ class Collect(Command):
         from purejaxo2o.envs.base import spaces
 
         env_spec, requirements = specs.original(env)
-        origin = {"environment": env.name, "source": self.source, "seed": self.seed}
+        origin = {"environment": env.name, "source": self.source, "seed": self.seed, "time_limit": env.horizon}
         versions = {package: importlib.metadata.version(package) for package in PACKAGES}
         return minari.export(
             rows,
@@ -135,20 +160,14 @@ class Collect(Command):
             overwrite=self.overwrite,
         )
 
-    def task(self) -> tuple[Any, bool]:
-        """What is recorded, and whether it has reference scores."""
+    def task(self) -> Any:
+        """What is recorded."""
         from purejaxo2o import envs, tasks
-        from purejaxo2o.data import scores
         from purejaxo2o.data.embedded import EMBEDDED
-        from purejaxo2o.recorded import domain_of
-        from purejaxo2o.tasks import make, task
+        from purejaxo2o.tasks import task
 
-        if self.source in tasks():
-            return task(self.source), True
-        if self.source in envs.names():
-            env, known = envs.make(self.source), scores.of_environment(self.source)
-            low, high = known or (0.0, 100.0)  # so that a score is a return
-            return make(self.source, env, score_low=low, score_high=high, domain=domain_of(env)), known is not None
+        if self.source in (*tasks(), *envs.names()) or self.source.startswith("host/"):
+            return task(self.source)
         known = (*tasks(), *envs.names(), *EMBEDDED)
         raise O2OError(f"{self.source!r} is no task, environment or dataset of ours; {nearest(self.source, known)}")
 
@@ -168,9 +187,23 @@ class Collect(Command):
                 f"--policy {name} is neither random nor waypoint nor a run folder nor a level ({', '.join(TRAINED)}, "
                 "all); give one of them"
             )
-        if self.noise < 0.0 or (self.noise and env.action_space.discrete):
+        if not 0.0 <= self.noise < math.inf or (self.noise and env.action_space.discrete):
             raise O2OError(f"--noise {self.noise}: give at least 0, and only where actions are continuous")
         return (collect.noisy(act, sigma=self.noise) if self.noise else act), origin
+
+
+def _check_memory(env: Any, steps: int) -> None:
+    """Raise `O2OError` for rows that do not fit in memory."""
+    from purejaxo2o import memory
+    from purejaxo2o.envs.base import spaces
+    from purejaxo2o.types import transition_example
+
+    need, there = steps * memory.nbytes(transition_example(spaces(env))), memory.limit(())
+    if there is not None and need > there:
+        raise O2OError(
+            f"{steps:,} steps of {env.name} take {memory.size(need)}, there are {memory.size(there)}; give fewer "
+            "(--steps)"
+        )
 
 
 def _waypoint(env: Any) -> Any:
@@ -194,6 +227,25 @@ def _trained(folder: str, lane: int, env: Any) -> tuple[Any, dict[str, Any]]:
     config = runs.load_config(folder)
     origin = {name: config.get(name) for name in ("recipe", "task", "keys")}
     return trained.policy(lane), {"policy": config["recipe"], "lane": lane, "segment": trained.segment, "run": origin}
+
+
+def counted(rows: Any, env: Any, reference: tuple[float, float] | None) -> dict[str, Any]:
+    """What to note about the episodes of a recording; says so if most of them were cut off by its end."""
+    from purejaxo2o import store
+    from purejaxo2o.data import measures
+    from purejaxo2o.data.collect import lanes
+
+    found = measures.trajectories(store.flat(rows), env.horizon)
+    facts = measures.summary(found, reference)
+    if 2 * facts["cut"] > facts["episodes"]:
+        steps = len(rows.data.reward)
+        fewer, more = f"--num-envs {lanes(steps, env.horizon)} at most", f"--steps {env.horizon} at least"
+        say(
+            f"{facts['cut']} of {facts['episodes']} episodes were cut off by the end of the recording (after "
+            f"{found.length[found.cut].mean():.0f} steps on average, the time limit is {env.horizon}): no mean "
+            f"return or score includes them; give {fewer if steps >= env.horizon else more}"
+        )
+    return facts
 
 
 def written(name: str, path: Path) -> Answer:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from purejaxo2o.commands.base import Answer, literal, pairs, say
+from purejaxo2o import places
+from purejaxo2o.commands.base import Answer, say
+from purejaxo2o.commands.given import literal, pairs
 from purejaxo2o.types import O2OError
 
 
@@ -14,7 +16,7 @@ def write(command: Any, name: str, policy: str) -> Answer:
     from purejaxo2o.commands.collecting import written
     from purejaxo2o.data import folder, levels
 
-    task, scored = command.task()
+    task = command.task()
     if command.noise:
         raise O2OError(
             f"--noise {command.noise} and --policy {policy} exclude each other; levels have their own noise"
@@ -27,12 +29,13 @@ def write(command: Any, name: str, policy: str) -> Answer:
         command.check_new(name)
     for dataset in names.values():
         folder.namespace_of(dataset)
+    folder.root()  # there must be a place for them before an agent is trained
     there = set() if command.overwrite else {level for level in chosen if names[level] in folder.local_ids()}
     missing = [level for level in chosen if level not in there]
     training = None
     if any(level not in levels.UNTRAINED for level in missing):
         training = _train(command, task)
-    paths = [_record(command, task, scored, level, names[level], training) for level in missing]
+    paths = [_record(command, task, level, names[level], training) for level in missing]
     answers = [written(names[level], path) for level, path in zip(missing, paths, strict=True)]
     if policy != "all":
         return answers[0]
@@ -50,26 +53,27 @@ def _train(command: Any, task: Any) -> Any:
     learner = replace(levels.learner(task, command.scale), changes)
     check_phases(learner)
     place = f"runs/collect-{command.source.replace('/', '-')}-{command.scale}-{command.seed}"
-    out = Path(command.train_dir or place)
+    out = Path(place if command.train_dir is None else command.train_dir)
+    places.check_folder(out, "folder of the training (--train-dir)")
     say(f"training {learner.name} in {task.env.name}, in {out} (continued if it is there)")
     return levels.train(task, learner, command.seed, out)
 
 
-def _record(command: Any, task: Any, scored: bool, level: str, name: str, training: Any) -> Path:
+def _record(command: Any, task: Any, level: str, name: str, training: Any) -> Path:
     import jax
 
-    from purejaxo2o.commands.collecting import NUM_ENVS, STEPS
+    from purejaxo2o.commands.collecting import counted
     from purejaxo2o.data import levels
     from purejaxo2o.sinks import plain
 
     say(f"recording {level} data of {task.env.name}")
     key = jax.random.fold_in(jax.random.key(command.seed), levels.LEVELS.index(level))
-    steps, num_envs = command.steps or STEPS, command.num_envs or NUM_ENVS
+    steps, num_envs = command.sizes(task.env, parts=2 if level == "medium-expert" else 1)
     rows = levels.record(task, level, training, key, steps=steps, num_envs=num_envs)
-    reference = (float(task.score_low), float(task.score_high)) if scored else None
+    reference = None if task.raw else (float(task.score_low), float(task.score_high))
     if reference is None and training is not None:
         reference = (training.random_return, float(training.returns[-1]))
-    noted = {"level": level, "steps": int(rows.size), "num_envs": num_envs, **_statistics(rows, reference)}
+    noted = {"level": level, "steps": int(rows.size), "num_envs": num_envs, **counted(rows, task.env, reference)}
     maker = level
     if training is not None and level not in levels.UNTRAINED:
         maker = type(training.agent).__name__
@@ -80,13 +84,3 @@ def _record(command: Any, task: Any, scored: bool, level: str, name: str, traini
             **levels.policy_scores(training, level),
         }
     return command.export(rows, name, task.env, kind=f"{level} data", maker=maker, noted=noted, reference=reference)
-
-
-def _statistics(rows: Any, reference: tuple[float, float] | None) -> dict[str, Any]:
-    """Of whole episodes: how many, how long, how good."""
-    from purejaxo2o.data.scores import normalise
-    from purejaxo2o.data.transforms import trajectory_returns
-
-    returns, lengths = trajectory_returns(rows.data.reward[:, 0], rows.data.last[:, 0])
-    found = {"episodes": len(returns), "mean_return": float(returns.mean()), "mean_length": float(lengths.mean())}
-    return found if reference is None else found | {"mean_score": normalise(found["mean_return"], *reference)}

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
-from purejaxo2o.commands.base import Answer, Command, show
+from purejaxo2o import places
+from purejaxo2o.commands.base import Answer, Command, key_seed, show
+from purejaxo2o.commands.given import Reference, reference_of
 from purejaxo2o.types import O2OError
 
 RunDir = Annotated[Positional[str], arg(metavar="RUN_DIR")]
@@ -26,16 +28,22 @@ class Evaluate(Command):
     """Episodes per policy; all policies see the same start states."""
     seed: int = 0
     """Of start states and environment noise."""
+    reference: Reference = None
+    """Returns that score 0 and 100, by default those of the run."""
 
     def run(self) -> Answer:
         import jax
 
         from purejaxo2o.policies import load_policies
 
+        seed = key_seed(self.seed)
+        low, high = (None, None) if self.reference is None else reference_of(self.reference)
         trained = load_policies(self.run_dir)
-        outcome = trained.evaluate(jax.random.key(self.seed), episodes=self.episodes)
-        returns = np.asarray(outcome.returns)
-        scores = np.asarray(trained.task.score(outcome.returns))
+        outcome = trained.evaluate(jax.random.key(seed), episodes=self.episodes)
+        returns, task = np.asarray(outcome.returns), trained.task
+        if low is not None:
+            task = dataclasses.replace(task, score_low=low, score_high=high)
+        scores = np.asarray(task.score(outcome.returns))
         lengths = np.asarray(outcome.lengths).mean(-1)
         lanes = [
             {"lane": i, **_mean("return", returns[i]), **_mean("score", scores[i]), "length": float(lengths[i])}
@@ -47,8 +55,8 @@ class Evaluate(Command):
         if trained.lanes == 1:
             total = {name: value for name, value in lanes[0].items() if name != "lane"}
         rows = [*lanes, {"lane": "all", **total}] if trained.lanes > 1 else lanes
-        text = f"{self.episodes} greedy episodes in {trained.task.eval_env.name}, after segment {trained.segment}"
-        data = {"task": trained.task.name, "segment": trained.segment, "episodes": self.episodes}
+        text = f"{self.episodes} greedy episodes in {task.eval_env.name}, after segment {trained.segment}"
+        data = {"task": task.name, "segment": trained.segment, "episodes": self.episodes}
         return Answer(f"{text}\n{show(rows)}", data | {"lanes": lanes, "all": total})
 
 
@@ -77,6 +85,7 @@ class Report(Command):
 
         if not self.dirs:
             raise O2OError("report needs at least one run folder; give those that train wrote")
+        places.check_folder(self.out)
         results = self._results()
         picture = report(results, self.out)
         text = f"{summary_table(results)}\nwrote {picture}, table.md and figures.json"
@@ -128,10 +137,11 @@ class Render(Command):
         from purejaxo2o import paths, render
         from purejaxo2o.policies import load_policies
 
-        target = Path(self.out) if self.out else Path(self.run_dir) / "trajectories.png"
-        trained = load_policies(self.run_dir)
+        target = Path(self.run_dir) / "trajectories.png" if self.out is None else Path(self.out)
+        places.check_file(target)
+        seed, trained = key_seed(self.seed), load_policies(self.run_dir)
         env = trained.task.eval_env
-        found = paths.of_policy(env, trained.policy(self.lane), jax.random.key(self.seed), episodes=self.episodes)
+        found = paths.of_policy(env, trained.policy(self.lane), jax.random.key(seed), episodes=self.episodes)
         reached = int(found.reached.sum())
         title = f"{Path(self.run_dir).resolve().name}: {reached} of {self.episodes} reach their goal"
         draw = render.maze_animation if target.suffix == ".gif" else render.maze_trajectories

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
-from purejaxo2o.commands.base import Answer, Command, say, show
+from purejaxo2o import places
+from purejaxo2o.commands.base import Answer, Command, say, show, terminal_width
 from purejaxo2o.types import O2OError
 
 BINS = 12
@@ -27,6 +28,8 @@ class Inspect(Command):
     """A local Minari id, that of a dataset of our own, which is then made, or a D4RL .hdf5 file."""
     coverage_of: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
     """A second dataset, best the replay data of an online agent: SACo is the share of its state-action pairs."""
+    limit: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="")] = None
+    """Time limit of a D4RL file that does not say where time ran out."""
     clip: bool = False
     """Accept actions beyond their declared bounds."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -36,9 +39,13 @@ class Inspect(Command):
         from purejaxo2o import datasets
         from purejaxo2o.data import embedded, folder
 
+        if self.out is not None:
+            places.check_folder(self.out)
+        if self.limit is not None and self.limit < 1:
+            raise O2OError(f"--limit is {self.limit}; it must be at least 1")
         if self.dataset in embedded.EMBEDDED and self.dataset not in folder.local_ids():
             say(f"making {self.dataset}")
-        reading = datasets.read(self.dataset, clip=self.clip)
+        reading = datasets.read(self.dataset, limit=self.limit, clip=self.clip)
         reference = None if self.coverage_of is None else datasets.read(self.coverage_of)
         data = _facts(reading.info) | _figures(reading) | _coverage(reading, reference)
         text = _description(data)
@@ -85,9 +92,10 @@ def _figures(reading: Any) -> dict[str, Any]:
     from purejaxo2o.data.scores import normalise
 
     rows, reference = reading.data, reading.info.reference
-    found, discrete = measures.trajectories(rows), reading.info.spaces.action.discrete
-    returns = found.total[np.isfinite(found.total)]
-    quantiles = {"return": _quantiles(returns), "length": _quantiles(found.length)}
+    discrete = reading.info.spaces.action.discrete
+    found = measures.trajectories(rows, measures.limit_of(reading.info))
+    returns = found.total[found.whole]
+    quantiles = {"return": _quantiles(returns), "length": _quantiles(found.length[found.whole])}
     if reference is not None:
         quantiles["score"] = _quantiles(normalise(returns, *reference))
     order = measures.by_return(found)
@@ -97,6 +105,7 @@ def _figures(reading: Any) -> dict[str, Any]:
         "histogram": _histogram(returns),
         "terminated": int(rows.terminated.sum()),
         "truncated": int((rows.truncated & ~rows.terminated).sum()),
+        "cut": int(found.cut.sum()),
         "action_shares": (np.bincount(action) / len(action)).tolist() if discrete else None,
         "action_saturation": None if discrete else measures.saturation(action).tolist(),
         "action_mean_abs": None if discrete else np.abs(action).mean(0).tolist(),
@@ -121,11 +130,19 @@ def _coverage(reading: Any, reference: Any) -> dict[str, Any]:
 
 def _remarks(reading: Any, found: Any) -> list[str]:
     """What is wrong with the rows, or looks wrong."""
+    from purejaxo2o.data import measures
+
     remarks = []
     try:
         reading.check()
     except O2OError as error:
         remarks.append(str(error))
+    if 2 * found.cut.sum() > len(found.cut):
+        length = f"{found.length[found.cut].mean():.0f} steps on average, of {measures.limit_of(reading.info)}"
+        remarks.append(
+            f"{found.cut.sum()} of {len(found.cut)} episodes were cut off by the end of the recording (after "
+            f"{length}): figures per episode leave them out"
+        )
     limit = None if reading.info.env_spec is None else reading.info.env_spec.max_episode_steps
     if limit is not None:
         late = found.terminated & (found.length == limit)
@@ -170,23 +187,26 @@ def _histogram(values: np.ndarray) -> dict[str, list[Any]]:
 def _description(data: dict[str, Any]) -> str:
     lines = [f"{name:<18} {text}" for name, text in (_about(data) | _quality(data)).items()]
     lines += [f"{'attention':<18} {remark}" for remark in data["remarks"]]
-    table = show([{"per episode": name, **row} for name, row in data["quantiles"].items()])
+    table = show([{"per whole episode": name, **row} for name, row in data["quantiles"].items()])
     named = [{"episode": f"{kind} {t['episode']}", **_short(t)} for kind in ("best", "worst") for t in data[kind]]
-    return "\n".join([*lines, table, _bars(data["histogram"]), show(named)])
+    episodes = [table, _bars(data["histogram"]), show(named)] if named else ["no episode is whole"]
+    return "\n".join([*lines, *episodes])
 
 
 def _about(data: dict[str, Any]) -> dict[str, str]:
     parts = " = " + " + ".join(f"{name} {size}" for name, size in data["obs_parts"].items())
     limit = f", at most {data['time_limit']:,} steps" if data["time_limit"] else ""
     source = data["provenance"] if isinstance(data["provenance"], dict) else {}
+    noted = (f"{name}={_short_number(value)}" for name, value in source.items() if not isinstance(value, dict))
     facts = {
         "dataset": data["dataset"],
         "folder": data["path"],
         "environment": (data["environment"] or "not declared") + limit,
         "made by": data["algorithm"] or "not declared",
-        "provenance": ", ".join(f"{k}={v}" for k, v in source.items() if not isinstance(v, dict)) or "none",
+        "provenance": ", ".join(noted) or "none",
         "steps": f"{data['steps']:,}",
-        "episodes": f"{data['episodes']:,}: {data['terminated']:,} terminated, {data['truncated']:,} truncated",
+        "episodes": f"{data['episodes']:,}: {data['terminated']:,} terminated, {data['truncated']:,} truncated"
+        + (f" ({data['cut']:,} by the end of the recording, in no mean)" if data["cut"] else ""),
         "observations": data["obs"] + (parts if data["obs_parts"] else ""),
         "actions": data["action"],
     }
@@ -204,7 +224,7 @@ def _quality(data: dict[str, Any]) -> dict[str, str]:
     facts["not finite"] = ", ".join(spoiled) or "none"
     facts["duplicate rows"] = f"{data['duplicates']:,}"
     if data["tq"] is not None:
-        facts["TQ"] = f"{data['tq']:.3f} (mean return, 0 as the reference's low, 1 as its high)"
+        facts["TQ"] = f"{data['tq']:.3f} (mean return of whole episodes, 0 as the reference's low, 1 as its high)"
     pairs = data["state_action_pairs"]
     facts["state-action pairs"] = f"{pairs:,} different ones ({pairs / data['steps']:.1%} of the steps)"
     if data["saco"] is not None:
@@ -212,15 +232,20 @@ def _quality(data: dict[str, Any]) -> dict[str, str]:
     return facts
 
 
+def _short_number(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
 def _short(trajectory: dict[str, Any]) -> dict[str, Any]:
     return {name: trajectory[name] for name in ("return", "steps", "end")}
 
 
 def _bars(histogram: dict[str, list[Any]]) -> str:
-    """The histogram in characters."""
+    """The histogram in characters, in lines of the terminal's length."""
+    space = min(40, (terminal_width() or 80) - 40)
     counts, edges = histogram["counts"], histogram["edges"]
     most, lines = max(1, *counts), ["episodes by return"]
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
-        bar = "█" * round(40 * count / most) or ("▏" if count else "")
+        bar = "█" * round(max(space, 1) * count / most) or ("▏" if count else "")
         lines.append(f"{low:>10.4g} to {high:<10.4g} {count:>7,} {bar}".rstrip())
     return "\n".join(lines)

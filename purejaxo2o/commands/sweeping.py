@@ -6,11 +6,19 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from purejaxo2o.commands.base import Answer, Command, pairs
-from purejaxo2o.commands.training import Train, summary_table
+from purejaxo2o.commands import output
+from purejaxo2o.commands.base import Answer, Command
+from purejaxo2o.commands.given import pairs, values
+from purejaxo2o.commands.planning import plan_study
+from purejaxo2o.commands.training import Log, Train, summary_table
 from purejaxo2o.types import O2OError
 
 Pairs = UseAppendAction[tuple[tuple[str, ...], ...]]
+OF_THE_FILE = (
+    *("over", "set", "scale", "seed0", "dataset", "reference", "limit", "clip"),
+    *("save_every", "width", "chunk"),
+)
+"""What a study says itself."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,15 +42,16 @@ class Sweep(Command):
 
     recipe.iql.over.agent.expectile = [0.7, 0.9]
 
-    It may also say scale, seeds, seed0, dataset, out, [set] (settings of all recipes that have them), [over] (axes of
-    all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python: study = o2o.Study(recipes=[...], ...)."""
+    It may also say scale, seeds, seed0, dataset, out, log, [set] (settings of all recipes that have them), [over]
+    (axes of all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python: study = o2o.Study(recipes=[...], ...).
+    """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE")]
     """The method, e.g. iql (purejaxo2o list recipes), or a study file that ends in .toml or .py."""
     task: Annotated[Positional[str | None], arg(metavar="TASK", help_behavior_hint="(not with a file)")] = None
-    """What is to be learned, e.g. pointmaze-umaze (purejaxo2o list tasks)."""
+    """What is to be learned, e.g. pointmaze-umaze (purejaxo2o list tasks), or the id of a dataset recorded in it."""
     over: Annotated[Pairs, arg(metavar="NAME=V1,V2 ...", help_behavior_hint="(not with a file)")] = ()
-    """Settings to vary, e.g. agent.learning_rate=1e-4,3e-4 agent.polyak=0.005,0.02."""
+    """Settings to vary, e.g. agent.learning_rate=1e-4,3e-4 agent.loss=mse,nll "agent.hidden=(64,64),(256,256)"."""
     set: Annotated[Pairs, arg(metavar="NAME=VALUE ...", help_behavior_hint="(not with a file)")] = ()
     """Settings to change, e.g. online.steps=20000."""
     scale: Annotated[
@@ -56,10 +65,24 @@ class Sweep(Command):
     """The first seed: seeds are seed0, seed0 + 1, ...; those of two runs differ if their ranges do."""
     dataset: Annotated[str | None, arg(metavar="ID", help_behavior_hint="(not with a file)")] = None
     """Minari id or D4RL .hdf5 file of the offline data, by default the task's own."""
+    reference: Annotated[
+        tuple[float, float] | None, arg(metavar="LOW HIGH", help_behavior_hint="(not with a file)")
+    ] = None
+    """Returns that score 0 and 100, by default the task's; where none are known, scores are raw returns."""
+    limit: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="(not with a file)")] = None
+    """Time limit of an environment or D4RL file that declares none."""
+    clip: Annotated[bool, arg(help_behavior_hint="(not with a file)")] = False
+    """Accept recorded actions beyond their declared bounds."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Output folder, by default runs/RECIPE-TASK-SCALE, or the file's, or runs/FILE."""
     resume: bool = False
     """Continue what is in the output folder from its last checkpoints; begin what has none."""
+    overwrite: bool = False
+    """Replace what is in the output folder."""
+    dry_run: bool = False
+    """Show what would be trained: phases, settings, sizes, memory, folder. Compiles nothing, writes nothing."""
+    log: Log = ()
+    """Also log to wandb, tensorboard or csv: a run for each seed, over environment steps. May be given again."""
     save_every: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: if cheap; without file)")] = None
     """Segments from one checkpoint to the next; by default as often as it costs less than 5% of the time."""
     width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the faster; without file)")] = None
@@ -75,30 +98,28 @@ class Sweep(Command):
         axes = pairs(self.over)
         if not axes:
             raise O2OError("a sweep needs at least one --over NAME=V1,V2; to vary seeds only, use train")
-        names = ("set", "scale", "seeds", "seed0", "dataset", "out", "resume", "save_every", "width", "chunk")
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        shared = {field.name for field in dataclasses.fields(Train)} - {"recipe", "task", "json"}
+        given = {name: getattr(self, name) for name in shared if getattr(self, name) is not None}
         one = Train(recipe=self.recipe, task=self.task, **given)
-        return one.start({name: _numbers(name, text) for name, text in axes.items()})
+        return one.start({name: values(name, text) for name, text in axes.items()})
 
     def _study(self) -> Answer:
         from purejaxo2o import study
 
         if self.task is not None:
             raise O2OError(f"sweep {self.recipe} takes its tasks from the file; drop {self.task}")
-        for name in ("over", "set", "scale", "seed0", "dataset", "save_every", "width", "chunk"):
-            if getattr(self, name) not in (None, ()):
+        for name in OF_THE_FILE:
+            if getattr(self, name) not in (None, (), False):
                 flag = "--" + name.replace("_", "-")
                 raise O2OError(f"sweep {self.recipe} takes {name} from the file; drop {flag}, or change the file")
-        changes = {} if self.seeds is None else {"seeds": self.seeds}
-        outcome = study.run(study.load(self.recipe, **changes), out=self.out, resume=self.resume)
-        return _answer(outcome)
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    try:
-        return [float(value) for value in text.split(",")]
-    except ValueError:
-        raise O2OError(f"--over {name}={text}: give numbers with commas between them, e.g. {name}=0.1,0.2") from None
+        changes: dict[str, Any] = {"seeds": self.seeds, "log": self.log or None, "out": self.out}
+        chosen = study.load(self.recipe, **{name: value for name, value in changes.items() if value is not None})
+        out = Path(chosen.out or "runs/study")
+        output.check(out, resume=self.resume, overwrite=self.overwrite)
+        if self.dry_run:
+            return plan_study(chosen, out)
+        with output.room(out, overwrite=self.overwrite):
+            return _answer(study.run(chosen, out=out, resume=self.resume))
 
 
 def _answer(outcome: Any) -> Answer:

@@ -1,4 +1,4 @@
-"""`purejaxo2o train` and `purejaxo2o sweep`."""
+"""`purejaxo2o train`, and what it shares with `purejaxo2o sweep`."""
 
 import dataclasses
 from pathlib import Path
@@ -6,8 +6,12 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from purejaxo2o.commands.base import Answer, Command, literal, pairs, show
+from purejaxo2o.commands import output
+from purejaxo2o.commands.base import Answer, Command, say, show
+from purejaxo2o.commands.given import Reference, literal, pairs, reference_of
 from purejaxo2o.types import O2OError
+
+Log = UseAppendAction[tuple[Literal["wandb", "tensorboard", "csv"], ...]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +26,7 @@ class Train(Command):
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
     """The method, e.g. wsrl (purejaxo2o list recipes)."""
     task: Annotated[Positional[str], arg(metavar="TASK")]
-    """What is to be learned, e.g. pointmaze-umaze (purejaxo2o list tasks)."""
+    """What is to be learned, e.g. pointmaze-umaze (purejaxo2o list tasks), or the id of a dataset recorded in it."""
     scale: Literal["small", "paper"] = "paper"
     """paper: the published protocol; small: networks and budgets that a laptop runs in minutes."""
     seeds: int = 8
@@ -33,10 +37,22 @@ class Train(Command):
     """Settings to change, e.g. agent.learning_rate=1e-4 online.steps=20000."""
     dataset: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
     """Minari id or D4RL .hdf5 file of the offline data, by default the task's own."""
+    reference: Reference = None
+    """Returns that score 0 and 100, by default the task's; where none are known, scores are raw returns."""
+    limit: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="")] = None
+    """Time limit of an environment or D4RL file that declares none."""
+    clip: bool = False
+    """Accept recorded actions beyond their declared bounds."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Output folder, by default runs/RECIPE-TASK-SCALE."""
     resume: bool = False
     """Continue the run in the output folder from its last checkpoint; begin it where there is none."""
+    overwrite: bool = False
+    """Replace the run in the output folder."""
+    dry_run: bool = False
+    """Show what would be trained: phases, settings, sizes, memory, folder. Compiles nothing, writes nothing."""
+    log: Log = ()
+    """Also log to wandb, tensorboard or csv: a run for each seed, over environment steps. May be given again."""
     save_every: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: when it is cheap)")] = None
     """Segments from one checkpoint to the next; by default as often as it costs less than 5% of the time."""
     width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all, or 1 where faster)")] = None
@@ -47,61 +63,111 @@ class Train(Command):
     def run(self) -> Answer:
         return self.start({})
 
-    def start(self, over: dict[str, list[float]]) -> Answer:
+    def start(self, over: dict[str, list[Any]]) -> Answer:
         """Train; `over` are the axes of a sweep."""
-        from purejaxo2o import fit, plots, stats, sweep
+        from purejaxo2o import grid, trackers
+        from purejaxo2o.study_members import check_combinations
 
-        recipe, task = self._recipe_and_task()
-        keys = self._keys()
-        out = Path(self.out or f"runs/{self.recipe}-{self.task}-{self.scale}")
-        data = self._data(recipe, task)
-        how: dict[str, Any] = {"out": out, "resume": self.resume, "save_every": self.save_every}
-        if self.seeds == 1 and not over:
-            result = fit(keys[0], recipe, task, data, **how)
+        out = Path(self.out if self.out is not None else self._place())
+        output.check(out, resume=self.resume, overwrite=self.overwrite)
+        recipe, task = self._recipe_and_task(over)
+        whole = grid.make(recipe, self._keys(), over)
+        self._check_numbers()
+        sinks = trackers.make(self.log, seed0=self.seed0)
+        data_id = self._check_data(recipe, task)
+        check_combinations(recipe, task, over, None)
+        if self.dry_run:
+            from purejaxo2o.commands.planning import plan
+
+            return plan(whole, task, out, dataset=data_id)
+        if task.raw:
+            say(f"no reference scores are known for {task.name}: scores are raw returns (--reference LOW HIGH)")
+        data = self._data(task) if data_id else None
+        with output.room(out, overwrite=self.overwrite):
+            failures = self._train(whole, task, data, out, sinks)
+        return self._answer(out, failures, swept=bool(over))
+
+    def _place(self) -> str:
+        """Where runs go by default; names of tasks may hold slashes, or be paths."""
+        return f"runs/{self.recipe}-{self.task.replace('/', '-').strip('-')}-{self.scale}"
+
+    def _train(self, whole: Any, task: Any, data: Any, out: Path, sinks: list[Any]) -> list[str]:
+        """What went wrong in single runs, a line each."""
+        from purejaxo2o import fit, sweep
+
+        how: dict[str, Any] = {"out": out, "resume": self.resume, "save_every": self.save_every, "sinks": sinks}
+        if self.seeds == 1 and not whole.over:
+            result = fit(whole.keys[0], whole.recipe, task, data, **how)
         else:
             how |= {"width": self.width, "chunk": self.chunk}
-            result = sweep(recipe, task, data, seeds=keys, over=over, **how)
-        failures = [str(failure) for failure in result.failures()]
+            result = sweep(whole.recipe, task, data, seeds=whole.keys, over=whole.over, **how)
+        return [str(failure) for failure in result.failures()]
+
+    def _answer(self, out: Path, failures: list[str], *, swept: bool) -> Answer:
+        from purejaxo2o import plots, stats
+
         results = by_setting(out)
         plots.learning_curves(
             {label: plots.curve(result) for label, result in results.items()},
             out / "curve.png",
-            title=f"{self.recipe} · {self.task}" if over else self.task,
+            title=f"{self.recipe} · {self.task}" if swept else self.task,
         )
         lines = [summary_table(results), *failures, f"wrote curve.png, results and checkpoints to {out}"]
         return Answer("\n".join(lines), {"out": str(out), "rows": stats.summary(results), "failures": failures})
 
-    def _recipe_and_task(self) -> tuple[Any, Any]:
+    def _recipe_and_task(self, over: dict[str, list[Any]]) -> tuple[Any, Any]:
         from purejaxo2o.phases import check_phases
         from purejaxo2o.recipes import recipe
         from purejaxo2o.settings import replace
         from purejaxo2o.tasks import task
 
-        chosen = task(self.task)
+        reference = None if self.reference is None else reference_of(self.reference)
+        own = self.limit if self.dataset is None else None  # else it is the other dataset's
+        chosen = task(self.task, reference=reference, limit=own, clip=self.clip or None)
         if self.dataset is not None:
-            chosen = dataclasses.replace(chosen, dataset=self.dataset)
-        changes = {name: literal(value) for name, value in pairs(self.set).items()}
-        changed = replace(recipe(self.recipe, chosen, self.scale), changes)
+            chosen = dataclasses.replace(chosen, dataset=self.dataset, limit=self.limit)
+        given = pairs(self.set)
+        if both := sorted(given.keys() & over.keys()):
+            raise O2OError(f"{both[0]} is both set (--set) and varied (--over); drop one")
+        changed = replace(recipe(self.recipe, chosen, self.scale), {n: literal(v) for n, v in given.items()})
         check_phases(changed)  # before minutes go into making a dataset
         return changed, chosen
 
     def _keys(self) -> Any:
-        from purejaxo2o.sweep import seed_keys
+        from purejaxo2o.sweep import MOST_SEEDS, seed_keys
 
         if self.seeds < 1:
             raise O2OError(f"--seeds is {self.seeds}; it must be at least 1")
         if self.seed0 < 0:
             raise O2OError(f"--seed0 is {self.seed0}; it must be at least 0")
+        if self.seed0 + self.seeds > MOST_SEEDS:
+            raise O2OError(
+                f"--seed0 {self.seed0} and --seeds {self.seeds} go too far; all seeds must lie below {MOST_SEEDS:,}"
+            )
         return seed_keys(self.seed0 + self.seeds)[self.seed0 :]
 
-    def _data(self, recipe: Any, task: Any) -> Any:
-        from purejaxo2o.datasets import dataset
+    def _check_numbers(self) -> None:
+        """Also where one seed has no use for them: a slip is a slip."""
+        for name in ("width", "chunk", "save_every", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise O2OError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+
+    def _check_data(self, recipe: Any, task: Any) -> str | None:
+        """The dataset that is learned from, which is there or can be made; None where none is."""
+        from purejaxo2o.datasets import check_available
 
         if recipe.uses_offline:
-            return dataset(task)
+            check_available(task)
+            return task.dataset
         if self.dataset is not None:
             raise O2OError(f"recipe {self.recipe!r} uses no offline data; drop --dataset {self.dataset}")
         return None
+
+    def _data(self, task: Any) -> Any:
+        from purejaxo2o.datasets import dataset
+
+        return dataset(task)
 
 
 def summary_table(results: dict[str, Any]) -> str:

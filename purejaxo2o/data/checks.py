@@ -57,9 +57,20 @@ def _check_range(action: Any, spaces: Spaces, where: Callable[[int], str], toler
     row, allowed = _first(outside, action), "[-1, 1]" if count is None else f"0 to {count - 1}"
     if row is not None:
         raise O2OError(
-            f"{where(row)}: action {np.round(action[row], 4).tolist()} (scaled) leaves {allowed}; if the environment "
-            "clips actions itself, load with clip=True, else correct the declared bounds"
+            f"{where(row)}: action {np.round(action[row], 4).tolist()} (scaled) leaves {allowed}",
+            python="if the environment clips actions itself, load with clip=True, else correct the declared bounds",
+            shell="if the environment clips actions itself, give --clip, else correct the declared bounds",
         )
+
+
+def flags(where: str, name: str, values: np.ndarray) -> np.ndarray:
+    """`[N]` bool of flags that a file holds as truth values or as 0 and 1. Raises `O2OError` for other numbers."""
+    bad = np.flatnonzero((values != 0) & (values != 1))
+    if bad.size:
+        raise O2OError(
+            f"{where}, step {bad[0]}: {name} is {values[bad[0]]}; a flag is 0 or 1 (false or true): re-record it"
+        )
+    return values.astype(bool)
 
 
 def _first(wrong: Callable[[np.ndarray], Any], rows: np.ndarray) -> int | None:

@@ -15,11 +15,14 @@ a row is the next row only inside a trajectory; D4RL's own loader looks no close
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from purejaxo2o.data import scores
+from purejaxo2o.data.checks import flags
+from purejaxo2o.data.d4rl_names import Published, published
+from purejaxo2o.data.hdf5 import column, opened, readable, working
+from purejaxo2o.data.limits import check_regular, check_size
 from purejaxo2o.data.reading import DatasetInfo, Reading, allocate
 from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
@@ -27,19 +30,17 @@ from purejaxo2o.types import O2OError, Space, Spaces, Transition
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 JUMP = 1e-6
 """Two observations farther apart are not the same (the distance that IQL's loader takes)."""
-LIMITS = {
-    **dict.fromkeys(("halfcheetah", "hopper", "walker2d", "ant"), 1000),
-    **{"hammer": 200, "door": 200, "relocate": 200, "pen": 100, "kitchen": 280},
-}
-"""D4RL's time limits of the domains whose files may lack `timeouts`."""
-RECORDED_IN = {"halfcheetah": "HalfCheetah-v2", "hopper": "Hopper-v2", "walker2d": "Walker2d-v2", "ant": "Ant-v2"}
-"""Gym's environment of the domains that have a twin; the files themselves do not say."""
 
 
 def check_exists(path: str) -> None:
-    """Raise `O2OError` unless there is such a file."""
-    if not Path(path).is_file():
-        raise O2OError(f"there is no file {path}; download one of D4RL's first (d4rl/infos.py lists them)")
+    """Raise `O2OError` unless there is such a file, and it is an ordinary one."""
+    try:
+        there = Path(path).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
+        raise O2OError(f"there is no file {path!r}; download one of D4RL's first (d4rl/infos.py lists them)")
+    check_regular(f"file {path}", Path(path))
 
 
 def load(path: str, *, limit: int | None = None, clip: bool = False) -> Store:
@@ -50,13 +51,15 @@ def load(path: str, *, limit: int | None = None, clip: bool = False) -> Store:
 def read(path: str, *, limit: int | None = None, clip: bool = False) -> Reading:
     """The rows of a file, before their values are checked.
 
-    limit: time limit in steps, for a file without `timeouts` and `next_observations`; by default the domain's.
+    limit: time limit in steps, of the environment, and of a file without `timeouts` and `next_observations`; by
+        default what D4RL says of a file of this name (`d4rl_names`).
     clip: accept actions outside of [-1, 1], where D4RL's environments clip them.
     Raises `O2OError` for a file that is missing, damaged or of another layout, for arrays that do not fit together,
     for a jump that is no end of a trajectory, and where ends are not marked and no limit is known."""
     stream = _stream(Path(path))
-    count, domain = len(stream["rewards"]), _domain(path)
-    terminal, timeout = _ends(path, stream, limit or LIMITS.get(domain))
+    count, known = len(stream["rewards"]), published(path)
+    known = known._replace(limit=limit or known.limit)
+    terminal, timeout = _ends(path, stream, known.limit)
     terminal_or_timeout = terminal | timeout
     has_next = "next_observations" in stream
     open_end = not terminal_or_timeout[-1]
@@ -72,7 +75,8 @@ def read(path: str, *, limit: int | None = None, clip: bool = False) -> Reading:
     kept = np.flatnonzero(keep)
     if not len(kept):
         raise O2OError(f"file {path} has no row with a successor; it needs trajectories of two rows at least")
-    info = _info(path, stream, len(kept), int((terminal | truncated)[kept].sum()), domain)
+    info = _info(path, stream, len(kept), int((terminal | truncated)[kept].sum()), known)
+    info.metadata["time_outs_dropped"] = not has_next
     data = _rows(stream, kept, terminal, truncated, info.spaces)
     if clip:
         np.clip(data.action, -1.0, 1.0, out=data.action)  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -80,18 +84,18 @@ def read(path: str, *, limit: int | None = None, clip: bool = False) -> Reading:
 
 
 def _stream(path: Path) -> dict[str, np.ndarray]:
-    """The file's arrays by name, checked for presence and length."""
+    """The file's arrays by name, checked for presence, place, size and length, before they are read."""
     check_exists(str(path))
-    wanted = (*REQUIRED, "timeouts", "next_observations")
-    try:
-        with h5py.File(path, "r") as file:
-            there = {name: file.get(name) for name in wanted}
-            stream = {name: np.asarray(x[()]) for name, x in there.items() if isinstance(x, h5py.Dataset)}
-    except (OSError, RuntimeError) as error:
-        line = " ".join(str(error).split())
-        raise O2OError(
-            f"file {path} cannot be read ({line}); it is damaged or not complete: download it again"
-        ) from None
+    where = f"file {path}"
+    with opened(where, path) as file:
+        named = {name: column(where, file, name) for name in (*REQUIRED, "timeouts", "next_observations")}
+        there = {name: array for name, array in named.items() if array is not None}
+        size = sum(working(array) for array in there.values())
+        check_size(
+            where, stored=path.stat().st_size, declared=size, needed=3 * size
+        )  # raw, and as rows with both obs
+        with readable(where):
+            stream: dict[str, np.ndarray] = {name: np.asarray(array[()]) for name, array in there.items()}
     missing = [name for name in REQUIRED if name not in stream]
     if missing:
         raise O2OError(f"file {path} has no {', '.join(missing)}; it is not in D4RL's layout ({', '.join(REQUIRED)})")
@@ -105,19 +109,17 @@ def _checked(path: Path, stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]
         raise O2OError(f"file {path} holds no rows; download it again")
     for name, array in stream.items():
         vectors = name in ("observations", "actions", "next_observations")
-        if array.dtype.kind not in "biuf":
-            raise O2OError(f"file {path}: {name} is {array.dtype}, no real numbers; convert it")
         if array.shape[:1] != (count,):
             raise O2OError(
                 f"file {path}: {name} is {list(array.shape)}, there are {count} rewards; download it again"
             )
-        if array.ndim != 2 if vectors else array.size != count:
-            needed = "one vector" if vectors else "one number"
+        if array.ndim == 4 and array.dtype == np.uint8:
+            raise O2OError(f"file {path}: {name} are images {list(array.shape[1:])}; keep them in a Minari dataset")
+        if not vectors and array.size != count:
             raise O2OError(
-                f"file {path}: {name} is {list(array.shape)}; only {needed} a row can be loaded, convert it"
+                f"file {path}: {name} is {list(array.shape)}; only one number a row can be loaded, convert it"
             )
-        if not vectors:
-            stream[name] = array.reshape(count)  # some files have [N, 1]
+        stream[name] = array.reshape((count, -1) if vectors else count)  # some files have rewards [N, 1]
     if "next_observations" in stream and stream["next_observations"].shape != stream["observations"].shape:
         raise O2OError(f"file {path}: next_observations is of another shape than observations; drop it from the file")
     return stream
@@ -125,13 +127,14 @@ def _checked(path: Path, stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 def _ends(path: str, stream: dict[str, np.ndarray], limit: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Which rows are terminal, and at which time ran out, `[N]` bool each."""
-    terminal, count = stream["terminals"].astype(bool), len(stream["rewards"])
+    where, count = f"file {path}", len(stream["rewards"])
+    terminal = flags(where, "terminals", stream["terminals"])
     jump = None
     if "next_observations" in stream:
         difference = np.abs(stream["next_observations"][:-1] - stream["observations"][1:])
         jump = np.append(difference.max(axis=1, initial=0.0) > JUMP, False)
     if "timeouts" in stream:
-        timeout = stream["timeouts"].astype(bool)
+        timeout = flags(where, "timeouts", stream["timeouts"])
         unmarked = np.flatnonzero(jump & ~terminal & ~timeout) if jump is not None else []
         if len(unmarked):
             raise O2OError(
@@ -143,7 +146,11 @@ def _ends(path: str, stream: dict[str, np.ndarray], limit: int | None) -> tuple[
     if jump is not None:
         return terminal, jump & ~terminal
     if limit is None:
-        raise O2OError(f"file {path} has no timeouts, and no time limit is known for it; pass limit= or add timeouts")
+        raise O2OError(
+            f"file {path} has no timeouts, and no time limit is known for it",
+            python="pass limit= or add timeouts",
+            shell="give --limit STEPS or add timeouts",
+        )
     # Steps since the last terminal row, a trajectory's first being 0.
     starts = np.where(np.append(True, terminal[:-1]), np.arange(count), 0)
     step = np.arange(count) - np.maximum.accumulate(starts)
@@ -167,14 +174,8 @@ def _rows(
     return data
 
 
-def _domain(path: str) -> str:
-    """`halfcheetah` of `.../halfcheetah_medium-v2.hdf5`."""
-    return scores.RECORDINGS.sub("", Path(path).stem.replace("_", "-").lower(), count=1)
-
-
-def _info(path: str, stream: dict[str, np.ndarray], steps: int, episodes: int, domain: str) -> DatasetInfo:
-    env_id = RECORDED_IN.get(domain)
-    stem = Path(path).stem.replace("_", "-").lower()
+def _info(path: str, stream: dict[str, np.ndarray], steps: int, episodes: int, known: Published) -> DatasetInfo:
+    env_id = known.env_id
     spaces = Spaces(Space(stream["observations"].shape[1:]), Space(stream["actions"].shape[1:]))
     return DatasetInfo(
         id=path,
@@ -183,7 +184,7 @@ def _info(path: str, stream: dict[str, np.ndarray], steps: int, episodes: int, d
         episodes=episodes,
         steps=steps,
         env_id=env_id,
-        env_spec=EnvSpec(env_id, max_episode_steps=LIMITS[domain]) if env_id else None,
-        reference=scores.reference(stem),
+        env_spec=EnvSpec(env_id, max_episode_steps=known.limit) if env_id else None,
+        reference=scores.reference(known.id),
         metadata={"description": "a file in D4RL's layout", "requirements": ["mujoco-py"]},
     )

@@ -159,14 +159,16 @@ def make_dataset(name: str, seed: int = 0, *, steps: int | None = None, overwrit
     JAX and h5py on the same kind of device. Raises `O2OError` for an unknown `name`, and where a dataset of that name
     but of another seed or size is in the way (unless `overwrite`).
     """
-    plan = _plan(name, steps)
+    plan, folder = _plan(name, steps), root()  # before the work: there must be a place for it
     if name in local_ids() and not overwrite:
-        found, path = minari.info(name), root() / name
-        have = (found.metadata.get("provenance", {}).get("seed"), found.steps)
+        found, path = minari.info(name), folder / name
+        noted = found.metadata.get("provenance")
+        have = (noted.get("seed") if isinstance(noted, dict) else None, found.steps)
         if have != (seed, plan.steps):
             raise O2OError(
-                f"dataset {name!r} in {root()} has (seed, steps) = {have}, not {(seed, plan.steps)}; give "
-                "overwrite=True or another MINARI_DATASETS_PATH"
+                f"dataset {name!r} in {folder} has (seed, steps) = {have}, not {(seed, plan.steps)}",
+                python="give overwrite=True or another MINARI_DATASETS_PATH",
+                shell="give --overwrite or another MINARI_DATASETS_PATH",
             )
         return path
     rows = generate(name, seed, steps=steps)
@@ -216,5 +218,9 @@ def _plan(name: str, steps: int | None) -> Plan:
         raise O2OError(f"{name!r} is no embedded dataset; {nearest(name, EMBEDDED)}")
     plan = EMBEDDED[name]
     if steps is not None and steps < 1:
-        raise O2OError(f"{name}: steps={steps}; give at least 1, or None for {plan.steps}")
+        raise O2OError(
+            f"{name}: steps={steps}",
+            python=f"give at least 1, or None for {plan.steps}",
+            shell=f"give at least 1, or no --steps for {plan.steps}",
+        )
     return plan if steps is None else dataclasses.replace(plan, steps=steps)

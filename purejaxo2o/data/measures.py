@@ -3,13 +3,16 @@
 TQ and SACo are those of Schweighofer et al. 2022 (arXiv 2111.04714, `ml-jku/OfflineRL`).
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from purejaxo2o.data.scores import normalise
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.types import O2OError, Transition
+
+if TYPE_CHECKING:
+    from purejaxo2o.data.reading import DatasetInfo
 
 EDGES = 100
 """Edges per dimension, evenly spaced between the extremes of the reference, that tell states and actions apart."""
@@ -24,19 +27,53 @@ class Trajectories(NamedTuple):
     length: np.ndarray  # [K] int, steps
     total: np.ndarray  # [K] float64, undiscounted return
     terminated: np.ndarray  # [K] bool; else truncated
+    cut: np.ndarray  # [K] bool; truncated before the time limit, by the end of the recording
+
+    @property
+    def whole(self) -> np.ndarray:
+        """`[K]` bool: not cut, and of a finite return, so that the return is that of an episode."""
+        return ~self.cut & np.isfinite(self.total)
 
 
-def trajectories(rows: Transition) -> Trajectories:
-    """Raises `O2OError` if the final row does not end its trajectory."""
+def trajectories(rows: Transition, limit: int | None = None) -> Trajectories:
+    """What is truncated before `limit` steps, if that is known, was cut by the end of the recording.
+
+    Raises `O2OError` if the final row does not end its trajectory."""
     total, length = trajectory_returns(rows.reward, rows.last)
     ends = np.cumsum(length)
-    return Trajectories(ends - length, length, total, np.asarray(rows.terminated)[ends - 1])
+    terminated = np.asarray(rows.terminated)[ends - 1]
+    return Trajectories(ends - length, length, total, terminated, ~terminated & (length < (limit or 0)))
+
+
+def limit_of(info: "DatasetInfo") -> int | None:
+    """Rows of an episode that runs out of time, as far as a dataset tells.
+
+    None, too, for tasks that go on: their trajectories end where the recorder likes, mostly at a goal."""
+    noted = info.metadata.get("provenance")
+    limit = noted.get("time_limit") if isinstance(noted, dict) else None
+    if isinstance(limit, int) and limit > 0:
+        return limit
+    spec = info.env_spec
+    if spec is None or spec.max_episode_steps is None or spec.kwargs.get("continuing_task"):
+        return None
+    return spec.max_episode_steps - bool(info.metadata.get("time_outs_dropped"))
+
+
+def summary(found: Trajectories, reference: tuple[float, float] | None) -> dict[str, Any]:
+    """How many trajectories, how many of them cut, and the means of the whole ones (None if there is none)."""
+    whole = found.whole
+    facts: dict[str, Any] = {"episodes": len(found.total), "cut": int(found.cut.sum())}
+    mean = float(found.total[whole].mean()) if whole.any() else None
+    facts |= {"mean_return": mean, "mean_length": float(found.length[whole].mean()) if whole.any() else None}
+    if reference is not None:
+        facts["mean_score"] = None if mean is None else normalise(mean, *reference)
+    return facts
 
 
 def by_return(found: Trajectories) -> np.ndarray:
-    """Indices of the trajectories from the best to the worst, without those whose return is not finite."""
+    """Indices of the whole trajectories from the best to the worst."""
     order = np.argsort(-found.total, kind="stable")
-    return order[np.isfinite(found.total[order])]
+    return order[found.whole[order]]
 
 
 def trajectory_quality(returns: np.ndarray, low: float, high: float) -> float:

@@ -1,17 +1,22 @@
 """Reference scores, so that returns of different tasks can be compared.
 
 D4RL's table (`Farama-Foundation/D4RL`, `d4rl/infos.py`): the return of a random policy and of an expert. It is
-keyed by D4RL ids (`hopper-medium-v2`) and, because the scale is the same, by the environment folder of Minari
-ids (`mujoco/hopper/medium-v0`). Environment versions differ between the two, so a Minari score is on D4RL's
-scale without being comparable to a published D4RL number.
+keyed by D4RL ids (`hopper-medium-v2`) and, because the scale is the same, by Gymnasium's environments (`Hopper-v5`).
+Environment versions differ between the two, so a Minari score is on D4RL's scale without being comparable to a
+published D4RL number. Where a dataset declares its environment, that decides, whatever folder the dataset lies in.
 """
 
+import math
 import re
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from purejaxo2o.types import Array, O2OError
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
 
 Returns = TypeVar("Returns", float, np.ndarray, Array)
 
@@ -21,6 +26,7 @@ DOMAINS: dict[str, tuple[float, float]] = {
     "walker2d": (1.629008, 4592.3),
     "ant": (-325.6, 3879.7),
     "antmaze": (0.0, 1.0),  # 1 once, at the goal, where the episode ends
+    "antmaze-eval": (0.0, 1.0),
     "pen": (96.262799, 3076.8331017826877),
     "hammer": (-274.856578, 12794.134825156867),
     "door": (-56.512833, 2880.5693087298737),
@@ -49,6 +55,7 @@ EXACT: dict[str, tuple[float, float]] = {
     "bullet-maze2d-umaze-v0": (32.46, 153.99),
     "bullet-maze2d-medium-v0": (14.87, 238.05),
     "bullet-maze2d-large-v0": (1.82, 285.92),
+    "minigrid-fourrooms-v0": (0.01442, 2.89685),
     "carla-lane-v0": (-0.8503839912088142, 1023.5784385429523),
     "carla-town-v0": (-114.81579500772153, 2440.1772022247314),
 }
@@ -67,8 +74,17 @@ ENVIRONMENTS: dict[str, tuple[float, float]] = {
 }
 """Scores of our own tasks, by environment id."""
 
+RAW = (0.0, 100.0)
+"""The reference where none is known: a score is the return itself."""
+
+GYMNASIUM: dict[str, str] = {
+    **{robot: robot.lower() for robot in ("HalfCheetah", "Hopper", "Walker2d", "Ant")},
+    **{f"AdroitHand{task}": task.lower() for task in ("Pen", "Hammer", "Door", "Relocate")},
+}
+"""Domain of D4RL by Gymnasium's id without its version."""
+
 RECORDINGS = re.compile(
-    r"-(random(-expert)?|medium(-replay|-expert)?|expert|full-replay|human|cloned|complete|partial|mixed|controller"
+    r"-(random(-expert)?|medium(-replay|-expert)?|expert|full-replay|human(-longhorizon)?|cloned|complete|partial|mixed|controller"
     r"|(umaze|medium|large)(-diverse|-play)?)?(-v\d+)?$"
 )
 """What follows the domain in a D4RL id."""
@@ -87,16 +103,64 @@ def reference(name: str) -> tuple[float, float] | None:
     return DOMAINS.get(leaf) or DOMAINS.get(RECORDINGS.sub("", leaf, count=1))
 
 
+def of_dataset(
+    name: str, metadata: Mapping[str, Any], spec: "EnvSpec | None", declared: tuple[Any, Any] | None
+) -> tuple[float, float] | None:
+    """Reference of the dataset `name`: what it declares itself, else what is known of the environment that it was
+    recorded in (`spec`, or the one noted by `purejaxo2o collect`). Only where there is none does its name decide.
+
+    Raises `O2OError` for declared scores that are no reference."""
+    if declared is not None:
+        return checked(declared, f"dataset {name!r}: its (ref_min_score, ref_max_score)")
+    if spec is not None:
+        return of_gymnasium(spec.id, spec.kwargs)
+    provenance = metadata.get("provenance")
+    noted = provenance.get("environment") if isinstance(provenance, Mapping) else None
+    return of_environment(noted) if isinstance(noted, str) else reference(name)
+
+
 def of_environment(name: str) -> tuple[float, float] | None:
     """Random and expert return of an environment of ours by its id, a twin's those of its D4RL domain."""
-    family, _, robot = name.partition("/")
-    return ENVIRONMENTS.get(name) or (DOMAINS.get(robot.partition("-")[0].lower()) if family == "mjx" else None)
+    family, _, short = name.partition("/")
+    if family in ("mjx", "host"):
+        return of_gymnasium(short, {})
+    if family == "maze" and "Dense" not in short:
+        return DOMAINS["antmaze"]  # of episodic ones
+    return ENVIRONMENTS.get(name)
+
+
+def of(env: Any) -> tuple[float, float] | None:
+    """Random and expert return of an environment; None if unknown, as in a maze that goes on and pays repeatedly."""
+    return None if getattr(env, "continuing_task", False) else of_environment(env.name)
+
+
+def of_gymnasium(env_id: str, arguments: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The same of a Gymnasium environment with `arguments` of its constructor."""
+    kind = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2])
+    if kind.startswith(("PointMaze_", "AntMaze_")):
+        dense = arguments.get("reward_type", "dense" if kind.endswith("Dense") else "sparse") != "sparse"
+        return None if dense or arguments.get("continuing_task", True) else DOMAINS["antmaze"]
+    if kind == "FrankaKitchen":
+        return DOMAINS["kitchen"] if len(arguments.get("tasks_to_complete", ())) == 4 else None
+    return DOMAINS.get(GYMNASIUM.get(kind, ""))
+
+
+def checked(pair: Any, where: str = "reference") -> tuple[float, float]:
+    """A reference as two floats. Raises `O2OError`, beginning with `where`, unless both are finite and in order."""
+    try:
+        low, high = (float(value) for value in pair)
+    except (TypeError, ValueError, OverflowError):
+        low, high = math.nan, math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise O2OError(
+            f"{where} {pair!r}: give two finite numbers, low < high: the returns of a random policy and of an expert"
+        )
+    return low, high
 
 
 def normalise(returns: Returns, low: float, high: float) -> Returns:
     """`100 * (returns - low) / (high - low)`: 0 for a random policy, 100 for an expert (D4RL's score).
 
-    Raises `O2OError` unless `low < high`."""
-    if not low < high:
-        raise O2OError(f"reference scores ({low}, {high}) are not in order; give low < high")
+    Raises `O2OError` as `checked`."""
+    low, high = checked((low, high))
     return 100.0 * (returns - low) / (high - low)

@@ -44,7 +44,7 @@ from purejaxo2o.recipes import (
     uni_o4,
     wsrl,
 )
-from purejaxo2o.tasks import Task
+from purejaxo2o.tasks import Named, Task, as_task
 from purejaxo2o.types import O2OError, nearest
 
 Scale = Literal["small", "paper"]
@@ -88,13 +88,13 @@ RECIPES: dict[str, Callable[[Task, Scale], Recipe]] = {
 }
 
 
-def recipe(name: str, task: Task, scale: Scale = "paper") -> Recipe:
-    """The recipe called `name` with its defaults for the task's domain."""
+def recipe(name: str, task: Task | Named, scale: Scale = "paper") -> Recipe:
+    """The recipe called `name` with its defaults for the task's domain. task: also by name, as in `o2o.task`."""
     if name not in RECIPES:
         raise O2OError(f"unknown recipe {name!r}; {nearest(name, RECIPES)}")
     if scale not in ("small", "paper"):
         raise O2OError(f"unknown scale {scale!r}; use 'small' or 'paper'")
-    return RECIPES[name](task, scale)
+    return RECIPES[name](as_task(task), scale)
 
 
 def names() -> tuple[str, ...]:

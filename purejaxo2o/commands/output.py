@@ -1,0 +1,55 @@
+"""The folder that runs go into: whether it may be used, and making room in it for a new run (`--overwrite`)."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from purejaxo2o import places
+from purejaxo2o.files import TEMPORARY
+from purejaxo2o.types import O2OError
+
+MARKS = ("config.json", "study.json")
+"""Files by which a folder is known to be one of ours."""
+
+
+def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Raise `O2OError` unless a run may begin (or go on) in `folder`, before data are loaded. Touches nothing."""
+    if resume and overwrite:
+        raise O2OError("--resume and --overwrite exclude each other; give the one that is meant")
+    places.check_folder(folder)
+    if resume or not folder.exists() or all(entry.name.endswith(TEMPORARY) for entry in folder.iterdir()):
+        return
+    ours = any((folder / mark).is_file() for mark in MARKS)
+    if not ours:
+        raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
+    if not overwrite:
+        raise O2OError(
+            f"output folder {folder} already holds a run; choose another (--out), go on with it (--resume), or "
+            "replace it (--overwrite)"
+        )
+    if folder.is_symlink() or folder.resolve() == Path.cwd().resolve():
+        raise O2OError(
+            f"output folder {folder} is a link or where you are; --overwrite would take it away: go elsewhere"
+        )
+
+
+@contextlib.contextmanager
+def room(folder: Path, *, overwrite: bool) -> Iterator[None]:
+    """With `overwrite`, an earlier run in `folder` lies aside while the body runs, and is deleted at its end.
+
+    It comes back if the body fails before it has put anything there."""
+    if not (overwrite and folder.is_dir()):
+        yield
+        return
+    aside = folder.with_name(f".{folder.name}.replaced")
+    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+    os.rename(folder, aside)
+    try:
+        yield
+    finally:
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            os.rename(aside, folder)
