@@ -12,9 +12,10 @@ import jax
 
 from purejaxo2o import rollout
 from purejaxo2o.feeds import feed
+from purejaxo2o.free_memory import size
 from purejaxo2o.kept import equations, within
 from purejaxo2o.lanes import one_lane, platform
-from purejaxo2o.memory import nbytes, size
+from purejaxo2o.memory import nbytes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import prepare
 from purejaxo2o.programs import Programs

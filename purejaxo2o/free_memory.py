@@ -28,8 +28,8 @@ def free_memory() -> int | None:
 
 def size(count: float) -> str:
     """`512 B`, `1.5 kB`, `3.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000 or unit == "GB":
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB", "EB"):
+        if abs(count) < 1000 or unit == "EB":
             break
         count /= 1000
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"

@@ -105,22 +105,19 @@ def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None
     """Raise `O2OError` for a run that cannot fit, with what would."""
     if limit is None or need.total <= limit:
         return
-    remedy = "use a smaller dataset or smaller networks"
-    rows = recipe.capacity
-    if need.lanes == 1 and 2 * need.temporaries > need.total:
+    remedy, name, fits = "use a smaller dataset or smaller networks", "", 0
+    if need.stores and need.lanes == 1:
+        twice = 2 if need.saving else 1
+        fits = int((limit - need.total + twice * need.stores) / (twice * need.stores / recipe.capacity))
+        name = "store_rows"
+    elif need.lanes > 1:
+        fits = int((limit - need.dataset) / ((need.total - need.dataset) / need.lanes))
+        name = "number of lanes"
+    if fits < 1 and 2 * need.temporaries > need.total:
         name, value = _most_rows(recipe)
         fits = int(value * (limit - need.total + need.temporaries) / need.temporaries)
-        remedy = f"the largest {name} that fits is about {fits:,}" if fits >= 1 else f"make {name} smaller"
-    elif need.stores and need.lanes == 1:
-        twice = 2 if need.saving else 1
-        fits = int((limit - need.total + twice * need.stores) / (twice * need.stores / rows))
-        if fits >= 1:
-            remedy = f"the largest store_rows that fits is about {fits:,}"
-    elif need.lanes > 1:
-        fixed = need.dataset
-        fits = int((limit - fixed) / ((need.total - fixed) / need.lanes))
-        if fits >= 1:
-            remedy = f"the largest number of lanes that fits is about {fits}"
+    if fits >= 1:
+        remedy = f"the largest {name} that fits is about {fits:,}"
     raise O2OError(f"{need}; there are {size(limit)}: {remedy}")
 
 
