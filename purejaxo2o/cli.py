@@ -9,6 +9,7 @@ import json
 import operator
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Annotated, Any
@@ -46,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     the output any more. Raises `SystemExit` for `--help` (0) and for arguments that do not parse (2)."""
     terminal.open_all()
     try:
-        with terminal.flushed():
+        with terminal.flushed(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: terminal.complain(f"warning: {_line(str(message))}")
             return _run(sys.argv[1:] if argv is None else list(argv))
     except O2OError as error:
         terminal.complain(f"error: {_line(error.in_shell)}")

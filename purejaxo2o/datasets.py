@@ -11,22 +11,25 @@ from purejaxo2o.tasks import TASKS, Task, as_task, checked_limit
 from purejaxo2o.types import O2OError
 
 if TYPE_CHECKING:
+    from minari import MinariDataset
+
     from purejaxo2o.data.reading import DatasetInfo, Reading
 
 Name = str | os.PathLike[str]
 
 
-def dataset(task: Task | Name, *, limit: int | None = None, clip: bool | None = None) -> Store:
-    """The rows of `task.dataset`, checked against the task's environment; also takes the name of a task, a Minari id
-    or the path of a file in D4RL's layout (`.hdf5`, `.h5`).
+def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, clip: bool | None = None) -> Store:
+    """The rows of `task.dataset`, checked against the task's environment; also takes the name of a task, a Minari
+    id, the path of a file in D4RL's layout (`.hdf5`, `.h5`), or a dataset that Minari has opened (what its
+    `filter_episodes` returns).
 
     limit, clip: as `read`; by default the task's.
     Ids of our own (`purejaxo2o/...`) are made on first use and kept in the Minari folder
-    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the dataset
-    says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is missing,
-    damaged, or of other spaces than the task's.
+    (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the
+    dataset says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is
+    missing, damaged, or of other spaces than the task's.
     """
-    if not isinstance(task, Task) and os.fspath(task) not in TASKS:
+    if not isinstance(task, Task) and not (isinstance(task, str | os.PathLike) and os.fspath(task) in TASKS):
         return read(task, limit=limit, clip=bool(clip)).store()
     task = as_task(task)
     if task.dataset is None:
@@ -37,7 +40,7 @@ def dataset(task: Task | Name, *, limit: int | None = None, clip: bool | None = 
     return reading.store()
 
 
-def read(name: Name, *, limit: int | None = None, clip: bool = False) -> "Reading":
+def read(name: "Name | MinariDataset", *, limit: int | None = None, clip: bool = False) -> "Reading":
     """The rows of the dataset `name` on the host, with its description, before their values are checked.
 
     limit: time limit of an episode in steps, for a D4RL file whose ends are not marked and are not known.
@@ -45,7 +48,12 @@ def read(name: Name, *, limit: int | None = None, clip: bool = False) -> "Readin
     # Minari pulls in Gymnasium and h5py; only those who load data wait for them.
     from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
-    name, limit = os.fspath(name), checked_limit(limit)
+    limit = checked_limit(limit)
+    if not isinstance(name, str | os.PathLike):
+        if not hasattr(name, "storage"):
+            raise O2OError(f"{name!r:.80} is no dataset; give a Minari id, a D4RL file's path, or a MinariDataset")
+        return minari.read(name, clip=clip)
+    name = os.fspath(name)
     if is_file(name):
         return d4rl_hdf5.read(name, limit=limit, clip=clip)
     return (embedded if name in embedded.EMBEDDED else minari).read(name, clip=clip)
@@ -63,14 +71,14 @@ def info(name: Name, *, limit: int | None = None) -> "DatasetInfo":
 
 def check_available(task: Task) -> None:
     """Raise `O2OError` if `dataset(task)` would find nothing to load or make; makes nothing itself."""
-    from purejaxo2o.data import d4rl_hdf5, embedded, folder
+    from purejaxo2o.data import d4rl_hdf5, embedded, minari
 
     if task.dataset is None:
         raise _none(task)
     if is_file(task.dataset):
         d4rl_hdf5.check_exists(task.dataset)
     elif task.dataset not in embedded.EMBEDDED:
-        folder.open_dataset(task.dataset)
+        minari.check_available(task.dataset)
 
 
 def _none(task: Task) -> O2OError:
@@ -87,7 +95,8 @@ def _check_spaces(info: "DatasetInfo", task: Task) -> None:
     for what, one, other in (("observations", have.obs, need.obs), ("actions", have.action, need.action)):
         same = (one.shape, one.n, one.dtype) == (other.shape, other.n, other.dtype)
         if not same or (one.parts and other.parts and one.parts != other.parts):
-            origin = f"it was recorded in {info.env_id}" if info.env_id else "it does not say where it was recorded"
+            where = info.env_id or _noted(info)
+            origin = f"it was recorded in {where}" if where else "it does not say where it was recorded"
             raise O2OError(
                 f"dataset {info.id!r} has {what} {one}, {task.env.name} has {other}: another environment, version or "
                 f"option of it ({origin})",
@@ -103,13 +112,18 @@ def _check_origin(info: "DatasetInfo", task: Task) -> None:
     found = []
     if info.env_spec is not None:
         found = list(contradictions(origin(info, info.env_spec), task.env))
-    elif isinstance(info.metadata.get("provenance"), dict):
-        noted = info.metadata["provenance"].get("environment")
-        if isinstance(noted, str) and noted != task.env.name:
-            found = [f"{noted} there, {task.env.name} here"]
+    elif _noted(info) not in (None, task.env.name):
+        found = [f"{_noted(info)} there, {task.env.name} here"]
     if found:
         warnings.warn(
             f"dataset {info.id!r} was recorded in another environment than task {task.name!r} trains in: "
             f"{'; '.join(found)}; if that is not meant, train in its own: give {info.id} as the task",
             stacklevel=3,
         )
+
+
+def _noted(info: "DatasetInfo") -> str | None:
+    """The environment that `purejaxo2o collect` has noted."""
+    provenance = info.metadata.get("provenance")
+    noted = provenance.get("environment") if isinstance(provenance, dict) else None
+    return noted if isinstance(noted, str) else None

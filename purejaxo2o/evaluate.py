@@ -1,5 +1,6 @@
 """Greedy evaluation with a fixed budget: a number of whole episodes, whatever the policy does."""
 
+import operator
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -8,13 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import rollout
+from purejaxo2o import envs, rollout
 from purejaxo2o.agents.base import begin, follow
-from purejaxo2o.envs.base import Env
+from purejaxo2o.envs.base import Env, check_env
+from purejaxo2o.policy import scaled
 from purejaxo2o.result import Fault
 from purejaxo2o.streams import EVALUATE, stream
-from purejaxo2o.tasks import Task, as_task
-from purejaxo2o.types import Array, likeness, pytree
+from purejaxo2o.tasks import TASKS, Task, as_task
+from purejaxo2o.types import Array, O2OError, likeness, pytree, vary_like
+
+STRETCH = 50
+"""Steps of an evaluation between two looks at whether all episodes are over, at most."""
 
 
 class Evaluation(NamedTuple):
@@ -24,15 +29,30 @@ class Evaluation(NamedTuple):
     lengths: Array  # [episodes] int32 steps until the end
 
 
-def evaluate(act: Callable[[Array, Array], Array], env: Env | Task | str, key: Array, *, episodes: int) -> Evaluation:
+def evaluate(act: Callable[[Array, Array], Array], env: Any, key: Array, *, episodes: int) -> Evaluation:
     """Run `episodes` episodes of `env` side by side, each until it ends or `env.horizon` is reached.
 
-    `act(obs [episodes, ...], key) -> action [episodes, ...]`. Steps after an episode's end count nothing.
-    env: also a task or its name, for where it is evaluated.
+    act: a trained policy, or `act(obs [episodes, ...], key) -> action [episodes, ...]`, scaled to [-1, 1].
+    env: one of ours, or whatever `envs.make` takes, or a task or its name for where it is evaluated. Steps after an
+        episode's end count nothing.
+    Raises `O2OError` for fewer than one episode, and for an environment that breaks the protocol.
     """
-    if isinstance(env, str | Task):
-        env = as_task(env).eval_env
-    return _run(lambda obs, key, memory: (act(obs, key), memory), None, env, key, episodes)
+    named = isinstance(env, Task) or (isinstance(env, str) and env in TASKS)
+    env = as_task(env).eval_env if named else envs.make(env)
+    check_env(env)
+    own = scaled(act)
+    return _run(lambda obs, key, memory: (own(obs, key), memory), None, env, key, whole(episodes))
+
+
+def whole(episodes: Any) -> int:
+    """A number of episodes as a Python number. Raises `O2OError` unless it is an integer from 1 to 2^31 - 1."""
+    try:
+        count = 0 if isinstance(episodes, bool) else operator.index(episodes)
+    except TypeError:
+        count = 0
+    if not 1 <= count < 2**31:
+        raise O2OError(f"episodes is {episodes!r}; give a whole number from 1 to {2**31 - 1}")
+    return count
 
 
 def evaluate_agent(agent: Any, state: Any, env: Env, key: Array, *, episodes: int) -> Evaluation:
@@ -41,10 +61,11 @@ def evaluate_agent(agent: Any, state: Any, env: Env, key: Array, *, episodes: in
     def act(obs: Array, key: Array, memory: Any) -> tuple[Array, Any]:
         return follow(agent, state, obs, key, memory, explore=False)
 
-    return _run(act, begin(agent, state, episodes), env, key, episodes)
+    return _run(act, begin(agent, state, episodes), env, vary_like(key, agent, state), episodes)
 
 
 def _run(act: Callable[..., tuple[Array, Any]], memory: Any, env: Env, key: Array, episodes: int) -> Evaluation:
+    """Stretch by stretch, until all episodes are over. A loop of known length, so that it can be differentiated."""
     key_reset, key_run = jax.random.split(key)
     state, obs = rollout.reset(env, key_reset, episodes)
 
@@ -55,12 +76,37 @@ def _run(act: Callable[..., tuple[Array, Any]], memory: Any, env: Env, key: Arra
         state, out = jax.vmap(env.step)(state, action, jax.random.split(key_step, episodes))
         returns = returns + jnp.where(alive, out.reward, 0.0)
         lengths = lengths + alive
-        alive = alive & ~(out.terminated | out.truncated)
+        alive = alive & ~(out.terminated | out.truncated) & (index + 1 < env.horizon)
         return (state, out.obs, memory, alive, returns, lengths), None
 
+    def stretch(carry: Any, first: Array) -> tuple[Any, None]:
+        steps = first + jnp.arange(length)
+        more = _any_lane(carry[3])
+        return jax.lax.cond(more, lambda c: jax.lax.scan(body, c, steps)[0], lambda c: c, carry), None
+
+    length = _stretch_of(env.horizon)
     start = (state, obs, memory, jnp.ones(episodes, bool), jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32))
-    (*_, returns, lengths), _ = jax.lax.scan(body, start, jnp.arange(env.horizon))
+    (*_, returns, lengths), _ = jax.lax.scan(stretch, vary_like(start, key), jnp.arange(0, env.horizon, length))
     return Evaluation(returns.astype(jnp.float32), lengths)
+
+
+def _stretch_of(horizon: int) -> int:
+    """Steps between two looks at whether anything still runs: few, and such that no step is in vain at the end."""
+    return min(range(min(horizon, STRETCH), 0, -1), key=lambda n: -(-horizon // n) * n + horizon // n)
+
+
+@jax.custom_batching.custom_vmap
+def _any_lane(running: Array) -> Array:
+    """`[]` bool: something runs in this lane or in one beside it.
+
+    Under `vmap` too it is one flag for all, on which a condition stays a branch: with a flag for each lane it would
+    become a selection between both sides."""
+    return running.any()
+
+
+@_any_lane.def_vmap
+def _(axis_size: int, in_batched: Any, running: Array) -> tuple[Array, bool]:
+    return _any_lane(running), False
 
 
 @pytree

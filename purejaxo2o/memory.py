@@ -4,21 +4,18 @@ Arguments are counted from their shapes, temporaries are XLA's own account of th
 """
 
 import dataclasses
-import os
-from pathlib import Path
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxo2o.free_memory import SHARE, free_memory, size
 from purejaxo2o.lanes import platform
 from purejaxo2o.phases import Recipe
 from purejaxo2o.programs import Programs
 from purejaxo2o.types import Device, O2OError
-
-SHARE = 0.9
-"""Of the free memory that a run may plan with; allocators need some air."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +77,7 @@ def _beside(found: Any, run: Any, devices: int) -> int:
 def nbytes(tree: Any) -> int:
     """Bytes of all arrays (or shapes) in a pytree."""
     leaves = [x for x in jax.tree.leaves(tree) if hasattr(x, "dtype")]
-    return sum(int(np.prod(x.shape)) * _itemsize(x.dtype) for x in leaves)
+    return sum(math.prod(x.shape) * _itemsize(x.dtype) for x in leaves)
 
 
 def _itemsize(dtype: Any) -> int:
@@ -98,27 +95,10 @@ def limit(devices: tuple[Device, ...], given: float | None = None) -> int | None
             raise O2OError(f"memory_limit is {given}; give a positive number of bytes, or None for what is free")
         return int(given)
     if platform(devices) == "cpu":
-        free = _free_on_host()
+        free = free_memory()
         return None if free is None else int(SHARE * free)
     stats = (devices[0] if devices else jax.local_devices()[0]).memory_stats() or {}
     return int(SHARE * stats["bytes_limit"]) if "bytes_limit" in stats else None
-
-
-def _free_on_host() -> int | None:
-    """Of the machine, or of the container if that allows less; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        try:
-            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (ValueError, OSError):
-            return None
-    try:
-        most, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
-    return min(free, most - used)
 
 
 def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None:
@@ -127,7 +107,11 @@ def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None
         return
     remedy = "use a smaller dataset or smaller networks"
     rows = recipe.capacity
-    if need.stores and need.lanes == 1:
+    if need.lanes == 1 and 2 * need.temporaries > need.total:
+        name, value = _most_rows(recipe)
+        fits = int(value * (limit - need.total + need.temporaries) / need.temporaries)
+        remedy = f"the largest {name} that fits is about {fits:,}" if fits >= 1 else f"make {name} smaller"
+    elif need.stores and need.lanes == 1:
         twice = 2 if need.saving else 1
         fits = int((limit - need.total + twice * need.stores) / (twice * need.stores / rows))
         if fits >= 1:
@@ -140,10 +124,13 @@ def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None
     raise O2OError(f"{need}; there are {size(limit)}: {remedy}")
 
 
-def size(count: float) -> str:
-    """`512 B`, `1.5 kB`, `3.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000 or unit == "GB":
-            break
-        count /= 1000
-    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+def _most_rows(recipe: Recipe) -> tuple[str, int]:
+    """Name and value of the setting that puts the most rows side by side."""
+    found = {"eval_episodes": (recipe.eval_episodes, recipe.eval_episodes)}
+    for phase in recipe.phases:
+        if phase.samples:
+            found[f"{phase.name}.batch_size"] = phase.batch_size * phase.updates, phase.batch_size
+        if phase.feed != "sampled":
+            found[f"{phase.name}.rollout"] = phase.rollout * recipe.num_envs, phase.rollout
+    name = max(found, key=lambda name: found[name][0])
+    return name, found[name][1]

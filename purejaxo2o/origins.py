@@ -25,7 +25,7 @@ FOR_THE_SCREEN = {
     *("render_mode", "width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom"),
     *("visual_options", "mujoco_xml_file_path"),
 }
-"""Constructor arguments that change nothing but pictures."""
+"""Constructor arguments of MuJoCo environments that change nothing but pictures."""
 HARMLESS = {
     *("RescaleAction", "ClipAction", "FlattenObservation", "DtypeObservation"),
     *("TimeLimit", "OrderEnforcing", "PassiveEnvChecker"),
@@ -83,16 +83,19 @@ def origin(info: "DatasetInfo", spec: "EnvSpec") -> Origin:
     """Of the environment `spec` that the dataset declares. Makes and imports nothing."""
     where = f"dataset {info.id!r}"
     arguments = {name: value for name, value in spec.kwargs.items() if name not in FOR_THE_SCREEN}
-    name, settings = _named(where, spec.id, arguments) or (f"host/{spec.id}", arguments)
+    twin = _named(where, spec.id, arguments)
+    if twin is None and not str(spec.entry_point).startswith("gymnasium"):  # whose width may be that of a road
+        arguments = {name: value for name, value in spec.kwargs.items() if name != "render_mode"}
+    name, settings = twin or (f"host/{spec.id}", arguments)
     return Origin(where, spec, name, {key: _tuples(value) for key, value in settings.items()}, stated_physics(info))
 
 
 def contradictions(recorded: Origin, env: Env) -> Iterator[str]:
-    """In which ways an environment is another than `recorded`, in words; starts, goals and time limits do not count."""
+    """How an environment differs from `recorded`, in words; starts, goals and time limits do not count."""
     theirs, ours = recorded.walls, env.walls if isinstance(env, GoalMaze) else None
     kind, own = (_kind(name, walls is not None) for name, walls in ((recorded.name, theirs), (env.name, ours)))
     if kind != own:
-        yield f"{recorded.spec.id} there, {env.name} here"
+        yield f"{recorded.name} there, {env.name} here"
     elif theirs is not None and isinstance(ours, np.ndarray) and not np.array_equal(theirs, ours):
         yield f"its walls are {drawn(theirs)}, those here {drawn(ours)}"
     physics = getattr(env, "physics", None)

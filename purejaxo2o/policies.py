@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import runs
+from purejaxo2o import memory, runs
 from purejaxo2o.checkpoint import Checkpoints
-from purejaxo2o.evaluate import Evaluation, evaluate_agent
+from purejaxo2o.envs.base import bounds_of
+from purejaxo2o.evaluate import Evaluation, evaluate_agent, whole
 from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
+from purejaxo2o.policy import TrainedPolicy, lane_index
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import Run, init
-from purejaxo2o.types import Array, O2OError, Policy
+from purejaxo2o.types import Array, O2OError
 
 
 class Trained(NamedTuple):
@@ -27,28 +29,41 @@ class Trained(NamedTuple):
     lanes: int
     segment: int  # the checkpoint was taken after so many
 
-    def policy(self, lane: int = 0) -> Policy:
-        """`act(obs, key) -> action`, greedy, as `Result.policy`. Raises `O2OError` for a lane that is not there."""
-        if not 0 <= lane < self.lanes:
-            raise O2OError(f"lane is {lane}; the run has lanes 0 to {self.lanes - 1}")
-        agent, state = jax.tree.map(lambda x: x[lane], (self.agent, self.state))
-        return lambda obs, key: agent.act(state, obs, key, explore=False)
+    def policy(self, lane: Any = 0) -> TrainedPolicy:
+        """`act(obs, key) -> action` in the environment's own units, greedy, as `Result.policy`.
+
+        lane: an integer of any kind; negative: from the end. Raises `O2OError` for a lane that is not there."""
+        (index,) = lane_index(lane, (self.lanes,), f"lane {lane!r}", f"the run has lanes 0 to {self.lanes - 1}")
+        agent, state = jax.tree.map(lambda x: x[index], (self.agent, self.state))
+        return TrainedPolicy(agent=agent, state=state, bounds=bounds_of(self.task.env))
 
     def evaluate(self, key: Array, *, episodes: int) -> Evaluation:
         """`episodes` greedy episodes of every lane in the task's evaluation environment, the same start states
-        for all: fields are `[lanes, episodes]`."""
-        if episodes < 1:
-            raise O2OError(f"episodes is {episodes}; it must be at least 1")
+        for all: fields are `[lanes, episodes]`. Raises `O2OError` for a number that is none, or does not fit."""
+        count = whole(episodes)
+        self._refuse_too_many(count)
 
         def one(agent: Any, state: Any) -> Evaluation:
-            return evaluate_agent(agent, state, self.task.eval_env, key, episodes=episodes)
+            return evaluate_agent(agent, state, self.task.eval_env, key, episodes=count)
 
         return jax.jit(jax.vmap(one))(self.agent, self.state)
 
+    def _refuse_too_many(self, episodes: int) -> None:
+        """Raise `O2OError` if so many environments, of which every step makes new ones of old, cannot fit."""
+        each = 2 * self.lanes * memory.nbytes(jax.eval_shape(self.task.eval_env.reset, jax.random.key(0)))
+        there = memory.limit(())
+        if there is not None and each * episodes > there:
+            raise O2OError(
+                f"episodes is {episodes}: so many copies of {self.task.eval_env.name} for {self.lanes} lanes need "
+                f"{memory.size(each * episodes)}, there are {memory.size(there)}; give at most {there // each}"
+            )
 
-def load_policy(folder: str | os.PathLike[str], lane: int = 0) -> Policy:
-    """`act(obs, key) -> action` (greedy) of one lane of a run folder; seed by seed, setting by setting in a sweep.
 
+def load_policy(folder: str | os.PathLike[str], lane: Any = 0) -> TrainedPolicy:
+    """`act(obs, key) -> action` in the environment's own units, of a run folder's last checkpoint; greedy.
+
+    `act.scaled` gives actions in [-1, 1], for environments of this package (see `policy.TrainedPolicy`).
+    lane: which of the run's policies, counted seed by seed, setting by setting in a sweep.
     Raises `O2OError` for a folder without a run or without a checkpoint, and for an unknown lane."""
     return load_policies(folder).policy(lane)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from purejaxo2o import store
 from purejaxo2o.data.transforms import next_action, return_to_go
-from purejaxo2o.envs.base import spaces
+from purejaxo2o.envs.base import check_env, spaces
 from purejaxo2o.phases import Recipe, check_phases
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
@@ -64,6 +64,8 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     if not isinstance(task, Task):
         raise O2OError(f"task is {task!r:.80}; give a Task: o2o.task(name)")
     task.check()
+    for env in (task.env, task.eval_env):
+        check_env(env)
     env, own = spaces(task.env), spaces(task.eval_env)
     if env != own:
         raise O2OError(f"task {task.name!r} trains with spaces {env} and evaluates with {own}; make them equal")

@@ -1,6 +1,7 @@
 """The task of a dataset: the environment that recorded it (`origins.py`), its time limit, its reference scores.
 
-What a dataset declares decides everything. Where it declares nothing, the remedy is an argument of `task_from_minari`.
+What a dataset declares decides everything. Where it declares nothing, the remedy is an argument of
+`task_from_minari`.
 """
 
 import os
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 from purejaxo2o import envs
 from purejaxo2o.data import scores
 from purejaxo2o.data.d4rl_names import is_file
+from purejaxo2o.domains import domain_of, fail_reward_of
 from purejaxo2o.envs.base import Env, spaces
 from purejaxo2o.origins import IN_PYTHON, Origin, contradictions, origin
-from purejaxo2o.tasks import TASKS, Task, domain_of, fail_reward_of
+from purejaxo2o.tasks import TASKS, Task
 from purejaxo2o.types import O2OError
 
 if TYPE_CHECKING:  # Minari and Gymnasium are imported when a dataset is opened
@@ -47,6 +49,8 @@ def task_from_minari(
     """
     from purejaxo2o import datasets
 
+    if reference is not None:
+        reference = scores.checked(reference)
     name = os.fspath(dataset_id)
     info = datasets.info(name, limit=limit)
     train_env = eval_env = env
@@ -65,7 +69,7 @@ def task_from_minari(
             python="pass the environment that recorded it: env=",
             shell=IN_PYTHON,
         )
-    low, high = _reference(info, eval_env) if reference is None else scores.checked(reference)
+    low, high = reference or _reference(info, eval_env)
     return Task(
         name=name,
         env=train_env,
@@ -97,10 +101,7 @@ def _own(info: "DatasetInfo", physics: str | None, limit: int | None) -> Env:
 
 def _judged(info: "DatasetInfo") -> Origin | None:
     """Where the dataset asks for the evaluation."""
-    from purejaxo2o.data.env_specs import read_spec
-
-    declared = info.metadata.get("eval_env_spec")
-    return None if declared is None else origin(info, read_spec(f"dataset {info.id!r}: eval_env_spec", declared))
+    return None if info.eval_env_spec is None else origin(info, info.eval_env_spec)
 
 
 def _compare(judged: Origin, env: Env) -> None:
@@ -123,6 +124,6 @@ def _reference(info: "DatasetInfo", eval_env: Env) -> tuple[float, float]:
     if declared and info.reference is not None:
         return info.reference
     known = scores.of(eval_env)
-    if known is None and not info.metadata.get("eval_env_spec"):
+    if known is None and info.eval_env_spec is None:
         known = info.reference
     return known or scores.RAW

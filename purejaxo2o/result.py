@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import stats
+from purejaxo2o.envs.base import bounds_of
+from purejaxo2o.handover import handover
 from purejaxo2o.phases import Recipe
+from purejaxo2o.policy import TrainedPolicy, lane_index
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, O2OError, Policy, nearest, pytree, static
+from purejaxo2o.types import Array, Metrics, O2OError, nearest, pytree, static
 
 SEED = "seed"
 """The name of a sweep's last axis."""
@@ -66,6 +68,7 @@ class Result:
     are NaN where a phase has none."""
 
     scores: Array  # [S] normalised, mean over the episodes
+    episode_scores: Array  # [S, episodes] normalised
     returns: Array  # [S, episodes]
     metrics: Metrics  # {name: [S]}
     env_steps: Array  # [S] int32
@@ -75,6 +78,7 @@ class Result:
     fault: Fault  # [S]; see `failures`
     run: Any  # `train.Run`: the state at the end, stores included (a sweep in parts keeps no stores)
     agent: Any  # the settings of the last phase, to act with
+    action_bounds: Any = None  # lowest and highest action of the environment's own, `envs.base.bounds_of`
     phase_names: tuple[str, ...] = static()
     metric_names: tuple[tuple[str, ...], ...] = static()  # of each phase, sorted
     switch: int = static()  # entry of the evaluation at the hand-over
@@ -85,31 +89,38 @@ class Result:
 
     @property
     def handover(self) -> dict[str, Array]:
-        """`stats.handover`: score at the switch, dip, recovery, area under the online curve, final, regret."""
-        return stats.handover(self.scores, self.env_steps, self.switch)
+        """`handover.handover`: score at the switch, dip, recovery, area under the online curve, final, regret."""
+        return handover(self.scores, self.env_steps, self.switch, episode_scores=self.episode_scores)
 
-    def policy(self, seed: int | tuple[int, ...] | None = None, *, explore: bool = False) -> Policy:
-        """`act(obs, key) -> action` of one trained agent; `seed` indexes the leading axes, if there are any.
+    def policy(self, seed: Any = None, *, explore: bool = False) -> TrainedPolicy:
+        """`act(obs, key) -> action` of one trained agent, in the environment's own units (`act.scaled`: in [-1, 1]).
 
-        Nothing is kept in mind between calls: an agent that plans chunks of actions (`qc`) plans anew at every call,
-        unlike in training and evaluation."""
-        axes = self.scores.shape[:-1]
-        index = () if seed is None else (seed,) if isinstance(seed, int) else tuple(seed)
-        if len(index) > len(axes) or (seed is None) != (not axes) or (self.program_axes and len(index) < len(axes)):
-            raise O2OError(f"policy(seed={seed}) of results with leading axes {axes}; give one index per axis")
-        agent, state = self._trained(index)
-        return lambda obs, key: agent.act(state, obs, key, explore=explore)
+        seed: index on the leading axes, one integer or one for each axis (negative: from the end); None without axes.
+        explore: the policy that collects data, not the greedy one.
+        Raises `O2OError` for an index that is not there, and for results that keep no networks."""
+        sizes = self.scores.shape[:-1]
+        asked = ", ".join(f"0 to {size - 1}" for size in sizes)
+        remedy = f"give one index per axis: {asked or 'there is none'}"
+        index = lane_index(seed, sizes, f"policy(seed={seed!r}) of results with leading axes {sizes}", remedy)
+        if self.agent is None or self.run is None:
+            raise O2OError(
+                "these results hold what was measured, not the networks; act with what train, fit or sweep "
+                "returned, or out of a run folder: policies.load_policy(folder)"
+            )
+        agent, state, bounds = self._trained(index)
+        return TrainedPolicy(agent=agent, state=state, bounds=bounds, explore=explore)
 
-    def _trained(self, index: tuple[int, ...]) -> tuple[Any, Any]:
-        """Settings and state of one agent."""
-        agent, run = self.agent, self.run
+    def _trained(self, index: tuple[int, ...]) -> tuple[Any, Any, Any]:
+        """Settings and state of one agent, and its environment's bounds."""
+        agent, run, lane = self.agent, self.run, index
         if self.program_axes:
             sizes = [len(self.axes[axis][1]) for axis in self.program_axes]
             program = int(np.ravel_multi_index([index[axis] for axis in self.program_axes], sizes))
             agent, run = agent[program], run[program]
-            index = tuple(at for axis, at in enumerate(index) if axis not in self.program_axes)
+            lane = tuple(at for axis, at in enumerate(index) if axis not in self.program_axes)
+        bounds = jax.tree.map(lambda x: x[index], self.action_bounds)
         # Settings of a single run are plain numbers.
-        return jax.tree.map(lambda x: x[index] if index else x, (agent, run.agent))
+        return *jax.tree.map(lambda x: x[lane] if lane else x, (agent, run.agent)), bounds
 
     def select(self, values: Mapping[str, Any]) -> "Result":
         """The part of a sweep with the given values, e.g. `{"agent.expectile": 0.9}`; those axes go.
@@ -119,11 +130,13 @@ class Result:
         for name, value in values.items():
             names = [axis for axis, _ in self.axes]
             if name not in names:
-                raise O2OError(f"the results have no axis {name!r}; {nearest(name, names)}")
+                remedy = nearest(name, names) if names else "it has none (a sweep names them)"
+                raise O2OError(f"the results have no axis {name!r}; {remedy}")
             known = self.axes[names.index(name)][1]
-            if value not in known:
+            at = [i for i, other in enumerate(known) if _same(value, other)]
+            if not at:
                 raise O2OError(f"axis {name!r} has no value {value!r}; it has {', '.join(map(repr, known))}")
-            index[names.index(name)] = known.index(value)
+            index[names.index(name)] = at[0]
         left = tuple(axis for axis, at in zip(self.axes, index, strict=True) if isinstance(at, slice))
         measured = jax.tree.map(lambda x: x[tuple(index)], dataclasses.replace(self, run=None, agent=None))
         return dataclasses.replace(measured, axes=left, program_axes=())
@@ -143,13 +156,25 @@ class Result:
         return found
 
 
+def _same(value: Any, known: Any) -> bool:
+    """Whether a value of any type (NumPy's and JAX's numbers, lists) is the known one, in its own precision."""
+    if type(value) is type(known):
+        return value == known
+    one, other = np.asarray(value), np.asarray(known)
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind == other.dtype.kind == "f":
+        other = other.astype(one.dtype)
+    return bool((one == other).all())
+
+
 def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Result:
     """Join the records of all phases (leaves `[segments, ...]`; the first holds the initial evaluation)."""
     lengths = [part.finite.shape[0] for part in parts]
     names = sorted(set().union(*(part.metrics for part in parts)))
 
     def column(name: str, part: Record, length: int) -> Array:
-        return part.metrics.get(name, jnp.full(length, jnp.nan))
+        return part.metrics.get(name, jnp.full(length, jnp.nan, jnp.float32))
 
     metrics = {
         name: jnp.concatenate([column(name, p, n) for p, n in zip(parts, lengths, strict=True)]) for name in names
@@ -158,6 +183,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     phase = [0] + [i for i, n in enumerate(lengths[1:]) for _ in range(n)]
     return Result(
         scores=task.score(returns.mean(-1)),
+        episode_scores=task.score(returns),
         returns=returns,
         metrics=metrics,
         env_steps=jnp.concatenate([part.env_steps for part in parts]),
@@ -167,6 +193,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
         fault=jax.tree.map(lambda *xs: jnp.concatenate(xs), *(part.fault for part in parts)),
         run=run,
         agent=recipe.agent_in(recipe.phases[-1]),
+        action_bounds=bounds_of(task.env),
         phase_names=tuple(p.name for p in recipe.phases),
         metric_names=tuple(tuple(sorted(part.metrics)) for part in parts[1:]),
         switch=recipe.switch,
@@ -175,10 +202,21 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     )
 
 
+def told(record: Record, module: Any = jnp) -> Record:
+    """The record as results hold it: the mean return of no episode is NaN, not 0. `segment` leaves this to callers,
+    for programs whose outputs hold NaN stop under `JAX_DEBUG_NANS`. module: `numpy` for arrays on the host."""
+    if "train_episodes" not in record.metrics:
+        return record
+    none, known = record.metrics["train_episodes"] == 0, record.metrics["train_return"]
+    return dataclasses.replace(
+        record, metrics=record.metrics | {"train_return": module.where(none, module.nan, known)}
+    )
+
+
 def averages(sums: Metrics, count: int) -> Metrics:
-    """Means over the iterations; the training return is a mean over ended episodes (NaN without any)."""
+    """Means over the iterations; the training return is a mean over ended episodes (0 without any, see `told`)."""
     means = {name: value / count for name, value in sums.items()}
     if "train_episodes" in sums:
-        means["train_return"] = sums["train_return"] / sums["train_episodes"]
+        means["train_return"] = sums["train_return"] / jnp.maximum(sums["train_episodes"], 1.0)
         means["train_episodes"] = sums["train_episodes"]
     return means

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from purejaxo2o import store as rows
 from purejaxo2o.envs.base import Env
 from purejaxo2o.store import Store
-from purejaxo2o.types import Array, Number, Space, Transition, pytree, tree_where
+from purejaxo2o.types import Array, Number, Space, Step, Transition, pytree, tree_where
 
 POOL_SIZE = 512
 """Start states of a reset pool. One cached start state, as in brax's wrapper, would narrow the task."""
@@ -60,10 +60,18 @@ def random_action(space: Space, key: Array, leading: tuple[int, ...] = ()) -> Ar
 
 
 def step(
-    env: Env, state: Any, obs: Array, action: Array, key: Array, starts: tuple[Any, Array] | None
+    env: Env,
+    state: Any,
+    obs: Array,
+    action: Array,
+    key: Array,
+    starts: tuple[Any, Array] | None,
+    *,
+    length: Array,
 ) -> tuple[Any, Array, Transition, dict[str, Array]]:
     """Step `E` environments and replace the ended ones.
 
+    length: `[E]` steps of each episode before this one (`Episodes.length`); it is cut at `env.horizon`.
     Returns the next states and observations to act on (after resets), the row `[E, ...]` to record (before
     resets) and the environment's `info`."""
     envs = obs.shape[0]
@@ -75,7 +83,7 @@ def step(
         reward=out.reward.astype(jnp.float32),
         next_obs=out.obs,
         terminated=out.terminated,
-        truncated=out.truncated,
+        truncated=out.truncated | overdue(env, out, length + 1),
     )
     if starts is None:
         fresh = reset(env, key_reset, envs)
@@ -84,6 +92,11 @@ def step(
         fresh = jax.tree.map(lambda x: x[index], starts)
     next_state, next_obs = tree_where(row.last, fresh, (next_state, out.obs))
     return next_state, next_obs, row, out.info
+
+
+def overdue(env: Env, out: Step, length: Array) -> Array:
+    """Bool: after `length` steps the time limit has come, and the environment has not ended the episode itself."""
+    return (length >= env.horizon) & ~out.terminated
 
 
 def backfill_return_to_go(
@@ -113,5 +126,5 @@ def backfill_return_to_go(
     if fail_reward is not None:
         hopeless = step.last & episodes.failed & (step.reward == fail_reward)
         filled = jnp.where(inside & hopeless, (scale * fail_reward + bias) / (1.0 - discount), filled)
-    extras = store.data.extras | {"return_to_go": values.at[index].set(filled)}
+    extras = store.data.extras | {"return_to_go": values.at[index].set(filled.astype(values.dtype))}
     return rows.with_extras(store, extras)

@@ -12,16 +12,9 @@ import numpy as np
 from purejaxo2o import envs
 from purejaxo2o.data import scores
 from purejaxo2o.data.d4rl_names import is_file
+from purejaxo2o.domains import domain_of, fail_reward_of
 from purejaxo2o.envs.base import Env
-from purejaxo2o.envs.locomotion import Runner
 from purejaxo2o.types import Array, Number, O2OError, nearest, pytree, static
-
-DOMAINS = {
-    **dict.fromkeys(("PointMaze_", "AntMaze_"), "maze"),
-    **{"AdroitHand": "adroit", "FrankaKitchen": "kitchen", "Humanoid": "locomotion"},
-}
-"""By the beginning of an environment's id; Gymnasium's runners are known by their twins."""
-
 
 Named = str | os.PathLike[str] | Env
 """What `task` makes a task of: a name, the path of a file, an environment."""
@@ -29,7 +22,8 @@ Named = str | os.PathLike[str] | Env
 
 @pytree
 class Task:
-    """env: trained in; eval_env: evaluated in (the same, unless a sim-to-real gap is the point).
+    """env: trained in; eval_env: evaluated in (the same, unless a sim-to-real gap is the point). Either may be given
+        as whatever `envs.make` takes: an id, or an object of gymnax, brax or Gymnasium.
 
     dataset: id of the offline data (None: the task has none of its own).
     limit, clip: how the dataset is read, see `datasets.read`.
@@ -51,6 +45,8 @@ class Task:
     fail_reward: Number | None = None
 
     def __post_init__(self) -> None:
+        for field in ("env", "eval_env"):
+            object.__setattr__(self, field, envs.make(getattr(self, field)))
         if isinstance(self.dataset, os.PathLike):
             object.__setattr__(self, "dataset", os.fspath(self.dataset))
         pair = self.score_low, self.score_high
@@ -61,9 +57,11 @@ class Task:
 
     def check(self) -> None:
         """Raise `O2OError` for scores that are no reference, also where they are arrays; traced ones are unknown."""
-        if isinstance(self.score_low, jax.core.Tracer) or isinstance(self.score_high, jax.core.Tracer):
+        try:
+            pairs = np.broadcast(np.asarray(self.score_low), np.asarray(self.score_high))
+        except jax.errors.TracerArrayConversionError:
             return
-        for low, high in np.broadcast(self.score_low, self.score_high):
+        for low, high in pairs:
             scores.checked((float(low), float(high)), f"task {self.name!r}: (score_low, score_high)")
 
     @property
@@ -76,29 +74,16 @@ class Task:
         return 100.0 * (returns - self.score_low) / (self.score_high - self.score_low)
 
 
-def make(name: str, env: Env, *, reference: tuple[float, float] | None = None, **settings: Any) -> Task:
-    """A task that is evaluated where it is trained.
+def make(name: str, env: Any, *, reference: tuple[float, float] | None = None, **settings: Any) -> Task:
+    """A task that is evaluated where it is trained. env: as `Task`'s.
 
     reference: returns that score 0 and 100; by default those known of the environment, else scores are returns.
     settings: other fields of `Task`. Raises `O2OError` for a reference that is none."""
+    env = envs.make(env)
     if not {"score_low", "score_high"} & settings.keys():
         low, high = scores.checked(reference) if reference is not None else scores.of(env) or scores.RAW
         settings |= {"score_low": low, "score_high": high}
     return Task(name=name, env=env, eval_env=env, **settings)
-
-
-def domain_of(env: Env) -> str:
-    """Which of a recipe's defaults apply."""
-    family, _, short = env.name.rpartition("/")
-    if family == "toy":
-        return family
-    known = (domain for start, domain in DOMAINS.items() if short.startswith(start))
-    return next(known, "locomotion" if isinstance(env, Runner) else "classic")
-
-
-def fail_reward_of(env: Env) -> float | None:
-    """`Task.fail_reward` of an environment: 0 in mazes with sparse rewards."""
-    return 0.0 if domain_of(env) == "maze" and "Dense" not in env.name else None
 
 
 def _is_number(value: Any) -> bool:
@@ -226,9 +211,9 @@ def _named(name: str, limit: int | None, physics: str | None) -> Task:
 
 
 def _of_object(given: Any) -> Task:
-    if not hasattr(given, "reset"):
+    env = envs.make(given)
+    if not hasattr(env, "reset"):
         raise O2OError(f"{given!r:.80} is no task; give a task, its name, or an environment")
-    env = given if isinstance(given, Env) else envs.make(given)
     return _of(env.name, env)
 
 

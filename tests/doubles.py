@@ -61,7 +61,7 @@ class Clock:
     name = "test/Clock"
     obs_space = Space((3,))
     action_space = Space((1,))
-    horizon = HORIZON
+    horizon: int = static(default=HORIZON)
 
     def reset(self, key):
         key_end, key_id = jax.random.split(key)

@@ -7,6 +7,7 @@ import pytest
 
 from purejaxo2o import envs
 from purejaxo2o import store as stores
+from purejaxo2o.cli import main
 from purejaxo2o.data import checks, collect, embedded, minari, specs, waypoint
 from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.envs.base import spaces
@@ -98,6 +99,30 @@ def test_sizes_that_do_not_fit_are_refused(sizes):
     env = Counter()
     with pytest.raises(O2OError, match=f"steps={sizes['steps']} with num_envs"):
         collect.collect(env, collect.random_policy(env.action_space), jax.random.key(0), **sizes)
+
+
+@pytest.mark.parametrize(
+    ("steps", "horizon", "lanes"), [(100_000, 1000, 50), (2000, 200, 10), (2500, 200, 12), (150, 200, 1), (0, 200, 1)]
+)
+def test_as_many_environments_record_as_have_time_for_an_episode(steps, horizon, lanes):
+    assert collect.lanes(steps, horizon) == lanes
+
+
+def test_episodes_cut_by_the_recording_are_said_and_in_no_mean(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    command = ["collect", "pendulum", "--steps", "600"]  # every episode has 200
+    assert main([*command, "--num-envs", "20", "--id", "me/cut-v0"]) == 0
+    said = capsys.readouterr().err
+    assert "20 of 20 episodes were cut off by the end of the recording (after 30 steps on average" in said
+    assert "the time limit is 200): no mean return or score includes them; give --num-envs 3 at most" in said
+    assert minari.info("me/cut-v0").metadata["provenance"]["mean_score"] is None
+    assert main([*command, "--id", "me/whole-v0"]) == 0
+    about = minari.info("me/whole-v0").metadata["provenance"]
+    assert (about["num_envs"], about["time_limit"]) == (3, 200)
+    assert about["mean_length"] == 200
+    assert "recording 600 steps of gymnax/Pendulum-v1 with 3 environments" in capsys.readouterr().err
+    assert main([*command[:3], "5", "--num-envs", "6", "--id", "me/none-v0"]) == 2
+    assert "--steps 5 with 6 environments: give --num-envs of at least 1 and a step for each" in capsys.readouterr().err
 
 
 def test_continuing_recordings_need_an_observer():

@@ -1,6 +1,8 @@
 """Files in D4RL's layout: true successors at time-outs, honest ends, the 1000-step rule, clear errors."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import h5py
 import jax
@@ -10,8 +12,8 @@ import pytest
 import purejaxo2o as o2o
 from purejaxo2o import store as stores
 from purejaxo2o.cli import main
-from purejaxo2o.data import d4rl_hdf5
-from purejaxo2o.types import O2OError, Space, Spaces
+from purejaxo2o.data import d4rl_hdf5, d4rl_names, scores
+from purejaxo2o.types import O2OError, Space, Spaces, pytree, static
 
 LENGTHS = (4, 3, 5, 2)
 TERMINAL = 1  # the second trajectory ends by itself, the last one is not over when the file is
@@ -114,6 +116,84 @@ def test_columns_of_one_number_and_doubles_are_taken(write):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "limit", "reference", "env_id"),
+    [
+        ("mini_kitchen_microwave_kettle_light_slider-v0.hdf5", "kitchen-complete-v0", 280, (0, 4), None),
+        ("kitchen_microwave_kettle_bottomburner_light-v0.hdf5", "kitchen-mixed-v0", 280, (0, 4), None),
+        ("pen-v0_demos_clipped.hdf5", "pen-human-v0", 100, scores.DOMAINS["pen"], "AdroitHandPen-v1"),
+        ("door-demos-v0-bc-combined.hdf5", "door-cloned-v0", 200, scores.DOMAINS["door"], "AdroitHandDoor-v1"),
+        ("hammer-human-longhorizon-v1.hdf5", "hammer-human-longhorizon-v1", 600, scores.DOMAINS["hammer"], None),
+        ("maze2d-umaze-sparse-v1.hdf5", "maze2d-umaze-v1", 300, (23.85, 161.86), None),
+        ("maze2d-umaze-v1.h5", "maze2d-umaze-v1", 300, (23.85, 161.86), None),
+        ("maze2d-large-sparse.hdf5", "maze2d-large-v0", 600, None, None),
+        ("maze2d-eval-medium-sparse-v1.hdf5", "maze2d-eval-medium-v1", 600, None, None),
+        (
+            "Ant_maze_u-maze_noisy_multistart_True_multigoal_True_sparse_fixed.hdf5",
+            *("antmaze-umaze-diverse-v2", 700, (0, 1), None),
+        ),
+        (
+            "Ant_maze_hardest-maze_noisy_multistart_True_multigoal_False_sparse.hdf5",
+            *("antmaze-large-play-v0", 1000, (0, 1), None),
+        ),
+        ("walker_mixed.hdf5", "walker2d-medium-replay-v0", 1000, scores.DOMAINS["walker2d"], "Walker2d-v2"),
+        ("hopper_medium_replay-v2.hdf5", "hopper-medium-replay-v2", 1000, scores.DOMAINS["hopper"], "Hopper-v2"),
+        ("flow-ring-v0-idm.hdf5", "flow-ring-controller-v0", 500, scores.DOMAINS["flow-ring"], None),
+        ("carla_town_subsamp_flat-v0.hdf5", "carla-town-v0", 1000, (-114.81579500772153, 2440.1772022247314), None),
+        ("minigrid4rooms.hdf5", "minigrid-fourrooms-v0", 50, (0.01442, 2.89685), None),
+        ("hopper-of_mine.hdf5", "hopper-of-mine", None, None, None),
+    ],
+)
+def test_published_files_are_known_by_their_own_names(file, name, limit, reference, env_id):
+    found = d4rl_names.published(f"some/folder/{file}")
+    assert (found.id, found.limit, scores.reference(found.id)) == (name, limit, reference)
+    assert found.env_id == env_id or (env_id is None and "longhorizon" in name)
+
+
+def test_limit_and_clip_are_taken_where_files_are_named(write, monkeypatch):
+    arrays = stream((4, 2, 4, 3), terminal=(1,))
+    arrays["actions"][2] = 1.5
+    path = Path(write(arrays, name="mine.h5", drop=["timeouts", "next_observations"]))
+    with pytest.raises(O2OError, match=r"no time limit is known for it; pass limit=") as caught:
+        o2o.dataset(path)
+    assert "give --limit STEPS" in caught.value.in_shell
+    with pytest.raises(O2OError, match=r"leaves \[-1, 1\].*clip=True"):
+        o2o.dataset(path, limit=4)
+    assert o2o.dataset(path, limit=4, clip=True).size == 10
+    env = Form(sizes=(2, 1))
+    task = o2o.task_from_minari(path, limit=4, clip=True, env=env)
+    assert (task.dataset, task.limit, task.clip, task.raw) == (str(path), 4, True, True)
+    assert o2o.dataset(task).size == 10
+    scored = o2o.task_from_minari(path, limit=4, clip=True, env=env, reference=(0.0, 10.0))
+    assert scored.score(5.0) == 50.0
+
+
+@pytree
+class Form:
+    """An environment of which only the form matters."""
+
+    sizes: tuple = static()
+    name: str = static(default="mine/form")
+    horizon: int = static(default=4)
+
+    @property
+    def obs_space(self):
+        return Space((self.sizes[0],))
+
+    @property
+    def action_space(self):
+        return Space((self.sizes[1],))
+
+
+def test_rows_dropped_at_time_outs_leave_episodes_whole(write, capsys):
+    """1000 rows make 999 transitions; they are no less an episode."""
+    path = write(stream((1000, 1000, 500), terminal=()), "hopper_random.hdf5", drop=["timeouts", "next_observations"])
+    assert main(["inspect", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["truncated"], found["cut"]) == (3, 1)
+    assert found["quantiles"]["length"]["mean"] == 999
+
+
 def changed(name, row, value):
     arrays = stream()
     arrays[name][row] = value
@@ -128,8 +208,11 @@ def changed(name, row, value):
         (stream() | {"actions": np.zeros((9, 1))}, [], r"actions is \[9, 1\], there are 14 rewards"),
         (stream() | {"rewards": np.zeros(0)}, [], "holds no rows"),
         (stream() | {"rewards": 1.0}, [], "holds no rows"),
-        (stream() | {"actions": np.full((14, 1), b"up")}, [], r"actions is \|S2, no real numbers"),
-        (stream() | {"actions": np.zeros((14, 1, 2))}, [], "only one vector a row"),
+        (stream() | {"actions": np.full((14, 1), b"up")}, [], r"actions are \|S2, no real numbers"),
+        (stream() | {"observations": np.zeros((14, 4, 4, 3), np.uint8)}, [], r"observations are images \[4, 4, 3\]"),
+        (stream() | {"terminals": np.full(14, 0.5)}, [], "step 0: terminals is 0.5; a flag is 0 or 1"),
+        (stream() | {"terminals": np.full(14, -1)}, [], "step 0: terminals is -1; a flag is 0 or 1"),
+        (stream() | {"timeouts": np.full(14, np.nan)}, [], "step 0: timeouts is nan; a flag is 0 or 1"),
         (stream() | {"rewards": np.zeros((14, 2))}, [], "only one number a row"),
         (stream() | {"next_observations": np.zeros((14, 3))}, [], "of another shape than observations"),
         (changed("rewards", 5, np.nan), [], "row 5: reward is not finite"),
@@ -162,7 +245,7 @@ def test_missing_and_damaged_files_are_explained(write, tmp_path):
         o2o.dataset(str(tmp_path / "other.hdf5"))
     whole = (tmp_path / "toy-v2.hdf5").read_bytes()
     (tmp_path / "toy-v2.hdf5").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(O2OError, match=r"cannot be read .*download it again") as caught:
+    with pytest.raises(O2OError, match=r"cannot be read .*download or make it again") as caught:
         o2o.dataset(path)
     assert "\n" not in str(caught.value)
 
@@ -184,3 +267,12 @@ def test_a_file_is_a_dataset_like_any_other(write, tmp_path, capsys):
     assert d4rl_hdf5.read(path).info.spaces == Spaces(Space((11,)), Space((3,)))
     with pytest.raises(O2OError, match=r"has observations Box\(11,\), mjx/Ant-v5 has Box\(105,\).*task_from_minari"):
         o2o.dataset(dataclasses.replace(o2o.task("ant-medium"), dataset=path))
+
+
+def test_everything_but_images_is_a_vector(write):
+    arrays = stream() | {"terminals": stream()["terminals"][:, None].astype(np.float64)}
+    arrays["observations"] = arrays["observations"][:, None]
+    arrays["next_observations"] = arrays["next_observations"][:, :, None]
+    data, plain = loaded(write(arrays)), loaded(write(stream(), "plain-v2.hdf5"))
+    for one, other in zip(data[:6], plain[:6], strict=True):
+        np.testing.assert_array_equal(one, other)

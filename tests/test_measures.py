@@ -73,7 +73,20 @@ def test_trajectories_know_where_they_are():
         np.zeros((6, 1)), np.zeros((6, 1), np.float32), last=[1, 5], terminated=[5], reward=[1, 2, 3, 4, 5, 6]
     )
     found = measures.trajectories(data)
-    assert [x.tolist() for x in found] == [[0, 2], [2, 4], [3, 18], [False, True]]
+    assert [x.tolist() for x in found] == [[0, 2], [2, 4], [3, 18], [False, True], [False, False]]
+    assert measures.trajectories(data, limit=4).cut.tolist() == [True, False]  # two steps, and not terminated
+    assert measures.trajectories(data, limit=2).cut.tolist() == [False, False]
+
+
+def test_means_are_of_whole_episodes():
+    reward = [9, 9, 1, 2, 3, 4]
+    data = rows(np.zeros((6, 1)), np.zeros((6, 1)), last=[1, 3, 5], terminated=[5], reward=reward)
+    found = measures.trajectories(data, limit=3)  # the first two were cut after two of three steps
+    facts = measures.summary(found, (0.0, 10.0))
+    assert facts == {"episodes": 3, "cut": 2, "mean_return": 7.0, "mean_length": 2.0, "mean_score": 70.0}
+    assert measures.by_return(found).tolist() == [2]
+    nothing = measures.summary(measures.trajectories(rows(np.zeros((1, 1)), np.zeros((1, 1))), limit=2), (0.0, 1.0))
+    assert nothing == {"episodes": 1, "cut": 1, "mean_return": None, "mean_length": None, "mean_score": None}
 
 
 SPACES = {
@@ -103,10 +116,10 @@ def recording(spaces, episodes=8, steps=5):
 def inspect(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "root"))
 
-    def call(kind, *arguments, change=lambda data: data, **settings):
+    def call(kind, *arguments, change=lambda data: data, rows=lambda data: data, **settings):
         spaces = SPACES[kind]
         about = {"algorithm_name": "test", "description": "a test", "provenance": {"seed": 1}} | settings
-        minari.export(recording(spaces), f"test/{kind}-v0", spaces=spaces, overwrite=True, **about)
+        minari.export(rows(recording(spaces)), f"test/{kind}-v0", spaces=spaces, overwrite=True, **about)
         change(tmp_path / "root" / f"test/{kind}-v0" / "data" / "main_data.hdf5")
         assert main(["inspect", f"test/{kind}-v0", *arguments]) == 0
         return capsys.readouterr().out
@@ -156,3 +169,23 @@ def test_inspect_looks_at_the_time_limit(inspect, limit, remark):
 
     spec = EnvSpec("Toy-v0", "none:None", max_episode_steps=limit)
     assert remark in inspect("vector", env_spec=spec)
+
+
+def test_inspect_leaves_cut_episodes_out_of_every_mean(inspect, tmp_path):
+    """Four of eight episodes are truncated, after 5 steps of 6; their returns are 20 to 35."""
+    about = {"provenance": {"time_limit": 6}, "reference": (0.0, 40.0)}
+    found = json.loads(inspect("vector", "--json", **about))
+    assert (found["cut"], found["truncated"], found["terminated"]) == (4, 4, 4)
+    assert found["quantiles"]["return"]["mean"] == 7.5
+    assert found["tq"] == pytest.approx(7.5 / 40)
+    assert sum(found["histogram"]["counts"]) == 4
+    assert [t["episode"] for t in found["best"]] == [3, 2, 1]
+    assert "4 terminated, 4 truncated (4 by the end of the recording, in no mean)" in inspect("vector", **about)
+
+
+def test_inspect_shows_a_recording_without_a_whole_episode(inspect, tmp_path):
+    cut = lambda data: data._replace(truncated=data.truncated | data.terminated, terminated=data.terminated & False)  # noqa: E731
+    text = inspect("vector", "--out", str(tmp_path / "page"), provenance={"time_limit": 6}, rows=cut)
+    assert "attention          8 of 8 episodes were cut off by the end of the recording" in text
+    assert "no episode is whole" in text
+    assert (tmp_path / "page" / "dataset.png").exists()

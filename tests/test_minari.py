@@ -22,6 +22,7 @@ from purejaxo2o.types import O2OError, Space, Spaces, Transition
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "minari"
 VECTOR = gym.spaces.Box(-np.inf, np.inf, (2,))
 BOX = gym.spaces.Box(-1.0, 1.0, (1,))
+IMAGE = gym.spaces.Box(0, 255, (9, 8, 3), np.uint8)
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +194,7 @@ def nan_at(row, field):
         ({"actions": np.zeros((4, 1), np.float32)}, "episode 1: actions has length 4, 3 rewards ask for 3"),
         (
             {"observations": np.zeros((4, 5), np.float32)},
-            r"episode 1: observations are of shape \[5\], the dataset declares \[2\].* another environment",
+            r"episode 1: observations are of shape \[5\], the space declares \[2\].* another environment",
         ),
         ({"observations": np.zeros((4, 1), np.float32)}, r"episode 1: observations are of shape \[1\]"),
     ],
@@ -221,9 +222,10 @@ def test_episodes_without_steps_are_named(root):
     ("obs_space", "action_space", "message"),
     [
         (gym.spaces.Dict({"mission": gym.spaces.Text(9), "x": VECTOR}), BOX, "field observations/mission is Text"),
-        (gym.spaces.Dict({"x": gym.spaces.Dict({"y": VECTOR})}), BOX, "field observations/x is Dict"),
+        (gym.spaces.Dict({"x": gym.spaces.Dict({"y": gym.spaces.Text(3)})}), BOX, "field observations/x/y is Text"),
+        (gym.spaces.Dict({"x": IMAGE, "y": VECTOR}), BOX, "field observations/x is an image beside other fields"),
         (gym.spaces.Tuple((VECTOR,)), BOX, "field observations is Tuple"),
-        (gym.spaces.Discrete(3), BOX, "field observations is Discrete"),
+        (gym.spaces.Discrete(1 << 20), BOX, "field observations has 1048576 choices; at most 65536"),
         (VECTOR, gym.spaces.Box(-np.inf, np.inf, (1,)), "field actions is Box.* without finite bounds"),
         (VECTOR, gym.spaces.MultiDiscrete([2, 2]), "field actions is MultiDiscrete"),
     ],
@@ -247,7 +249,7 @@ def test_missing_and_damaged_datasets_are_explained(root):
     with pytest.raises(O2OError, match=r"cannot be read .* download or make it again"):
         minari.load("test/set-v0")
     (root / "test/set-v0/data/metadata.json").write_text("{")
-    with pytest.raises(O2OError, match="cannot be read"):
+    with pytest.raises(O2OError, match=r"metadata.json is no JSON .* download or make it again"):
         minari.info("test/set-v0")
 
 

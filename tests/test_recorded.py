@@ -1,6 +1,8 @@
 """From a dataset to the task that recorded it."""
 
 import json
+import sys
+import types
 from pathlib import Path
 
 import gymnasium as gym
@@ -100,16 +102,16 @@ def test_mazes_are_found_by_their_map(minari_root):
     assert task.env.layout.goal_cells.tolist() == [[1, 2]]
 
 
-def test_antmaze_is_found(minari_root):
-    """As D4RL's were recorded: another map for the evaluation, with marked cells."""
+def ant_maze(name, plan, judged, eval_id="AntMaze_UMaze-v4", reference=None, **more):
+    """A dataset recorded in an AntMaze with the map `plan` that asks to be judged in one with the map `judged`."""
     parts = (("achieved_goal", 2), ("desired_goal", 2), ("observation", 27))
-    cells = (0, 0), ("r", "g")
-    plain, marked = ([[1, 1, 1, 1], [1, start, 0, 1], [1, goal, 1, 1], [1, 1, 1, 1]] for start, goal in cells)
     specs = [
-        gym.envs.registration.EnvSpec("AntMaze_UMaze-v4", entry_point="none:None", kwargs={"maze_map": plan, **more})
-        for plan, more in ((plain, {"reset_target": True}), (marked, {"continuing_task": False}))
+        gym.envs.registration.EnvSpec(env_id, entry_point="none:None", kwargs={"maze_map": rows, **arguments})
+        for env_id, rows, arguments in (
+            ("AntMaze_UMaze-v4", plan, {"reset_target": True}),
+            (eval_id, judged, {"continuing_task": False} | more),
+        )
     ]
-    name = "D4RL/antmaze/umaze-v1"
     path = minari.export(
         two_rows(31, 8),
         name,
@@ -118,17 +120,48 @@ def test_antmaze_is_found(minari_root):
         description="a test",
         provenance={},
         env_spec=specs[0],
+        reference=reference,
         overwrite=True,
     )
     metadata = path / "data" / "metadata.json"
     stored = json.loads(metadata.read_text()) | {"eval_env_spec": specs[1].to_json()}
     metadata.write_text(json.dumps(stored))
-    task = o2o.task_from_minari(name, **SCORES)
+    return name
+
+
+PLAIN = [[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 1, 1], [1, 1, 1, 1]]
+MARKED = [[1, 1, 1, 1], [1, "r", 0, 1], [1, "g", 1, 1], [1, 1, 1, 1]]
+
+
+@pytest.mark.filterwarnings("error")
+def test_antmaze_is_found(minari_root):
+    """As D4RL's were recorded: another map for the evaluation, with marked cells."""
+    task = o2o.task_from_minari(ant_maze("D4RL/antmaze/umaze-v1", PLAIN, MARKED))
     assert (task.env.name, task.env.physics, task.domain) == ("maze/AntMaze_UMaze-v4", OLD, "maze")
     assert (task.env.reset_target, task.eval_env.continuing_task) == (True, False)
     assert len(task.env.layout.start_cells) == 3
     assert task.eval_env.layout.start_cells.tolist() == [[1, 1]]
     assert task.eval_env.layout.goal_cells.tolist() == [[2, 1]]
+    assert (task.score_low, task.score_high) == (0.0, 1.0)  # of what is judged; the recorded task goes on
+
+
+def test_an_evaluation_within_other_walls_is_refused_with_both_maps(minari_root):
+    """Minari#304."""
+    name = ant_maze("D4RL/antmaze/umaze-v1", PLAIN, [row[::-1] for row in PLAIN])
+    maps = r"its walls are #### #..# ##.# ####, those here #### #..# #.## ####"
+    with pytest.raises(O2OError, match=f"evaluates: {maps}.*such scores mean nothing; pass one environment") as e:
+        o2o.task(name)
+    assert "train in maze/AntMaze_UMaze-v4 with --dataset" in e.value.in_shell
+    one = envs.make("maze/AntMaze_UMaze-v4", maze_map=tuple(map(tuple, PLAIN)), continuing_task=False)
+    task = o2o.task_from_minari(name, env=one)
+    assert task.env == task.eval_env == one
+
+
+def test_another_evaluation_is_said(minari_root):
+    name = ant_maze("me/antmaze/dense-v0", PLAIN, MARKED, reward_type="dense")
+    with pytest.warns(UserWarning, match="maze/AntMaze_UMazeDense-v4 there, maze/AntMaze_UMaze-v4 here.*pass env="):
+        task = o2o.task(name)
+    assert task.raw
 
 
 @pytest.fixture
@@ -137,7 +170,7 @@ def hosted(monkeypatch):
     made, make = [], envs.make
 
     def fake(name, **settings):
-        if not name.startswith("host/"):
+        if not (isinstance(name, str) and name.startswith("host/")):
             return make(name, **settings)
         made.append((name, settings))
         return Named(name=name, sizes=(45, 24))
@@ -174,6 +207,108 @@ def test_what_has_no_twin_is_run_by_gymnasium(minari_root, hosted):
         o2o.task_from_minari(name, physics=OLD)
 
 
+def wrapped(name, **arguments):
+    return gym.envs.registration.WrapperSpec(name, f"anywhere:{name}", arguments)
+
+
+def test_harmless_wrappers_change_nothing_and_a_time_limit_is_read(minari_root):
+    names = ("Monitor", "RecordVideo", "RecordEpisodeStatistics", "PassiveEnvChecker", "OrderEnforcing")
+    layers = (*map(wrapped, names), wrapped("FlattenObservation"), wrapped("TimeLimit", max_episode_steps=70))
+    task = o2o.task(write("me/hopper/wrapped-v0", "Hopper-v5", 11, 3, additional_wrappers=layers))
+    assert (task.env.name, task.env.horizon) == ("mjx/Hopper-v5", 70)
+    task = o2o.task("me/hopper/wrapped-v0", limit=50)
+    assert task.env.horizon == task.eval_env.horizon == 50
+
+
+class Corridor(gym.Env):
+    """What the author of a dataset has at home."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,))
+
+    def __init__(self, width=1.0):
+        self.width = width
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.full(2, self.width, np.float32), 1.0, False, False, {}
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
+
+
+def corridor(entry_point, **more):
+    rows = {"additional_wrappers": (wrapped("TimeLimit", max_episode_steps=9),), "kwargs": {"width": 0.5}} | more
+    name = write("me/corridor/own-v0", "me/Corridor-v7", 2, 1, **rows)
+    path = minari.root() / name / "data" / "metadata.json"
+    stored = json.loads(path.read_text())
+    spec = json.loads(stored["env_spec"]) | {"entry_point": entry_point}
+    path.write_text(json.dumps(stored | {"env_spec": json.dumps(spec)}))
+    return name
+
+
+def test_the_class_of_an_entry_point_is_used_if_its_module_is_imported(minari_root, registry, monkeypatch):
+    module = types.ModuleType("a_module_of_the_caller")
+    module.Corridor = Corridor
+    name = corridor("a_module_of_the_caller:Corridor")
+    with pytest.raises(O2OError, match=r"import or install what registers it \(a_module_of_the_caller, says"):
+        o2o.task(name)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    task = o2o.task(name)
+    assert (task.env.name, task.env.horizon, task.raw) == ("host/me/Corridor-v7", 9, True)
+    state, obs = task.env.reset(jax.random.key(0))
+    _, step = task.env.step(state, jnp.zeros(1), jax.random.key(0))
+    assert (obs.tolist(), step.obs.tolist()) == ([0.0, 0.0], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("entry_point", ["os:system", "this:Corridor", "{here}:corridor", "{here}:nothing"])
+def test_nothing_else_that_an_entry_point_names_is_used(minari_root, registry, entry_point):
+    """`os` is imported, `this` must not be; what is no environment class is no environment."""
+    name = corridor(entry_point.format(here=__name__))
+    sys.modules.pop("this", None)
+    with pytest.raises(O2OError, match="cannot be run by Gymnasium either"):
+        o2o.task(name)
+    assert "this" not in sys.modules
+    assert "me/Corridor-v7" not in gym.registry
+
+
+@pytest.mark.parametrize("arguments", [{"xml_file": "own.xml"}, {"model": "/etc/passwd"}, {"model_path": "x"}])
+def test_arguments_that_name_files_are_refused(minari_root, arguments):
+    name = write("test/hopper/file-v0", "Hopper-v5", 11, 3, kwargs=arguments)
+    with pytest.raises(O2OError, match=f"asks for .*{next(iter(arguments))}.*may not choose files"):
+        o2o.task(name)
+
+
+def test_the_environment_decides_which_reference_and_not_the_folder(minari_root):
+    swimmer = write("mujoco/hopper/medium-v9", "Swimmer-v5", 8, 2)
+    assert minari.info(swimmer).reference is None
+    assert o2o.task(swimmer).raw
+    hopper = write("me/swimmer/own-v0", "Hopper-v5", 11, 3)
+    assert minari.info(hopper).reference == (-20.272305, 3234.3)
+    assert o2o.task(hopper).score_high == 3234.3
+    body = write("brax/hopper/own-v0", None, 11, 3, provenance={"environment": "brax/hopper"})
+    assert minari.info(body).reference is None
+    assert minari.info(write("mujoco/hopper/silent-v0", None, 11, 3)).reference == (-20.272305, 3234.3)
+
+
+@pytest.mark.parametrize("pair", [(3234.3, -20.3), (5.0, 5.0)])
+def test_references_are_checked_where_they_come_in_and_go_out(minari_root, pair):
+    with pytest.raises(O2OError, match="give two finite numbers, low < high"):
+        write("test/hopper/pair-v0", "Hopper-v5", 11, 3, reference=pair)
+    name = write("test/hopper/pair-v0", "Hopper-v5", 11, 3, reference=(0.0, 1.0))
+    path = minari.root() / name / "data" / "metadata.json"
+    stored = json.loads(path.read_text()) | dict(zip(("ref_min_score", "ref_max_score"), pair, strict=True))
+    path.write_text(json.dumps(stored))
+    with pytest.raises(O2OError, match=r"dataset 'test/hopper/pair-v0': its \(ref_min_score, ref_max_score\)"):
+        minari.info(name)
+
+
 def test_a_recording_of_ours_finds_its_environment(minari_root):
     about = {"provenance": {"source": "pendulum", "environment": "gymnax/Pendulum-v1"}}
     task = o2o.task(write("me/pendulum/odd-v0", None, 3, 1, **about))
@@ -206,7 +341,7 @@ def _maze(name, plan):
             "Nowhere-v5",
             348,
             {},
-            r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* import or install what registers it \(none, says",
+            r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* install what registers",
         ),
         ("AntMaze_Nowhere-v4", 27, {}, "recorded in AntMaze_Nowhere-v4, which has no twin"),
         (

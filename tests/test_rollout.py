@@ -1,6 +1,7 @@
 """Acting: true successors, resets, episode bookkeeping, returns-to-go; evaluation with a fixed budget."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +9,16 @@ import numpy as np
 import pytest
 from doubles import HORIZON, Clock, Counting
 
+import purejaxo2o as o2o
 from purejaxo2o import rollout
+from purejaxo2o.data import collect as collecting
 from purejaxo2o.data.transforms import return_to_go
 from purejaxo2o.envs import make
-from purejaxo2o.evaluate import evaluate
+from purejaxo2o.evaluate import STRETCH, evaluate
 from purejaxo2o.phases import Recipe, online
 from purejaxo2o.tasks import make as make_task
 from purejaxo2o.train import collect, init
-from purejaxo2o.types import Space
+from purejaxo2o.types import Space, Step, pytree
 
 KEY = jax.random.key(0)
 ENVS, STEPS = 3, 60
@@ -34,7 +37,7 @@ def played(request):
         def body(carry, key):
             state, obs, episodes = carry
             action = rollout.random_action(env.action_space, key, (ENVS,))
-            state, obs, row, _ = rollout.step(env, state, obs, action, key, starts)
+            state, obs, row, _ = rollout.step(env, state, obs, action, key, starts, length=episodes.length)
             after = rollout.advance(episodes, row, 0.0)
             return (state, obs, after), (row, obs, episodes)
 
@@ -161,6 +164,90 @@ def test_evaluation_of_a_known_policy_is_exact():
     np.testing.assert_array_equal(bad.returns, np.zeros(64))
     np.testing.assert_array_equal(bad.lengths, np.full(64, env.horizon))
     assert good.lengths.dtype == jnp.int32
+
+
+@pytree
+class Endless(Clock):
+    """A `Clock` that promises a horizon and forgets it. Observes the steps since its reset."""
+
+    def reset(self, key):
+        return jnp.zeros(3), jnp.zeros(3)
+
+    def step(self, state, action, key):
+        state = state.at[0].add(1)
+        return state, Step(state, jnp.float32(1), jnp.bool_(False), jnp.bool_(False), {"success": state[0] == 2})
+
+
+def test_an_environment_that_forgets_its_horizon_is_cut_there():
+    recipe = Recipe(name="test", agent=Counting(), phases=(online(32, mix="online", segments=1),), num_envs=2)
+    result = jax.jit(o2o.train)(KEY, recipe, make_task("endless", Endless()))
+    assert result.metrics["train_episodes"][-1] == 2 * (16 // HORIZON)
+    assert result.metrics["train_return"][-1] == HORIZON
+    rows = jax.tree.map(np.asarray, result.run.store.data)
+    np.testing.assert_array_equal(rows.truncated[:16], rows.next_obs[:16, :, 0] == HORIZON)
+    np.testing.assert_array_equal(rows.obs[:16, 0, 0], np.arange(16) % HORIZON)
+    assert not rows.terminated.any()
+    assert (result.returns == HORIZON).all()
+
+
+@pytest.mark.parametrize("continuing", [False, True])
+def test_a_recording_is_cut_at_the_horizon(continuing):
+    class Seen(Endless):
+        observe = staticmethod(lambda state: state)
+
+    env = pytree(Seen)()
+    behaviour = collecting.Memoryless(collecting.random_policy(env.action_space))
+    rows = collecting.collect_with(env, behaviour, KEY, steps=24, num_envs=2, continuing=continuing)
+    rows = jax.tree.map(lambda x: np.asarray(x).reshape(2, 12, *x.shape[2:]), rows.data)
+    since = rows.next_obs[..., 0]
+    np.testing.assert_array_equal(since, np.tile(np.arange(12) % HORIZON + 1, (2, 1)))  # reset at the horizon alone
+    cut = (since == HORIZON) | (continuing & (since == 2))
+    cut[:, -1] = True
+    np.testing.assert_array_equal(rows.truncated, cut)
+
+
+@pytest.mark.parametrize("many", [jax.vmap, lambda run: partial(jax.lax.map, run)], ids=["vmap", "map"])
+def test_evaluation_stops_when_all_episodes_are_over(many):
+    steps = []
+
+    def act(obs, key):
+        jax.debug.callback(lambda: steps.append(1))
+        return jnp.zeros((2, 1))
+
+    env = dataclasses.replace(Clock(), horizon=1000)
+    run = partial(evaluate, act, env, episodes=2)
+    outcome = jax.jit(many(run))(jax.random.split(KEY, 3))
+    jax.effects_barrier()
+    assert (outcome.lengths <= 7).all()
+    assert 7 < len(steps) <= 3 * STRETCH < 1000
+
+
+@pytest.mark.parametrize("horizon", [1, 7, 50, 53, 101])
+def test_evaluation_ends_at_any_horizon(horizon):
+    env = dataclasses.replace(Endless(), horizon=horizon)
+    outcome = jax.jit(lambda: evaluate(lambda obs, key: jnp.zeros((2, 1)), env, KEY, episodes=2))()
+    np.testing.assert_array_equal(outcome.lengths, [horizon] * 2)
+    np.testing.assert_array_equal(outcome.returns, [horizon] * 2)
+
+
+@pytree
+class Drift(Endless):
+    """Pays for being near zero, and moves by the action."""
+
+    def step(self, state, action, key):
+        state, out = super().step(state.at[1].add(action[0] - 0.1), action, key)
+        return state, out._replace(reward=-(state[1] ** 2))
+
+
+def test_evaluation_can_be_differentiated():
+    def mean_return(gain):
+        run = partial(evaluate, lambda obs, key: gain - obs[:, 1:2], Drift(horizon=60), episodes=2)
+        return jax.vmap(run)(jax.random.split(KEY, 2)).returns.mean()
+
+    slope = jax.jit(jax.grad(mean_return))(0.3)
+    near = jax.jit(mean_return)
+    np.testing.assert_allclose(slope, (near(0.31) - near(0.29)) / 0.02, rtol=1e-3)
+    assert slope < -1
 
 
 def test_evaluation_counts_nothing_after_the_end():

@@ -126,14 +126,15 @@ def _programs(run: Run, recipe: o2o.Recipe, task: o2o.Task, data: Any, index: in
 
     def environment(run: Run) -> Any:
         def body(carry: Any, step: Array) -> tuple[Any, None]:
-            env, obs, _ = carry
+            env, obs, length, _ = carry
             key_act, key_step = jax.random.split(jax.random.fold_in(key, step))
             action = agent.act(run.agent, obs, key_act, explore=True)
-            env, obs, new, _ = rollout.step(task.env, env, obs, action, key_step, starts)
-            return (env, obs, new.reward), None
+            env, obs, new, _ = rollout.step(task.env, env, obs, action, key_step, starts, length=length)
+            return (env, obs, jnp.where(new.last, 0, length + 1), new.reward), None
 
         starts = rollout.pool(task.env, key)
-        return jax.lax.scan(body, (run.env, run.obs, jnp.zeros(recipe.num_envs)), jnp.arange(count))[0]
+        length = jnp.zeros(recipe.num_envs, jnp.int32) if run.episodes is None else run.episodes.length
+        return jax.lax.scan(body, (run.env, run.obs, length, jnp.zeros(recipe.num_envs)), jnp.arange(count))[0]
 
     def stores(run: Run, data: Any, batches: Any) -> Any:
         def body(carry: Any, step: Array) -> tuple[Any, None]:
@@ -187,14 +188,15 @@ def _stepping(env: envs.Env, count: int, steps: int) -> Any:
         starts = rollout.pool(env, key)
 
         def body(carry: Any, step: Array) -> tuple[Any, None]:
-            env_state, obs, total = carry
+            env_state, obs, length, total = carry
             key_act, key_step = jax.random.split(jax.random.fold_in(key, step))
             action = rollout.random_action(env.action_space, key_act, (count,))
-            env_state, obs, new, _ = rollout.step(env, env_state, obs, action, key_step, starts)
-            return (env_state, obs, total + new.reward), None
+            env_state, obs, new, _ = rollout.step(env, env_state, obs, action, key_step, starts, length=length)
+            return (env_state, obs, jnp.where(new.last, 0, length + 1), total + new.reward), None
 
         env_state, obs = rollout.reset(env, key, count)
-        return jax.lax.scan(body, (env_state, obs, jnp.zeros(count)), jnp.arange(steps))[0]
+        begun = (env_state, obs, jnp.zeros(count, jnp.int32), jnp.zeros(count))
+        return jax.lax.scan(body, begun, jnp.arange(steps))[0]
 
     return function
 

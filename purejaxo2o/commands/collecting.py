@@ -122,8 +122,8 @@ class Collect(Command):
         num_envs = lanes(steps // parts, env.horizon) if self.num_envs is None else self.num_envs
         if not 1 <= num_envs <= steps // parts:
             raise O2OError(
-                f"--steps {steps} with {num_envs} environments{' in two parts' if parts > 1 else ''}: give --num-envs "
-                "of at least 1 and a step for each of them"
+                f"--steps {steps} with {num_envs} environments{' in two parts' if parts > 1 else ''}: give "
+                "--num-envs of at least 1 and a step for each of them"
             )
         _check_memory(env, steps)
         return steps, num_envs
@@ -242,8 +242,8 @@ def counted(rows: Any, env: Any, reference: tuple[float, float] | None) -> dict[
         fewer, more = f"--num-envs {lanes(steps, env.horizon)} at most", f"--steps {env.horizon} at least"
         say(
             f"{facts['cut']} of {facts['episodes']} episodes were cut off by the end of the recording (after "
-            f"{found.length[found.cut].mean():.0f} steps on average, the time limit is {env.horizon}): no mean return or "
-            f"score includes them; give {fewer if steps >= env.horizon else more}"
+            f"{found.length[found.cut].mean():.0f} steps on average, the time limit is {env.horizon}): no mean "
+            f"return or score includes them; give {fewer if steps >= env.horizon else more}"
         )
     return facts
 

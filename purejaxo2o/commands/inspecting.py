@@ -92,10 +92,8 @@ def _figures(reading: Any) -> dict[str, Any]:
     from purejaxo2o.data.scores import normalise
 
     rows, reference = reading.data, reading.info.reference
-    found, discrete = (
-        measures.trajectories(rows, measures.limit_of(reading.info)),
-        reading.info.spaces.action.discrete,
-    )
+    discrete = reading.info.spaces.action.discrete
+    found = measures.trajectories(rows, measures.limit_of(reading.info))
     returns = found.total[found.whole]
     quantiles = {"return": _quantiles(returns), "length": _quantiles(found.length[found.whole])}
     if reference is not None:
@@ -142,8 +140,8 @@ def _remarks(reading: Any, found: Any) -> list[str]:
     if 2 * found.cut.sum() > len(found.cut):
         length = f"{found.length[found.cut].mean():.0f} steps on average, of {measures.limit_of(reading.info)}"
         remarks.append(
-            f"{found.cut.sum()} of {len(found.cut)} episodes were cut off by the end of the recording (after {length}): "
-            "figures per episode leave them out"
+            f"{found.cut.sum()} of {len(found.cut)} episodes were cut off by the end of the recording (after "
+            f"{length}): figures per episode leave them out"
         )
     limit = None if reading.info.env_spec is None else reading.info.env_spec.max_episode_steps
     if limit is not None:
@@ -191,22 +189,21 @@ def _description(data: dict[str, Any]) -> str:
     lines += [f"{'attention':<18} {remark}" for remark in data["remarks"]]
     table = show([{"per whole episode": name, **row} for name, row in data["quantiles"].items()])
     named = [{"episode": f"{kind} {t['episode']}", **_short(t)} for kind in ("best", "worst") for t in data[kind]]
-    return "\n".join(
-        [*lines, *([table, _bars(data["histogram"]), show(named)] if named else ["no episode is whole"])]
-    )
+    episodes = [table, _bars(data["histogram"]), show(named)] if named else ["no episode is whole"]
+    return "\n".join([*lines, *episodes])
 
 
 def _about(data: dict[str, Any]) -> dict[str, str]:
     parts = " = " + " + ".join(f"{name} {size}" for name, size in data["obs_parts"].items())
     limit = f", at most {data['time_limit']:,} steps" if data["time_limit"] else ""
     source = data["provenance"] if isinstance(data["provenance"], dict) else {}
+    noted = (f"{name}={_short_number(value)}" for name, value in source.items() if not isinstance(value, dict))
     facts = {
         "dataset": data["dataset"],
         "folder": data["path"],
         "environment": (data["environment"] or "not declared") + limit,
         "made by": data["algorithm"] or "not declared",
-        "provenance": ", ".join(f"{k}={_short_number(v)}" for k, v in source.items() if not isinstance(v, dict))
-        or "none",
+        "provenance": ", ".join(noted) or "none",
         "steps": f"{data['steps']:,}",
         "episodes": f"{data['episodes']:,}: {data['terminated']:,} terminated, {data['truncated']:,} truncated"
         + (f" ({data['cut']:,} by the end of the recording, in no mean)" if data["cut"] else ""),

@@ -127,11 +127,14 @@ def _datasets() -> list[dict[str, Any]]:
 
 
 def _local(name: str) -> dict[str, Any]:
-    from purejaxo2o.data import minari
+    """What the dataset's metadata.json says; nothing else of it is opened."""
+    from purejaxo2o.data import folder
 
     try:
-        info = minari.info(name)
+        said = folder.described(name)
     except O2OError as error:  # one damaged dataset must not hide the others
         return {"steps": None, "description": str(error)}
-    first = str(info.metadata.get("description") or info.env_id or "-").strip().splitlines()[0]
-    return {"steps": info.steps, "description": first}
+    recorded = said.env_spec.id if said.env_spec else None
+    lines = str(said.raw.get("description") or recorded or "-").strip().splitlines()
+    first = "".join(c if c.isprintable() else " " for c in lines[0]) if lines else "-"
+    return {"steps": said.steps, "description": first}

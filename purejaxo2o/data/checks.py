@@ -63,6 +63,16 @@ def _check_range(action: Any, spaces: Spaces, where: Callable[[int], str], toler
         )
 
 
+def flags(where: str, name: str, values: np.ndarray) -> np.ndarray:
+    """`[N]` bool of flags that a file holds as truth values or as 0 and 1. Raises `O2OError` for other numbers."""
+    bad = np.flatnonzero((values != 0) & (values != 1))
+    if bad.size:
+        raise O2OError(
+            f"{where}, step {bad[0]}: {name} is {values[bad[0]]}; a flag is 0 or 1 (false or true): re-record it"
+        )
+    return values.astype(bool)
+
+
 def _first(wrong: Callable[[np.ndarray], Any], rows: np.ndarray) -> int | None:
     """The first row that is wrong; block by block, since what is computed of a million rows would be large."""
     for start in range(0, len(rows), BLOCK):

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o import rollout
+from purejaxo2o import envs, rollout
 from purejaxo2o import store as stores
-from purejaxo2o.envs.base import Env
+from purejaxo2o.envs.base import check_env
+from purejaxo2o.policy import scaled
 from purejaxo2o.store import Store
 from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
 
@@ -43,7 +44,7 @@ class Memoryless:
     policy: Policy
 
     def __call__(self, obs: Array, key: Array, clock: Clock) -> Array:
-        return self.policy(obs, key)
+        return scaled(self.policy)(obs, key)
 
 
 def random_policy(space: Space) -> Policy:
@@ -62,7 +63,7 @@ def noisy(policy: Policy, *, sigma: Number = 0.0, epsilon: Number = 0.0) -> Poli
 
     def act(obs: Array, key: Array) -> Array:
         key_policy, key_noise, key_random, key_pick = jax.random.split(key, 4)
-        action = policy(obs, key_policy)
+        action = scaled(policy)(obs, key_policy)
         action = jnp.clip(action + sigma * jax.random.normal(key_noise, action.shape), -1.0, 1.0)
         uniform = jax.random.uniform(key_random, action.shape, minval=-1.0, maxval=1.0)
         return jnp.where(jax.random.bernoulli(key_pick, epsilon), uniform, action)
@@ -74,7 +75,7 @@ def held(policy: Policy, *, steps: int) -> Behaviour:
     """Ask `policy` with a new key only every `steps` steps: for a random policy, one action held that long."""
 
     def act(obs: Array, key: Array, clock: Clock) -> Array:
-        return policy(obs, jax.random.fold_in(clock.episode, clock.time // steps))
+        return scaled(policy)(obs, jax.random.fold_in(clock.episode, clock.time // steps))
 
     return act
 
@@ -97,7 +98,7 @@ def lanes(steps: int, horizon: int) -> int:
     return max(1, min(NUM_ENVS, steps // horizon))
 
 
-def collect(env: Env, policy: Policy, key: Array, *, steps: int, num_envs: int | None = None) -> Store:
+def collect(env: Any, policy: Policy, key: Array, *, steps: int, num_envs: int | None = None) -> Store:
     """Exactly `steps` rows of `policy` in `env`, as a full store of trajectories (`collect_with`).
 
     num_envs: parallel environments; by default so many that episodes fit (`lanes`)."""
@@ -121,6 +122,8 @@ def collect_with(
         )
     if continuing and not hasattr(env, "observe"):
         raise O2OError(f"{env.name} has no observe(state), which a continuing recording needs; use continuing=False")
+    env = envs.make(env)
+    check_env(env)
     length = -(-steps // num_envs)
     rows = _record(env, behaviour, key, length=length, num_envs=num_envs, continuing=continuing)
     rows = jax.tree.map(lambda x: x[:steps], rows)
@@ -136,11 +139,12 @@ def _record(
     key_pool, key_start, key_run = jax.random.split(key, 3)
     restart = _restarter(env, key_pool)
 
-    def step(state: Any, obs: Array, clock: Clock, key: Array) -> tuple[tuple[Any, Array, Clock], Transition]:
+    def step(state: Any, obs: Array, clock: Clock, length: Array, key: Array) -> tuple[Any, Transition]:
         key_act, key_step, key_reset, key_episode = jax.random.split(key, 4)
         action = behaviour(obs, key_act, clock)
         state, result = env.step(state, action, key_step)
-        ended, truncated, following = result.terminated | result.truncated, result.truncated, result.obs
+        truncated = result.truncated | rollout.overdue(env, result, length + 1)
+        ended, following = result.terminated | truncated, result.obs
         if continuing:
             truncated = truncated | (result.info["success"] & ~result.terminated)
             following = env.observe(state)
@@ -149,15 +153,16 @@ def _record(
         state, following = tree_where(ended, restart(key_reset), (state, following))
         fresh = Clock(clock.lane, key_episode, jnp.int32(0))
         clock = tree_where(row.last, fresh, clock._replace(time=clock.time + 1))
-        return (state, following, clock), row
+        return (state, following, clock, jnp.where(ended, 0, length + 1)), row
 
-    def iteration(carry: tuple[Any, Array, Clock], t: Array) -> tuple[tuple[Any, Array, Clock], Transition]:
+    def iteration(carry: tuple[Any, Array, Clock, Array], t: Array) -> tuple[Any, Transition]:
         keys = jax.random.split(jax.random.fold_in(key_run, t), num_envs)
         return jax.vmap(step)(*carry, keys)
 
     key_reset, key_episode = jax.random.split(key_start)
     lanes = Clock(jnp.arange(num_envs), jax.random.split(key_episode, num_envs), jnp.zeros(num_envs, jnp.int32))
-    carry = (*jax.vmap(restart)(jax.random.split(key_reset, num_envs)), lanes)
+    starts = jax.vmap(restart)(jax.random.split(key_reset, num_envs))
+    carry = (*starts, lanes, jnp.zeros(num_envs, jnp.int32))  # the last: steps since the reset
     _, rows = jax.lax.scan(iteration, carry, jnp.arange(length))
     rows = rows._replace(truncated=rows.truncated.at[-1].set(rows.truncated[-1] | ~rows.terminated[-1]))
     return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), rows)

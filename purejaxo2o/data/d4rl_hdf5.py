@@ -15,12 +15,14 @@ a row is the next row only inside a trajectory; D4RL's own loader looks no close
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from purejaxo2o.data import scores
+from purejaxo2o.data.checks import flags
 from purejaxo2o.data.d4rl_names import Published, published
+from purejaxo2o.data.hdf5 import column, opened, readable, working
+from purejaxo2o.data.limits import check_regular, check_size
 from purejaxo2o.data.reading import DatasetInfo, Reading, allocate
 from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
@@ -31,9 +33,14 @@ JUMP = 1e-6
 
 
 def check_exists(path: str) -> None:
-    """Raise `O2OError` unless there is such a file."""
-    if not Path(path).is_file():
-        raise O2OError(f"there is no file {path}; download one of D4RL's first (d4rl/infos.py lists them)")
+    """Raise `O2OError` unless there is such a file, and it is an ordinary one."""
+    try:
+        there = Path(path).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
+        raise O2OError(f"there is no file {path!r}; download one of D4RL's first (d4rl/infos.py lists them)")
+    check_regular(f"file {path}", Path(path))
 
 
 def load(path: str, *, limit: int | None = None, clip: bool = False) -> Store:
@@ -77,18 +84,18 @@ def read(path: str, *, limit: int | None = None, clip: bool = False) -> Reading:
 
 
 def _stream(path: Path) -> dict[str, np.ndarray]:
-    """The file's arrays by name, checked for presence and length."""
+    """The file's arrays by name, checked for presence, place, size and length, before they are read."""
     check_exists(str(path))
-    wanted = (*REQUIRED, "timeouts", "next_observations")
-    try:
-        with h5py.File(path, "r") as file:
-            there = {name: file.get(name) for name in wanted}
-            stream = {name: np.asarray(x[()]) for name, x in there.items() if isinstance(x, h5py.Dataset)}
-    except (OSError, RuntimeError) as error:
-        line = " ".join(str(error).split())
-        raise O2OError(
-            f"file {path} cannot be read ({line}); it is damaged or not complete: download it again"
-        ) from None
+    where = f"file {path}"
+    with opened(where, path) as file:
+        named = {name: column(where, file, name) for name in (*REQUIRED, "timeouts", "next_observations")}
+        there = {name: array for name, array in named.items() if array is not None}
+        size = sum(working(array) for array in there.values())
+        check_size(
+            where, stored=path.stat().st_size, declared=size, needed=3 * size
+        )  # raw, and as rows with both obs
+        with readable(where):
+            stream: dict[str, np.ndarray] = {name: np.asarray(array[()]) for name, array in there.items()}
     missing = [name for name in REQUIRED if name not in stream]
     if missing:
         raise O2OError(f"file {path} has no {', '.join(missing)}; it is not in D4RL's layout ({', '.join(REQUIRED)})")
@@ -102,19 +109,17 @@ def _checked(path: Path, stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]
         raise O2OError(f"file {path} holds no rows; download it again")
     for name, array in stream.items():
         vectors = name in ("observations", "actions", "next_observations")
-        if array.dtype.kind not in "biuf":
-            raise O2OError(f"file {path}: {name} is {array.dtype}, no real numbers; convert it")
         if array.shape[:1] != (count,):
             raise O2OError(
                 f"file {path}: {name} is {list(array.shape)}, there are {count} rewards; download it again"
             )
-        if array.ndim != 2 if vectors else array.size != count:
-            needed = "one vector" if vectors else "one number"
+        if array.ndim == 4 and array.dtype == np.uint8:
+            raise O2OError(f"file {path}: {name} are images {list(array.shape[1:])}; keep them in a Minari dataset")
+        if not vectors and array.size != count:
             raise O2OError(
-                f"file {path}: {name} is {list(array.shape)}; only {needed} a row can be loaded, convert it"
+                f"file {path}: {name} is {list(array.shape)}; only one number a row can be loaded, convert it"
             )
-        if not vectors:
-            stream[name] = array.reshape(count)  # some files have [N, 1]
+        stream[name] = array.reshape((count, -1) if vectors else count)  # some files have rewards [N, 1]
     if "next_observations" in stream and stream["next_observations"].shape != stream["observations"].shape:
         raise O2OError(f"file {path}: next_observations is of another shape than observations; drop it from the file")
     return stream
@@ -122,13 +127,14 @@ def _checked(path: Path, stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 def _ends(path: str, stream: dict[str, np.ndarray], limit: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Which rows are terminal, and at which time ran out, `[N]` bool each."""
-    terminal, count = stream["terminals"].astype(bool), len(stream["rewards"])
+    where, count = f"file {path}", len(stream["rewards"])
+    terminal = flags(where, "terminals", stream["terminals"])
     jump = None
     if "next_observations" in stream:
         difference = np.abs(stream["next_observations"][:-1] - stream["observations"][1:])
         jump = np.append(difference.max(axis=1, initial=0.0) > JUMP, False)
     if "timeouts" in stream:
-        timeout = stream["timeouts"].astype(bool)
+        timeout = flags(where, "timeouts", stream["timeouts"])
         unmarked = np.flatnonzero(jump & ~terminal & ~timeout) if jump is not None else []
         if len(unmarked):
             raise O2OError(

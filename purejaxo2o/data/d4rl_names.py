@@ -68,7 +68,7 @@ ENVIRONMENTS: dict[str, str] = {
     **{robot.lower(): f"{robot}-v2" for robot in ROBOTS},
     **{hand: f"AdroitHand{hand.title()}-v1" for hand in HANDS},
 }
-"""By the domain, where D4RL's observations are those of an environment of today; its mazes and kitchen show others."""
+"""By the domain, where D4RL's observations are those of an environment of today; its mazes and kitchen show more."""
 
 
 def _files() -> dict[str, str]:

@@ -1,17 +1,17 @@
-"""Where datasets lie: the folder that Minari uses, what is in it, and opening one of them."""
+"""Where datasets lie: the folder that Minari uses, what is in it, and what one of them says about itself."""
 
-import contextlib
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
-import gymnasium as gym
-import minari
-from minari.dataset._storages import get_storage_keys
-from minari.dataset.minari_dataset import MinariDataset, parse_dataset_id
-from minari.dataset.minari_storage import MinariStorage
+from minari.dataset.minari_dataset import parse_dataset_id
 
 from purejaxo2o import places
+from purejaxo2o.data.metadata import Metadata, read_metadata
+from purejaxo2o.data.staging import recover
 from purejaxo2o.types import O2OError, nearest
+
+LONGEST = 255
+"""Bytes of a folder's name."""
 
 
 def root() -> Path:
@@ -25,6 +25,7 @@ def local_ids() -> list[str]:
         folder = root()
     except O2OError:
         return []
+    recover(folder)
     found = (path.parents[1].relative_to(folder) for path in folder.glob("**/data/metadata.json"))
     return sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
 
@@ -32,15 +33,20 @@ def local_ids() -> list[str]:
 def namespace_of(dataset_id: str) -> str | None:
     """The folders of an id, `a/b` of `a/b/name-v0`. Raises `O2OError` for what is no id."""
     try:
-        return parse_dataset_id(dataset_id)[0]
+        namespace = parse_dataset_id(dataset_id)[0]
+        if max(len(os.fsencode(part)) for part in dataset_id.split("/")) <= LONGEST:
+            return namespace
     except (ValueError, TypeError):
-        raise O2OError(f"{dataset_id!r} is no dataset id; write it like 'namespace/environment/name-v0'") from None
+        pass
+    raise O2OError(f"{dataset_id!r} is no dataset id; write it like 'namespace/environment/name-v0'")
 
 
-def open_dataset(dataset_id: str) -> MinariDataset:
-    """Open a local dataset, never the network. Raises `O2OError` if it is missing or unreadable."""
+def files_of(dataset_id: str) -> Path:
+    """The folder with the files of a local dataset. Raises `O2OError` if there is no such dataset."""
     namespace_of(dataset_id)
     folder = root() / dataset_id / "data"
+    if not folder.is_dir():
+        recover(root())
     if not folder.is_dir():
         known = local_ids()
         hint = nearest(dataset_id, known) if known else "the folder holds no dataset"
@@ -48,43 +54,14 @@ def open_dataset(dataset_id: str) -> MinariDataset:
             f"dataset {dataset_id!r} is not in {root()}: {hint}; get it with `minari download {dataset_id}` or "
             "record one with `purejaxo2o collect`"
         )
-    with readable(dataset_id):
-        stored_as, known = MinariStorage.read_raw_metadata(folder)["data_format"], get_storage_keys()
-        if stored_as not in known:
-            raise O2OError(
-                f"dataset {dataset_id!r} is stored as {stored_as!r}, this Minari reads {', '.join(known)}; update "
-                "Minari, or convert the dataset with the one that wrote it"
-            )
-        try:
-            return minari.load_dataset(dataset_id)
-        except ImportError as error:
-            raise O2OError(
-                f"dataset {dataset_id!r} is stored as {stored_as!r}, which needs pyarrow; pip install 'minari[arrow]'"
-            ) from error
+    return folder
 
 
-@contextlib.contextmanager
-def readable(dataset_id: str) -> Iterator[None]:
-    """Turn whatever a damaged or foreign file makes Minari raise into one clear error."""
-    try:
-        yield
-    except O2OError:
-        raise
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        OSError,
-        AssertionError,
-        AttributeError,
-        IndexError,
-        MemoryError,
-        NotImplementedError,
-        RuntimeError,
-        gym.error.Error,
-    ) as error:
-        line = " ".join(str(error).split())
-        raise O2OError(
-            f"dataset {dataset_id!r} in {root()} cannot be read ({type(error).__name__}: {line}); delete it and "
-            "download or make it again"
-        ) from error
+def described(dataset_id: str) -> Metadata:
+    """What a local dataset says about itself, checked; nothing else of it is opened. Raises `O2OError`."""
+    return read_metadata(place(dataset_id), files_of(dataset_id) / "metadata.json")
+
+
+def place(dataset_id: str) -> str:
+    """How errors name a local dataset."""
+    return f"dataset {dataset_id!r} in {root()}"

@@ -5,9 +5,10 @@ episode was cut. Reading checks everything once (`O2OError` names field, episode
 gives back, when read again, the same arrays bit for bit. The folder is `MINARI_DATASETS_PATH`, else Minari's own.
 """
 
+import dataclasses
 import json
-import shutil
-import uuid
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,35 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_dataset import MinariDataset
 from minari.dataset.minari_storage import MinariStorage
-from minari.namespace import create_namespace, list_local_namespaces
+from minari.namespace import NAMESPACE_METADATA_FILENAME
 
 from purejaxo2o import store as stores
 from purejaxo2o.data import scores
 from purejaxo2o.data.checks import check_continuous, check_rows
+from purejaxo2o.data.episode_files import check_format, open_episodes
 from purejaxo2o.data.episodes import buffers_of, rows_of
-from purejaxo2o.data.folder import namespace_of, open_dataset, readable, root
+from purejaxo2o.data.folder import described, files_of, namespace_of, place, root
 from purejaxo2o.data.gym_spaces import action_space, gym_action_space, gym_obs_space, obs_space
+from purejaxo2o.data.hdf5 import readable
+from purejaxo2o.data.metadata import Metadata, read_metadata
 from purejaxo2o.data.reading import DatasetInfo, Reading
+from purejaxo2o.data.staging import NEW, publish, staging
 from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Spaces, Transition
 
 
-def info(dataset_id: str) -> DatasetInfo:
-    """Description of a local dataset. Raises `O2OError` if it is missing, unreadable or of unknown spaces."""
-    dataset = open_dataset(dataset_id)
-    with readable(dataset_id):
-        return _info(dataset_id, dataset)
+def info(dataset_id: str | MinariDataset) -> DatasetInfo:
+    """Description of a local dataset, from its metadata alone.
+
+    Raises `O2OError` if it is missing, if its metadata are not what they should be, and for unknown spaces."""
+    return _Source.of(dataset_id).info()
+
+
+def check_available(dataset_id: str) -> None:
+    """Raise `O2OError` unless a local dataset is there, described as it should be, in a format that can be read."""
+    source = _Source.of(dataset_id)
+    source.info()
+    check_format(source.where, source.metadata)
 
 
 def spaces_of(dataset_id: str) -> Spaces:
@@ -53,19 +65,24 @@ def load(dataset_id: str, *, clip: bool = False) -> Store:
     return read(dataset_id, clip=clip).store()
 
 
-def read(dataset_id: str, *, clip: bool = False) -> Reading:
-    """What `load` loads, before its values are checked."""
-    dataset = open_dataset(dataset_id)
-    with readable(dataset_id):
-        described = _info(dataset_id, dataset)
-        data, ends = rows_of(dataset_id, dataset, described.spaces, clip)
+def read(dataset_id: str | MinariDataset, *, clip: bool = False) -> Reading:
+    """What `load` loads, before its values are checked; also of a dataset that Minari has opened, with the episodes
+    that its `filter_episodes` left.
+
+    Nothing in the files is run, nothing outside of them is read, and no more memory is taken than `limits` allows."""
+    source = _Source.of(dataset_id)
+    info = source.info()
+    with open_episodes(source.where, source.files, source.metadata, source.indices) as episodes:
+        data, ends = rows_of(
+            source.where, episodes, source.metadata, info.spaces, clip=clip, whole=isinstance(source.indices, range)
+        )
 
     def where(row: int) -> str:
         episode = int(np.searchsorted(ends, row, side="right"))
         step = row - (ends[episode - 1] if episode else 0)
-        return f"dataset {dataset_id!r}, episode {dataset.episode_indices[episode]}, step {step}"
+        return f"dataset {info.id!r}, episode {source.indices[episode]}, step {step}"
 
-    return Reading(described, data, where)
+    return Reading(info, data, where)
 
 
 def export(
@@ -101,19 +118,16 @@ def export(
     check_rows(data, spaces, "row {}".format)
     check_continuous(data)
     metadata = _metadata(dataset_id, algorithm_name, description, provenance, requirements, reference)
-    staging = root() / f".staging-{uuid.uuid4().hex}"
     try:
-        _write(staging / "new", data, spaces, env_spec, metadata)
-        if namespace and namespace not in list_local_namespaces():
-            create_namespace(namespace)
-        _publish(staging, target, overwrite)
+        with staging(root()) as folder:
+            _write(folder / NEW, data, spaces, env_spec, metadata)
+            _make_namespace(folder, namespace)
+            publish(folder, dataset_id, target)
     except OSError as error:
         raise O2OError(
             f"dataset {dataset_id!r} cannot be written to {root()} ({error}); set MINARI_DATASETS_PATH to a folder "
             "that you may write to"
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return target
 
 
@@ -155,31 +169,59 @@ def _write(folder: Path, data: Any, spaces: Spaces, env_spec: EnvSpec | None, me
     storage.update_episodes(buffers_of(data, spaces.obs))
 
 
-def _publish(staging: Path, target: Path, overwrite: bool) -> None:
-    """Put the finished folder under its name in one rename; keep what was there if that fails."""
-    if overwrite and target.exists():
-        target.rename(staging / "old")
-    try:
-        (staging / "new").rename(target)
-    except OSError:
-        if (staging / "old").exists():
-            (staging / "old").rename(target)
-        raise
+def _make_namespace(folder: Path, namespace: str | None) -> None:
+    """The folders of an id, each with the file by which Minari knows it. `folder` is to write it in first."""
+    place = root()
+    for name in namespace.split("/") if namespace else ():
+        place = place / name
+        place.mkdir(exist_ok=True)
+        if not (place / NAMESPACE_METADATA_FILENAME).exists():
+            (folder / NAMESPACE_METADATA_FILENAME).write_text("{}")
+            os.replace(folder / NAMESPACE_METADATA_FILENAME, place / NAMESPACE_METADATA_FILENAME)
 
 
-def _info(dataset_id: str, dataset: MinariDataset) -> DatasetInfo:
-    metadata = dataset.storage.metadata
-    low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
-    declared = None if low is None or high is None else (low, high)
-    spec = dataset.env_spec
-    return DatasetInfo(
-        id=dataset_id,
-        path=Path(dataset.storage.data_path).parent,
-        spaces=Spaces(obs_space(dataset.observation_space), action_space(dataset.action_space)),
-        episodes=int(dataset.total_episodes),
-        steps=int(dataset.total_steps),
-        env_id=dataset.env_spec.id if dataset.env_spec else None,
-        env_spec=dataset.env_spec,
-        reference=scores.of_dataset(dataset_id, metadata, spec, declared),
-        metadata=metadata,
-    )
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """Where a dataset's episodes are. indices: which of them, a range for all; steps: how many they have, as told."""
+
+    id: str
+    where: str
+    files: Path
+    metadata: Metadata
+    indices: Sequence[int]
+    steps: int
+
+    @staticmethod
+    def of(dataset: str | MinariDataset) -> "_Source":
+        """A local dataset by its id, or one that Minari has opened."""
+        if not isinstance(dataset, MinariDataset):
+            metadata = described(dataset)
+            everything = range(metadata.episodes)
+            return _Source(dataset, place(dataset), files_of(dataset), metadata, everything, metadata.steps)
+        files = Path(dataset.storage.data_path)
+        where = f"dataset {dataset.id!r} in {files.parent}"
+        metadata, chosen = read_metadata(where, files / "metadata.json"), dataset.episode_indices.tolist()
+        everything = range(metadata.episodes)
+        if len(chosen) == len(everything) and chosen == list(everything):
+            return _Source(dataset.id, where, files, metadata, everything, metadata.steps)
+        with readable(where):
+            return _Source(dataset.id, where, files, metadata, chosen, dataset.total_steps)
+
+    def info(self) -> DatasetInfo:
+        metadata = self.metadata
+        try:
+            spaces = Spaces(obs_space(metadata.observation_space), action_space(metadata.action_space))
+        except O2OError as error:
+            raise O2OError(f"{self.where}: {error}") from None
+        return DatasetInfo(
+            id=self.id,
+            path=self.files.parent,
+            spaces=spaces,
+            episodes=len(self.indices),
+            steps=self.steps,
+            env_id=metadata.env_spec.id if metadata.env_spec else None,
+            env_spec=metadata.env_spec,
+            reference=scores.of_dataset(self.id, metadata.fields, metadata.env_spec, metadata.reference),
+            metadata=metadata.fields,
+            eval_env_spec=metadata.eval_env_spec,
+        )

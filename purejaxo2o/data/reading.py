@@ -27,7 +27,9 @@ ALIGNMENT = 64
 class DatasetInfo:
     """What a dataset says about itself, without its rows.
 
-    env_id, env_spec: the Gymnasium environment it was recorded in (with `kwargs` and time limit), if declared.
+    env_id, env_spec: the Gymnasium environment it was recorded in (with `kwargs` and time limit), if declared; as
+        data: whatever makes an environment of it must see to `env_specs.check_arguments` first.
+    eval_env_spec: the one that it is evaluated in, likewise.
     reference: return of a random policy and of an expert, from the metadata or else from `scores`.
     metadata: everything else that the file declares, as Minari stores it.
     """
@@ -41,6 +43,7 @@ class DatasetInfo:
     env_spec: "EnvSpec | None"
     reference: tuple[float, float] | None
     metadata: dict[str, Any]
+    eval_env_spec: "EnvSpec | None" = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,13 @@ class Reading:
         if not self.info.spaces.action.discrete:
             np.clip(action, -1.0, 1.0, out=action)
         return jax.tree.map(lambda x: jax.device_put(x, may_alias=True), stores.from_transitions(self.data))
+
+
+def row_bytes(spaces: Spaces) -> int:
+    """Bytes of one row of `allocate`."""
+    obs = spaces.obs.size * np.dtype(spaces.obs.dtype).itemsize
+    action = 4 if spaces.action.discrete else spaces.action.size * np.dtype(spaces.action.dtype).itemsize
+    return 2 * obs + action + 4 + 2
 
 
 def allocate(rows: int, spaces: Spaces) -> Any:

@@ -37,34 +37,69 @@ def names() -> tuple[str, ...]:
 def family(name: str) -> ModuleType:
     """The module that has the environments like `name`."""
     if name.startswith("host/"):
-        from purejaxo2o.envs import host  # the only ones that are not pure, imported by nothing else
-
-        return host
+        return _host()
+    for library in (gymnax, brax):
+        if name.startswith(f"{library.__name__.rpartition('.')[2]}/") and library.known(name):
+            return library
     if name not in _FAMILY:
         raise O2OError(f"unknown environment {name!r}; {nearest(name, names())}")
     return _FAMILY[name]
 
 
-def make(name: str, **settings: Any) -> Env:
-    """The environment `name`, e.g. `gymnax/CartPole-v1`, `brax/hopper`, `toy/reach` (see `names`).
+def _host() -> ModuleType:
+    from purejaxo2o.envs import host  # the only ones that are not pure, imported by nothing else
 
+    return host
+
+
+def make(what: Any, **settings: Any) -> Env:
+    """The environment of an id, e.g. `gymnax/CartPole-v1`, `brax/hopper`, `toy/reach` (see `names`), or of an object.
+
+    what: an id, also one that `gymnax.register` or `brax.envs.register_environment` made known; or an environment of
+        gymnax (or the pair of one and its `EnvParams`), brax or Gymnasium (which is made anew by its `spec`); or an
+        environment of this protocol, which is returned as it is.
     `settings` are the environment's own: the fields of `goal_maze.GoalMaze` that a maze's name does not give, those
     of Gymnasium's constructor and `physics` for mjx, `backend` and `horizon` for brax, and gymnax's `EnvParams`.
     `host/<gymnasium id>` is any Gymnasium environment (slow, see `envs/host.py`), its settings those of its
     constructor and `max_episode_steps`. Raises `O2OError` for an unknown name, an unknown setting, or one of the
     wrong type.
     """
-    found = family(name)
-    if name.startswith("host/"):  # whose constructors check their own
-        return found.load(name, **settings)
-    known = found.settings(name)
+    if not isinstance(what, str):
+        return _adopt(what, settings)
+    found = family(what)
+    if what.startswith("host/"):  # whose constructors check their own
+        return found.load(what, **settings)
+    _check(what, settings, found.settings(what))
+    return found.load(what, **settings)
+
+
+def _adopt(given: Any, settings: dict[str, Any]) -> Any:
+    library = _library(given[0] if isinstance(given, tuple) and len(given) == 2 else given)
+    if library == "gymnasium":
+        return _host().adopted(given, **settings)
+    if library is not None:
+        name, build, known = {"gymnax": gymnax, "brax": brax}[library].adopted(given)
+        _check(name, settings, known)
+        return build(**settings)
+    if settings:
+        raise O2OError(f"{getattr(given, 'name', given)!r} is made already; its settings are those of its maker")
+    return given
+
+
+def _library(given: Any) -> str | None:
+    """Whose environment an object is, by its classes: nothing is imported for it."""
+    roots = {kind.__module__.partition(".")[0] for kind in type(given).__mro__}
+    return next((library for library in ("gymnax", "brax", "gymnasium") if library in roots), None)
+
+
+def _check(name: str, settings: dict[str, Any], known: dict[str, Any]) -> None:
+    """Raise `O2OError` for a setting that the environment lacks, or of the wrong type."""
     for setting, value in settings.items():
         if setting not in known:
             remedy = nearest(setting, known) if known else "it has none"
             raise O2OError(f"{name}: unknown setting {setting!r}; {remedy}; settings: {', '.join(known) or '-'}")
         if not _fits(value, known[setting]):
             raise O2OError(f"{name}: {setting}={value!r} must be of type {_type_name(known[setting])}")
-    return found.load(name, **settings)
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -75,6 +75,10 @@ class AntMaze(GoalMaze):
         return self._ant.action_space
 
     @property
+    def action_bounds(self) -> Any:
+        return self._ant.action_bounds
+
+    @property
     def pooled_resets(self) -> bool:
         return True
 

@@ -13,8 +13,7 @@ and Hammer models do; Relocate loads, but its 188 contact slots take minutes to 
 
 import functools
 import hashlib
-import importlib
-import importlib.util
+import sys
 import threading
 from collections import OrderedDict
 from typing import Any, NamedTuple
@@ -25,6 +24,8 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
+from purejaxo2o.envs import robotics
+from purejaxo2o.envs.registered import Registered, check_repeats
 from purejaxo2o.types import Array, O2OError, Space, Step, nearest, pytree, static
 
 KEPT = 64
@@ -45,12 +46,15 @@ class HostState(NamedTuple):
 @pytree
 class HostEnv:
     """`host/<gymnasium id>`, also `host/<module>:<id>`. Observations and actions as `minari.load` makes them:
-    vectors (dictionaries joined, keys sorted) or images; boxes scaled to [-1, 1] and clipped, or choices from 0.
+    vectors (whatever its shape; dictionaries joined, keys sorted, nested ones too) or images; boxes scaled to [-1, 1]
+    and clipped, as vectors, or choices from 0.
 
-    options: of the constructor, as sorted pairs. `info["success"]` is there if the environment has it."""
+    registered: what the id meant when this was made. options: of the constructor, as sorted pairs.
+    `info["success"]` is there if the environment has it."""
 
     name: str = static()
     horizon: int = static()
+    registered: Registered = static()
     options: tuple[tuple[str, Any], ...] = static(default=())
 
     @property
@@ -62,12 +66,20 @@ class HostEnv:
         return self._host.action_space
 
     @property
+    def action_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gymnasium's own: of a box, or the first and the last choice."""
+        space = self._host.actions
+        if self.action_space.discrete:
+            return np.asarray(space.start), np.asarray(space.start + space.n - 1)
+        return space.low, space.high
+
+    @property
     def pooled_resets(self) -> bool:
         return True
 
     @property
     def _host(self) -> "_Host":
-        return _host(self.name, self.horizon, self.options)
+        return _host(self.name, self.horizon, self.registered, self.options)
 
     def reset(self, key: Array) -> tuple[HostState, Array]:
         """The environment's own reset, with a seed drawn from `key`."""
@@ -130,9 +142,25 @@ mlir.register_lowering(_not_on_tpu, _refuse, platform="tpu")
 def load(name: str, *, max_episode_steps: int | None = None, **options: Any) -> HostEnv:
     """`host/<gymnasium id>` with options of its constructor.
 
-    Raises `O2OError` for an unknown id, a missing time limit, options that the constructor refuses, and spaces that
-    no agent here takes."""
-    spec = _spec(name)
+    Raises `O2OError` for an unknown id, a missing time limit, options that the constructor refuses, spaces that
+    no agent here takes, and an environment that does not do the same again."""
+    return _build(name, _spec(name), max_episode_steps, options)
+
+
+def adopted(env: Any, *, max_episode_steps: int | None = None, **options: Any) -> HostEnv:
+    """The environment that a Gymnasium object is one of: simulators are made as its `spec` says, wrappers included.
+
+    Raises `O2OError` as `load`, and for an object without a `spec`."""
+    spec = env.spec
+    if spec is None or spec.entry_point is None:
+        raise O2OError(
+            f"{type(env).__name__} was made by its class, so that nobody knows how to make another; register it "
+            "(gymnasium.register(id, entry_point=...)) and give the id: host/<id>"
+        )
+    return _build(f"host/{spec.id}", spec, max_episode_steps, options)
+
+
+def _build(name: str, spec: Any, max_episode_steps: int | None, options: dict[str, Any]) -> HostEnv:
     horizon = max_episode_steps or spec.max_episode_steps
     if horizon is None:
         raise O2OError(
@@ -144,7 +172,8 @@ def load(name: str, *, max_episode_steps: int | None = None, **options: Any) -> 
         hash(tuple(options.values()))
     except TypeError:
         raise O2OError(f"{name}: options {options} hold lists or dictionaries; pass tuples") from None
-    env = HostEnv(name=name, horizon=horizon, options=tuple(sorted(options.items())))
+    pairs = tuple(sorted(options.items()))
+    env = HostEnv(name=name, horizon=horizon, registered=Registered(spec), options=pairs)
     env._host  # noqa: B018  (made now, so that a wrong option is refused now)
     return env
 
@@ -154,8 +183,8 @@ def _spec(name: str) -> Any:
 
     short = name.removeprefix("host/")
     try:
-        if ":" not in short and short not in gym.registry and importlib.util.find_spec("gymnasium_robotics"):
-            importlib.import_module("gymnasium_robotics")  # registers its own
+        if ":" not in short and (short not in gym.registry or "gymnasium_robotics" in sys.modules):
+            robotics.register()
         return gym.spec(short)
     except (gym.error.Error, ImportError) as error:
         if short in gym.registry:
@@ -166,9 +195,10 @@ def _spec(name: str) -> Any:
 class _Host:
     """The simulators of one kind of environment, by the state that each is in."""
 
-    def __init__(self, name: str, horizon: int, options: tuple[tuple[str, Any], ...]) -> None:
+    def __init__(self, name: str, horizon: int, registered: Registered, options: tuple[tuple[str, Any], ...]) -> None:
         from purejaxo2o.data import gym_spaces
 
+        self.spec = registered.spec
         self.name, self.horizon, self.options, self.spaces = name, horizon, dict(options), gym_spaces
         self.lock, self.kept = threading.Lock(), KEPT
         self.spare: list[Any] = []
@@ -179,9 +209,9 @@ class _Host:
             self.action_space = gym_spaces.action_space(first.action_space)
         except O2OError as error:
             raise O2OError(f"{name} has spaces that no agent here takes: {error}") from None
-        self.actions = first.action_space
-        first.reset(seed=0)
-        self.has_success = "success" in first.step(first.action_space.sample())[-1]
+        self.observations, self.actions = first.observation_space, first.action_space
+        info = check_repeats(name, first, self._flat)
+        self.has_success = "success" in info
         self.spare.append(first)
 
     def first_obs(self, seeds: np.ndarray) -> np.ndarray:
@@ -232,17 +262,17 @@ class _Host:
 
         try:
             return gym.make(
-                self.name.removeprefix("host/"),
+                self.spec,
                 max_episode_steps=self.horizon,
                 disable_env_checker=True,
                 **self.options,
             )
-        except (TypeError, ValueError, ImportError, gym.error.Error) as error:
-            raise O2OError(f"{self.name} cannot be made: {' '.join(str(error).split())}") from error
+        except (TypeError, ValueError, ImportError, AssertionError, gym.error.Error) as error:
+            reason = " ".join(str(error).split()) or f"its constructor raises {type(error).__name__}"
+            raise O2OError(f"{self.name} cannot be made: {reason}") from error
 
     def _flat(self, obs: Any) -> np.ndarray:
-        joined = np.concatenate([obs[key] for key in sorted(obs)]) if isinstance(obs, dict) else obs
-        return np.asarray(joined, self.obs_space.dtype)
+        return np.asarray(self.spaces.flat_obs(obs, self.observations), self.obs_space.dtype)
 
     def _action(self, action: np.ndarray) -> Any:
         return self.spaces.original_action(action, self.actions)

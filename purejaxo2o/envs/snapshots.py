@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from purejaxo2o.envs.base import bounds_of
 from purejaxo2o.store import Store, flat
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, Number, O2OError, Space, Step, pytree, static, tree_where
@@ -51,6 +52,10 @@ class Snapshots:
     @property
     def action_space(self) -> Space:
         return self.env.action_space
+
+    @property
+    def action_bounds(self) -> Any:
+        return bounds_of(self.env)
 
     @property
     def horizon(self) -> int:

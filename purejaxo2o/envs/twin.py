@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxo2o.envs.model import Model, load
 from purejaxo2o.envs.physics import place, simulate
@@ -96,6 +97,12 @@ class Twin(abc.ABC):
     @property
     def action_space(self) -> Space:
         return Space(shape=(len(self.model.control),))
+
+    @property
+    def action_bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Lowest and highest control, which are Gymnasium's actions; None where they are -1 and 1."""
+        low, high = np.asarray(self.model.control, np.float32).T
+        return (low, high) if (low != -1).any() or (high != 1).any() else None
 
     @property
     def horizon(self) -> int:

@@ -1,0 +1,63 @@
+"""What Gymnasium's registry says of an id, and whether what it makes does the same again: for `host.py`."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from purejaxo2o.types import O2OError
+
+PROBED = 3
+"""Actions that a new environment takes twice."""
+
+
+class Registered:
+    """What Gymnasium's registry says of an id, hashable; equal for those that make the same environment."""
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+        self.key = (spec.id, *(repr(x) for x in (spec.kwargs, spec.additional_wrappers, spec.order_enforce)))
+        creator = spec.entry_point
+        if isinstance(creator, str) and creator.partition(":")[0] in sys.modules:
+            module, _, attribute = creator.partition(":")
+            creator = getattr(sys.modules[module], attribute, creator)  # a module that was loaded anew has another
+        self.creator = creator
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Registered) and (self.key, self.creator) == (other.key, other.creator)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"Registered{self.key}"
+
+
+def check_repeats(name: str, env: Any, flat: Callable[[Any], np.ndarray]) -> dict[str, Any]:
+    """Play a few steps twice from the same seed; returns the last `info`.
+
+    flat: makes an array of an observation. Raises `O2OError` if the second time differs from the first."""
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(PROBED)]
+
+    def play() -> tuple[list[np.ndarray], dict[str, Any]]:
+        seen, info = [flat(env.reset(seed=0)[0])], {}
+        for action in actions:
+            obs, reward, terminated, truncated, info = env.step(action)
+            seen += [flat(obs), np.array([reward, terminated, truncated], np.float32)]
+            if terminated or truncated:
+                break
+        return seen, info
+
+    (first, _), (second, info) = play(), play()
+    for i, (one, other) in enumerate(zip(first, second, strict=False)):
+        if np.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True):
+            continue
+        steps = (i + 1) // 2
+        what = f"reset(seed=0) and {steps} step{'s' * (steps > 1)}" if steps else "reset(seed=0)"
+        raise O2OError(
+            f"{name}: {what} gave other numbers the second time; its reset must depend on seed= alone: call "
+            "super().reset(seed=seed) and draw from self.np_random"
+        )
+    return info
