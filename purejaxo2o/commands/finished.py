@@ -70,7 +70,7 @@ def _check_memory(trained: Any, copies: int) -> None:
     one = jax.eval_shape(trained.task.eval_env.reset, jax.eval_shape(lambda: jax.random.key(0)))
     need, there = copies * trained.lanes * memory.nbytes(one), memory.limit(())
     if there is not None and need > there:
-        raise O2OError(f"the episodes take {memory.size(need)}, there are {memory.size(there)}; give fewer --episodes")
+        raise O2OError(f"episodes take {memory.size(need)}, there are {memory.size(there)}; give fewer --episodes")
 
 
 def _mean(name: str, values: np.ndarray) -> dict[str, float]:
