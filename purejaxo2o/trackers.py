@@ -43,12 +43,14 @@ class Lane(NamedTuple):
 
 
 def lanes_of(about: Mapping[str, Any], seed0: int = 0) -> list[Lane]:
-    """The lanes that a `config.json` describes, in their order; their first seed is called `seed0`."""
+    """The lanes that a `config.json` describes, in their order. Where it only counts seeds, the first is `seed0`."""
+    given = about.get("seeds") or 1
+    numbers = given if isinstance(given, list | tuple) else range(seed0, seed0 + given)
     fixed = {name: about.get(name) for name in ("recipe", "task", "dataset", "data", "commit", "versions")}
 
     def lane(seed: int, varied: dict[str, Any]) -> Lane:
-        config = fixed | about["settings"] | varied | {"seed": seed0 + seed}
-        return Lane(about["recipe"], about["task"], seed0 + seed, varied, config)
+        config = fixed | about["settings"] | varied | {"seed": numbers[seed]}
+        return Lane(about["recipe"], about["task"], numbers[seed], varied, config)
 
     if "lanes" not in about:
         return [lane(0, {})]
@@ -57,7 +59,7 @@ def lanes_of(about: Mapping[str, Any], seed0: int = 0) -> list[Lane]:
     program = np.unravel_index(about["program"], [len(over[name]) for name in static])
     found = []
     for number in about["lanes"]:
-        *at, seed = np.unravel_index(number, [*(len(over[name]) for name in batched), about["seeds"]])
+        *at, seed = np.unravel_index(number, [*(len(over[name]) for name in batched), len(numbers)])
         chosen = dict(zip([*static, *batched], [*program, *at], strict=True))
         found.append(lane(int(seed), {name: over[name][chosen[name]] for name in about["axes"]}))
     return found

@@ -69,6 +69,7 @@ def test_lanes_are_told_apart():
     assert lanes[1].label == "agent.hidden=(16, 16), agent.expectile=0.9, seed 10"
     assert lanes[1].group == "iql/slope"
     assert (lanes[1].config["agent.expectile"], lanes[1].config["num_envs"], lanes[1].config["seed"]) == (0.9, 1, 10)
+    assert [lane.seed for lane in trackers.lanes_of({**ABOUT, "seeds": [4, 6, 9]}, seed0=10)] == [9, 4]
     [alone] = trackers.lanes_of({"recipe": "iql", "task": "slope", "settings": {"num_envs": 1}}, seed0=4)
     assert (alone.label, alone.config["num_envs"]) == ("seed 4", 1)
 
