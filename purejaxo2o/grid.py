@@ -31,11 +31,12 @@ class Grid:
     recipe: Recipe
     keys: Array  # [seeds]
     over: dict[str, tuple[Any, ...]]
+    seeds: tuple[int, ...] = ()  # the numbers of the keys; none: 0, 1, ...
 
     @cached_property
     def axes(self) -> Axes:
         """Names and values of the leading axes of the result, seeds last."""
-        return (*self.over.items(), (SEED, tuple(range(len(self.keys)))))
+        return (*self.over.items(), (SEED, self.seeds or tuple(range(len(self.keys)))))
 
     @cached_property
     def static(self) -> tuple[str, ...]:
@@ -81,13 +82,13 @@ class Grid:
         return replace(with_axes(joined, self.axes, self.program_axes), run=run, agent=agent)
 
 
-def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) -> Grid:
+def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None, seeds: tuple[int, ...] = ()) -> Grid:
     """Raises `O2OError` for unknown names, values that do not fit, and static settings whose results cannot lie in
     one array."""
     over = dict(over or {})
     for name, values in over.items():
         _check_axis(recipe, name, values)
-    grid = Grid(recipe, keys, {name: tuple(values) for name, values in over.items()})
+    grid = Grid(recipe, keys, {name: tuple(values) for name, values in over.items()}, seeds)
     shapes = {name: _shape(settings.replace(recipe, {name: v})) for name in grid.static for v in grid.over[name]}
     for name, shape in shapes.items():
         if shape != _shape(recipe) or any(_shape(settings.replace(recipe, {name: v})) != shape for v in over[name]):

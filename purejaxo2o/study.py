@@ -16,6 +16,7 @@ checks every combination; `run` trains them, member by member, and survives the 
 import dataclasses
 import os
 import runpy
+import sys
 import tomllib
 import traceback
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,9 @@ from typing import Any
 
 import jax
 
+from purejaxo2o import lock, runs
 from purejaxo2o.datasets import dataset
+from purejaxo2o.files import full_disk
 from purejaxo2o.fit import PathLike
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import Scale
@@ -33,7 +36,7 @@ from purejaxo2o.store import Store
 from purejaxo2o.study_folder import Outcome, claim
 from purejaxo2o.study_members import Member, plan, within
 from purejaxo2o.study_table import Watch, watch
-from purejaxo2o.sweep import seed_keys, sweep
+from purejaxo2o.sweep import sweep
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import O2OError, nearest
 
@@ -165,11 +168,15 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
     before any work for a study that cannot run, for a folder that holds runs (without `resume`) or another study.
     """
     members = study.members
-    outcome = Outcome(Path(out or study.out or "runs/study"))
-    claim(outcome.out, study, resume=resume)
-    keys = seed_keys(study.seed0 + study.seeds)[study.seed0 :]
+    outcome = Outcome(runs.output_folder(out or study.out or "runs/study"))
+    seeds = range(study.seed0, study.seed0 + study.seeds)
     rows: dict[str, Store] = {}
-    with watch(members) if progress is True else progress or Watch() as watching:
+    with (
+        full_disk(outcome.out),
+        lock.held(outcome.out, _say),
+        watch(members) if progress is True else progress or Watch() as watching,
+    ):
+        claim(outcome.out, study, resume=resume)
         for index, member in enumerate(members):
             watching.begin(index)
             try:
@@ -178,7 +185,7 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
                     member.recipe,
                     member.task,
                     data,
-                    seeds=keys,
+                    seeds=seeds,
                     over=member.over,
                     out=outcome.out / member.folder,
                     resume=resume,
@@ -192,6 +199,10 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
                 outcome.add(member, result)
                 watching.finished(index, result.scores[..., -1])
     return outcome
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _data(member: Member, rows: dict[str, Store]) -> Store | None:

@@ -23,6 +23,9 @@ Metrics = dict[str, Array]
 
 T = TypeVar("T")
 
+PYTREES: dict[str, type] = {}
+"""Every class that `pytree` has made, by import path, `module:Name`."""
+
 
 def static(**kwargs: Any) -> Any:
     """A dataclass field that is fixed at trace time (a size, a name, an architecture)."""
@@ -54,6 +57,7 @@ def pytree(cls: type[T]) -> type[T]:
         return frozen(**dict(zip(data, leaves, strict=True)), **dict(zip(meta, statics, strict=True)))
 
     jax.tree_util.register_pytree_with_keys(frozen, flatten_with_keys, unflatten, flatten)
+    PYTREES[f"{frozen.__module__}:{frozen.__qualname__}"] = frozen
     return frozen
 
 

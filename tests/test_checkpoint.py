@@ -27,6 +27,10 @@ CONFIG = {
     "data": "400 rows, crc32 01234567",
     "keys": [0, 3],
     "settings": {"agent.expectile": 0.9, "agent.hidden": [8, 8]},
+    "described": {},
+    "key_impl": "fry",
+    "platform": "cpu",
+    "seeds": None,
     "versions": {"jax": "0"},
     "commit": "abc",
 }
@@ -63,7 +67,7 @@ SHAPES = jax.eval_shape(state)
 def folder(path, **changes):
     """A run folder with nothing but its config."""
     path.mkdir(exist_ok=True)
-    runs.write_json(path / "config.json", CONFIG | changes)
+    runs.write_json(path / "config.json", runs.sealed(CONFIG | changes))
     return path
 
 
@@ -77,8 +81,8 @@ def write(path, *seeds, **options):
     return path
 
 
-def read(path, segment, like=SHAPES):
-    saver = Checkpoints(path, read_only=True)
+def read(path, segment, like=SHAPES, *, read_only=False):
+    saver = Checkpoints(path, read_only=read_only)
     try:
         return saver.restore(segment, like)
     finally:
@@ -218,7 +222,7 @@ def test_only_a_writer_clears_what_a_killed_process_left(good, tmp_path):
     shutil.copytree(good, out)
     left = out / "checkpoints" / "4.orbax-checkpoint-tmp"
     shutil.copytree(out / "checkpoints" / "3", left)
-    same(read(out, 3), state(3))
+    same(read(out, 3, read_only=True), state(3))
     assert left.exists()
     write(out, 4)
     assert not left.exists()

@@ -52,15 +52,15 @@ class Train(Command):
         from purejaxo2o import fit, plots, stats, sweep
 
         recipe, task = self._recipe_and_task()
-        keys = self._keys()
+        seeds = self._seeds()
         out = Path(self.out or f"runs/{self.recipe}-{self.task}-{self.scale}")
         data = self._data(recipe, task)
         how: dict[str, Any] = {"out": out, "resume": self.resume, "save_every": self.save_every}
         if self.seeds == 1 and not over:
-            result = fit(keys[0], recipe, task, data, **how)
+            result = fit(seeds[0], recipe, task, data, **how)
         else:
             how |= {"width": self.width, "chunk": self.chunk}
-            result = sweep(recipe, task, data, seeds=keys, over=over, **how)
+            result = sweep(recipe, task, data, seeds=seeds, over=over, **how)
         failures = [str(failure) for failure in result.failures()]
         results = by_setting(out)
         plots.learning_curves(
@@ -85,14 +85,14 @@ class Train(Command):
         check_phases(changed)  # before minutes go into making a dataset
         return changed, chosen
 
-    def _keys(self) -> Any:
-        from purejaxo2o.sweep import seed_keys
+    def _seeds(self) -> range:
+        from purejaxo2o.seeds import LAST, MOST
 
-        if self.seeds < 1:
-            raise O2OError(f"--seeds is {self.seeds}; it must be at least 1")
-        if self.seed0 < 0:
-            raise O2OError(f"--seed0 is {self.seed0}; it must be at least 0")
-        return seed_keys(self.seed0 + self.seeds)[self.seed0 :]
+        if not 1 <= self.seeds <= MOST:
+            raise O2OError(f"--seeds is {self.seeds}; it must be at least 1 and at most {MOST}")
+        if not 0 <= self.seed0 <= LAST + 1 - self.seeds:
+            raise O2OError(f"--seed0 is {self.seed0}; it must be at least 0, and the last seed at most {LAST}")
+        return range(self.seed0, self.seed0 + self.seeds)
 
     def _data(self, recipe: Any, task: Any) -> Any:
         from purejaxo2o.datasets import dataset
