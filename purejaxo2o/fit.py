@@ -61,26 +61,23 @@ def fit(
     number, key = seeds.key_of(key)
     programs = Programs(key, recipe, task, dataset)
     folder = None if out is None else runs.output_folder(out)
-    with (
-        watched(recipe, task, sinks, progress, save_every) as watch,
-        full_disk(folder),
-        lock.held(folder, watch.note),
-    ):
+    with full_disk(folder), lock.held(folder, (notes := []).append):
         earlier, config = False, {}
         if folder is not None:
             config = runs.describe(key, recipe, task, dataset, None if number is None else (number,))
             earlier = runs.check_free(folder, config, resume=resume)
             if resume:
-                watch.note(runs.changes(folder, config) if earlier else NOTHING)
-        if not earlier:  # else it has fitted then
-            programs.compile_after(0, watch)
-            need = memory.estimate(programs, saving=folder is not None)
-            watch.note(str(need))
-            memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
-        if folder is not None:
-            runs.claim(folder, config, resume=resume)
-        watch = replace(watch, each=each)
-        return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch)
+                notes.append(runs.changes(folder, config) if earlier else NOTHING)
+        with watched(recipe, task, sinks, progress, save_every, notes=notes) as watch:
+            if not earlier:  # else it has fitted then
+                programs.compile_after(0, watch)
+                need = memory.estimate(programs, saving=folder is not None)
+                watch.note(str(need))
+                memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
+            if folder is not None:
+                runs.claim(folder, config, resume=resume)
+            watch = replace(watch, each=each)
+            return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch)
 
 
 def check_all(recipe: Recipe, task: Task, dataset: Store | None) -> None:

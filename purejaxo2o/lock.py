@@ -1,8 +1,8 @@
 """One process at a time in a folder.
 
 An advisory lock on the file `.lock` there (`flock`), which the system gives back when the process ends, however it
-ends; the file is gone afterwards, unless the process was killed. Where the file system has no such locks, the run goes
-on and says so.
+ends; the file is gone afterwards, unless the process was killed. Where the file system has no such locks, the run
+goes on and says so.
 """
 
 import contextlib

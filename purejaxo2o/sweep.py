@@ -85,12 +85,27 @@ def sweep(
     told = _Told(width, chunk, memory.limit(used, memory_limit))
     folder = None if out is None else agreed(lambda: runs.output_folder(out))
     about = {} if folder is None else _about(whole, task, dataset)
-    watching = watched(recipe, task, sinks, progress, save_every, timing=timing, programs=len(programs))
-    with watching as watch, full_disk(folder), contextlib.ExitStack() as closing:
-        run = _Sweep(whole, task, dataset, used if len(used) > 1 else (), told, folder, about, resume, watch)
+    with full_disk(folder), contextlib.ExitStack() as closing:
+        notes: list[str] = []
         if folder is not None:  # before minutes go into compiling
-            agreed(lambda: run.take(closing))
+            notes = agreed(lambda: _take(folder, about, resume, closing))
+        how = {"timing": timing, "programs": len(programs), "notes": notes}
+        watch = closing.enter_context(watched(recipe, task, sinks, progress, save_every, **how))
+        run = _Sweep(whole, task, dataset, used if len(used) > 1 else (), told, folder, about, resume, watch)
         return run.run(programs)
+
+
+def _take(folder: Path, about: dict[str, Any], resume: bool, closing: contextlib.ExitStack) -> list[str]:
+    """Lock the folder until the end, and look whether it is free, or holds this sweep; returns what is to be said.
+
+    Each of several processes has a lock and folders of its own. Raises `O2OError` if another sweep is there."""
+    index, notes = jax.process_index(), []
+    name = f"{lock.NAME}-{index}" if index else lock.NAME
+    closing.enter_context(lock.held(folder, notes.append, name=name))
+    earlier = index == 0 and runs.check_free(folder, about, resume=resume)
+    for part in folder.glob(f"process-{index}-part-*") if jax.process_count() > 1 else ():
+        runs.check_free(part, about, resume=resume)
+    return [*notes, runs.changes(folder, about)] if earlier else notes
 
 
 def _about(whole: Grid, task: Task, dataset: Store | None) -> dict[str, Any]:
@@ -222,20 +237,6 @@ class _Sweep:
         return -(-lanes // parts)
 
     # -- folders -------------------------------------------------------------------------------------------
-
-    def take(self, closing: contextlib.ExitStack) -> None:
-        """Lock the folder until the end, and look whether it is free, or holds this sweep.
-
-        Each of several processes has a lock and folders of its own. Raises `O2OError` if another sweep is there."""
-        assert self.folder is not None
-        index = jax.process_index()
-        name = f"{lock.NAME}-{index}" if index else lock.NAME
-        closing.enter_context(lock.held(self.folder, self.watch.note, name=name))
-        earlier = index == 0 and runs.check_free(self.folder, self.about, resume=self.resume)
-        for folder in self.folder.glob(f"process-{index}-part-*") if jax.process_count() > 1 else ():
-            runs.check_free(folder, self.about, resume=self.resume)
-        if earlier:
-            self.watch.note(runs.changes(self.folder, self.about))
 
     def _claim_folder(self) -> None:
         """The folder of a sweep in parts."""

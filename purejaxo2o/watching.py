@@ -51,8 +51,11 @@ def watched(
     *,
     timing: Timing | None = None,
     programs: int = 1,
+    notes: Sequence[str] = (),
 ) -> Iterator[Watch]:
-    """Sinks and meter, started for runs of so many programs and closed at the end, each whatever the others do."""
+    """Sinks and meter, started for runs of so many programs and closed at the end, each whatever the others do.
+
+    notes: what is to be said first."""
     meter = (Progress() if progress else None) if isinstance(progress, bool) else progress
     with contextlib.ExitStack() as closing:
         if meter:
@@ -60,4 +63,7 @@ def watched(
             closing.callback(meter.close)
         for sink in sinks:
             closing.callback(sink.close)
-        yield Watch(tuple(sinks), meter, save_every, timing or Timing())
+        watch = Watch(tuple(sinks), meter, save_every, timing or Timing())
+        for note in notes:
+            watch.note(note)
+        yield watch
