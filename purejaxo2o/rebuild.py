@@ -56,8 +56,11 @@ def _one(folder: Path, name: str, kind: type[T], given: T | None, described: Any
 
 
 def _compare(folder: Path, name: str, described: Any, given: Any) -> None:
-    names = identity.recipe_names if name == "recipe" else identity.flat
-    difference = identity.differing(names(described), names(runs.as_read(given)))
+    one, other = (
+        identity.recipe_names(part) if name == "recipe" else identity.flat(part, name)
+        for part in (described, runs.as_read(given))
+    )
+    difference = identity.differing(one, other)
     if difference:
         raise O2OError(f"the {name} of {folder} is another: {difference}; pass the one that it was trained with")
 

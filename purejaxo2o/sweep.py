@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from purejaxo2o import checkpoint, grid, lock, memory, runs, trial
+from purejaxo2o import checkpoint, grid, memory, runs, sweep_folder, trial
 from purejaxo2o.agreement import agreed
 from purejaxo2o.driver import drive
 from purejaxo2o.files import full_disk
@@ -84,42 +84,15 @@ def sweep(
     used = tuple(jax.local_devices() if devices is None else devices)
     told = _Told(width, chunk, memory.limit(used, memory_limit))
     folder = None if out is None else agreed(lambda: runs.output_folder(out))
-    about = {} if folder is None else _about(whole, task, dataset)
+    about = {} if folder is None else sweep_folder.about(whole, task, dataset)
     with full_disk(folder), contextlib.ExitStack() as closing:
         notes: list[str] = []
         if folder is not None:  # before minutes go into compiling
-            notes = agreed(lambda: _take(folder, about, resume, closing))
+            notes = agreed(lambda: sweep_folder.take(folder, about, resume, closing))
         how = {"timing": timing, "programs": len(programs), "notes": notes}
         watch = closing.enter_context(watched(recipe, task, sinks, progress, save_every, **how))
         run = _Sweep(whole, task, dataset, used if len(used) > 1 else (), told, folder, about, resume, watch)
         return run.run(programs)
-
-
-def _take(folder: Path, about: dict[str, Any], resume: bool, closing: contextlib.ExitStack) -> list[str]:
-    """Lock the folder until the end, and look whether it is free, or holds this sweep; returns what is to be said.
-
-    Each of several processes has a lock and folders of its own. Raises `O2OError` if another sweep is there."""
-    index, notes = jax.process_index(), []
-    name = f"{lock.NAME}-{index}" if index else lock.NAME
-    closing.enter_context(lock.held(folder, notes.append, name=name))
-    earlier = index == 0 and runs.check_free(folder, about, resume=resume)
-    for part in folder.glob(f"process-{index}-part-*") if jax.process_count() > 1 else ():
-        runs.check_free(part, about, resume=resume)
-    return [*notes, runs.changes(folder, about)] if earlier else notes
-
-
-def _about(whole: Grid, task: Task, dataset: Store | None) -> dict[str, Any]:
-    """What is the same for all parts of a sweep, and makes it another sweep if it differs."""
-    return runs.describe(whole.keys, whole.recipe, task, dataset, whole.seeds) | {
-        "axes": list(whole.over),
-        "over": {name: [_plain(value) for value in values] for name, values in whole.over.items()},
-        "static": list(whole.static),
-        "processes": jax.process_count(),
-    }
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclasses.dataclass(frozen=True)
