@@ -32,6 +32,33 @@ Seal = Mapping[str, Any]
 """`{name: [type, shape, checksum]}`."""
 
 
+def output_folder(out: str | os.PathLike[str]) -> Path:
+    """`out` as the path of a folder that is there or can be made; writes nothing.
+
+    Raises `O2OError` for what is no path, is or lies below a file, or may not be written to."""
+    try:
+        path = at = Path(os.fsdecode(out))
+        while not (known := _mode(at)) and at != at.parent:
+            at = at.parent
+    except (OSError, ValueError, TypeError) as error:  # a name too long, a NUL, no path at all
+        reason = getattr(error, "strerror", None) or str(error)
+        raise O2OError(f"output folder {str(out)[:100]!r} cannot be used ({reason}); choose another") from None
+    if not stat.S_ISDIR(known):
+        where = "is a file" if at == path else f"lies below {at}, which is a file"
+        raise O2OError(f"output folder {path} {where}; choose another")
+    if not os.access(at, os.W_OK | os.X_OK):
+        raise O2OError(f"output folder {path} cannot be used (no writing in {at}); choose another")
+    return path
+
+
+def _mode(path: Path) -> int:
+    """What is there, a file or a folder; 0 for nothing."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return os.lstat(path).st_mode if path.is_symlink() else 0
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write whole or not at all."""
     with replacing(path) as temporary:

@@ -12,7 +12,7 @@ from purejaxo2o import checkpoint, lock, memory, runs, seeds
 from purejaxo2o.data.checks import check_store
 from purejaxo2o.driver import drive
 from purejaxo2o.envs.base import spaces
-from purejaxo2o.files import full_disk
+from purejaxo2o.files import full_disk, output_folder
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check
 from purejaxo2o.programs import Programs
@@ -60,7 +60,7 @@ def fit(
     checkpoint.check_every(save_every)
     number, key = seeds.key_of(key)
     programs = Programs(key, recipe, task, dataset)
-    folder = None if out is None else runs.output_folder(out)
+    folder = None if out is None else output_folder(out)
     with full_disk(folder), lock.held(folder, (notes := []).append):
         earlier, config = False, {}
         if folder is not None:

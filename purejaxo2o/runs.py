@@ -8,7 +8,6 @@ and sealed into checkpoints and results.
 
 import json
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,33 +36,6 @@ FIELDS: dict[str, tuple[type, ...]] = {
 PART = {"width": int, "chunk": int, "program": int, "lanes": list}
 """What a folder of a sweep's lanes holds besides."""
 SWEEP = {"axes": list, "over": dict, "static": list}
-
-
-def output_folder(out: str | os.PathLike[str]) -> Path:
-    """`out` as the path of a folder that is there or can be made; writes nothing.
-
-    Raises `O2OError` for what is no path, is or lies below a file, or may not be written to."""
-    try:
-        path = at = Path(os.fsdecode(out))
-        while not (known := _mode(at)) and at != at.parent:
-            at = at.parent
-    except (OSError, ValueError, TypeError) as error:  # a name too long, a NUL, no path at all
-        reason = getattr(error, "strerror", None) or str(error)
-        raise O2OError(f"output folder {_brief(str(out))} cannot be used ({reason}); choose another") from None
-    if not stat.S_ISDIR(known):
-        where = "is a file" if at == path else f"lies below {at}, which is a file"
-        raise O2OError(f"output folder {path} {where}; choose another")
-    if not os.access(at, os.W_OK | os.X_OK):
-        raise O2OError(f"output folder {path} cannot be used (no writing in {at}); choose another")
-    return path
-
-
-def _mode(path: Path) -> int:
-    """What is there, a file or a folder; 0 for nothing."""
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return os.lstat(path).st_mode if path.is_symlink() else 0
 
 
 def check_free(folder: Path, config: Mapping[str, Any], *, resume: bool) -> bool:
@@ -223,4 +195,20 @@ def _wrong(config: Any) -> str:
             return f"its {name} is {_brief(repr(value))}"
     if config["identity"] != _hash(config):
         return "it is not what was written"
+    return _wrong_lanes(config)
+
+
+def _wrong_lanes(config: Mapping[str, Any]) -> str:
+    """Whether seeds, axes and lanes are numbers and names that go together."""
+    over, axes, static = (config.get(name, empty) for name, empty in (("over", {}), ("axes", []), ("static", [])))
+    if any(not isinstance(name, str) or name not in over for name in (*axes, *static)) or len(axes) != len(over):
+        return f"its axes are {_brief(repr(axes))}"
+    if not all(isinstance(values, list) and values for values in over.values()):
+        return f"its over is {_brief(repr(over))}"
+    for name in ("seeds", "lanes"):
+        numbers = config.get(name)
+        if numbers is not None and not all(type(number) is int and number >= 0 for number in numbers):
+            return f"its {name} are {_brief(repr(numbers))}"
+    if "over" in config and len(config["seeds"] or ()) != len(config["keys"]):
+        return "its seeds are not as many as its keys"
     return ""

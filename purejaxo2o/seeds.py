@@ -96,5 +96,5 @@ def _whole(value: Any) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 400:
         return f"a number of {value.bit_length()} bits"  # longer ones Python refuses to write
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 100 else f"{text[:97]}..."

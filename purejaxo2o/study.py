@@ -28,7 +28,7 @@ import jax
 
 from purejaxo2o import lock, runs
 from purejaxo2o.datasets import dataset
-from purejaxo2o.files import full_disk
+from purejaxo2o.files import full_disk, output_folder
 from purejaxo2o.fit import PathLike
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import Scale
@@ -168,7 +168,7 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
     before any work for a study that cannot run, for a folder that holds runs (without `resume`) or another study.
     """
     members = study.members
-    outcome = Outcome(runs.output_folder(out or study.out or "runs/study"))
+    outcome = Outcome(output_folder(out or study.out or "runs/study"))
     seeds = range(study.seed0, study.seed0 + study.seeds)
     rows: dict[str, Store] = {}
     with (

@@ -17,7 +17,7 @@ import numpy as np
 from purejaxo2o import checkpoint, grid, memory, runs, sweep_folder, trial
 from purejaxo2o.agreement import agreed
 from purejaxo2o.driver import drive
-from purejaxo2o.files import full_disk
+from purejaxo2o.files import full_disk, output_folder
 from purejaxo2o.fit import PathLike, check_all
 from purejaxo2o.grid import Grid
 from purejaxo2o.lanes import Lanes, platform
@@ -83,7 +83,7 @@ def sweep(
         check_all(program, task, dataset)
     used = tuple(jax.local_devices() if devices is None else devices)
     told = _Told(width, chunk, memory.limit(used, memory_limit))
-    folder = None if out is None else agreed(lambda: runs.output_folder(out))
+    folder = None if out is None else agreed(lambda: output_folder(out))
     about = {} if folder is None else sweep_folder.about(whole, task, dataset)
     with full_disk(folder), contextlib.ExitStack() as closing:
         notes: list[str] = []

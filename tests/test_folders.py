@@ -91,6 +91,19 @@ def one_line(action, message):
     assert "\n" not in str(error.value)
 
 
+def resumed(out):
+    return sweep(out, resume=True)
+
+
+def refusal(action, folder):
+    """Its line; empty where there is none."""
+    try:
+        action(folder)
+    except O2OError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize("case", CHANGES)
 @pytest.mark.parametrize("name", ["arrays.npz", "records.npz"])
 def test_a_changed_checkpoint_is_refused(out, name, case):
@@ -176,15 +189,11 @@ CONFIGS = {
 @pytest.mark.parametrize("case", CONFIGS)
 def test_a_damaged_configuration_ends_in_one_line(out, case):
     CONFIGS[case](out)
-    refused = 0
-    for action in (load_policies, archive.load_results, lambda out: sweep(out, resume=True)):
-        try:
-            action(out)
-        except O2OError as error:
-            assert "\n" not in str(error)
-            assert str(out) in str(error)
-            refused += 1
-    assert refused
+    refusals = [refusal(action, out) for action in (load_policies, archive.load_results, resumed)]
+    assert any(refusals)
+    for line in filter(None, refusals):
+        assert "\n" not in line
+        assert str(out) in line
 
 
 def encrypted(path):
@@ -246,10 +255,8 @@ JUNK = {
 @pytest.mark.parametrize("case", JUNK)
 def test_junk_among_checkpoints_does_no_harm(out, case):
     JUNK[case](out / "checkpoints")
-    try:
-        assert load_policies(out).segment == 2
-    except O2OError as error:
-        assert "\n" not in str(error)
+    assert load_policies(out).segment == 2
+    assert resumed(out).scores.shape == (2, 3)
 
 
 def test_checkpoints_that_are_no_folder(out):
@@ -326,7 +333,13 @@ def test_a_full_disk_while_a_report_is_written(finished, tmp_path, monkeypatch):
 # -- one process -------------------------------------------------------------------------------------------
 
 
-HOLD = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print('held', flush=True); time.sleep(60)"
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_second_process_is_refused_until_the_first_is_gone(out):
@@ -342,9 +355,8 @@ def test_a_second_process_is_refused_until_the_first_is_gone(out):
 
 def test_a_folder_that_is_refused_is_left_as_it_was(tmp_path):
     target, notes = tmp_path / "a" / "b", []
-    with pytest.raises(KeyboardInterrupt), lock.held(target, notes.append):
+    with lock.held(target, notes.append):
         one_line(lambda: sweep(target), "another process is at work")
-        raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
     assert notes == []
 

@@ -50,6 +50,7 @@ class Train(Command):
     def start(self, over: dict[str, list[float]]) -> Answer:
         """Train; `over` are the axes of a sweep."""
         from purejaxo2o import fit, plots, stats, sweep
+        from purejaxo2o.files import full_disk
 
         recipe, task = self._recipe_and_task()
         seeds = self._seeds()
@@ -63,11 +64,12 @@ class Train(Command):
             result = sweep(recipe, task, data, seeds=seeds, over=over, **how)
         failures = [str(failure) for failure in result.failures()]
         results = by_setting(out)
-        plots.learning_curves(
-            {label: plots.curve(result) for label, result in results.items()},
-            out / "curve.png",
-            title=f"{self.recipe} · {self.task}" if over else self.task,
-        )
+        with full_disk(out):
+            plots.learning_curves(
+                {label: plots.curve(result) for label, result in results.items()},
+                out / "curve.png",
+                title=f"{self.recipe} · {self.task}" if over else self.task,
+            )
         lines = [summary_table(results), *failures, f"wrote curve.png, results and checkpoints to {out}"]
         return Answer("\n".join(lines), {"out": str(out), "rows": stats.summary(results), "failures": failures})
 
