@@ -26,7 +26,7 @@ from typing import Any
 
 import jax
 
-from purejaxo2o import lock, runs
+from purejaxo2o import lock
 from purejaxo2o.datasets import dataset
 from purejaxo2o.files import full_disk, output_folder
 from purejaxo2o.fit import PathLike
