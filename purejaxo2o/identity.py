@@ -78,11 +78,16 @@ def _array(value: Any) -> dict[str, Any]:
     if array.size <= BY_VALUE and array.dtype.kind in "biuf":
         exact = array.astype(np.float64) if array.dtype.kind == "f" else array
         return {ARRAY: kind, "values": describe(tuple(exact.reshape(-1).tolist()))}
-    return {ARRAY: kind, "sha256": checksum(array)}
+    return summary(array)
+
+
+def summary(array: np.ndarray) -> dict[str, Any]:
+    """An array by type, shape and checksum."""
+    return {ARRAY: f"{array.dtype}{list(array.shape)}", "sha256": checksum(array)}
 
 
 def checksum(array: np.ndarray) -> str:
-    """SHA-256 of an array's bytes, row by row."""
+    """SHA-256 of an array's bytes, in row-major order."""
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
@@ -139,9 +144,14 @@ def flat(description: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def recipe_names(description: Mapping[str, Any]) -> dict[str, Any]:
+def recipe_names(description: Any) -> dict[str, Any]:
     """The description of a recipe on one level: `agent.expectile`, `online.steps`, `num_envs`."""
-    found: dict[str, Any] = {"phases": [phase["name"] for phase in description["phases"]]}
+    known = description.get("phases") if isinstance(description, Mapping) else None
+    if not isinstance(known, list) or not all(
+        isinstance(x, Mapping) and isinstance(x.get("name"), str) for x in known
+    ):
+        return flat(description, "recipe")  # of no recipe
+    found: dict[str, Any] = {"phases": [phase["name"] for phase in known]}
     for name, part in description.items():
         if name == "phases":
             for phase in part:
@@ -161,8 +171,8 @@ def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return ""
 
 
-def _rank(name: str) -> tuple[bool, bool, str]:
-    return "." in name, not name.endswith(".class"), name
+def _rank(name: str) -> tuple[bool, bool, bool, str]:
+    return "." in name, name == "keys", not name.endswith(".class"), name  # seeds say more than their keys
 
 
 def _short(value: Any) -> str:

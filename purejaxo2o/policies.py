@@ -12,7 +12,7 @@ from purejaxo2o.checkpoint import Checkpoints
 from purejaxo2o.evaluate import Evaluation, evaluate_agent
 from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.rebuild import lanes_of, rebuild
+from purejaxo2o.rebuild import lanes_of, rebuild, sound
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import Run, init
 from purejaxo2o.types import Array, O2OError, Policy
@@ -97,7 +97,9 @@ def _restore(folder: Path, keys: Array, recipe: Recipe, task: Task, offline_rows
         segment = saver.latest()
         if segment is None:
             raise missing
-        return segment, saver.restore(segment, jax.eval_shape(start, keys, recipe))
+        with sound(folder):
+            shapes = jax.eval_shape(start, keys, recipe)
+        return segment, saver.restore(segment, shapes)
     finally:
         saver.close()
 

@@ -2,7 +2,8 @@
 
 A folder says what classes it needs and cannot make this process import them (`identity.restore`)."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,8 +32,22 @@ def rebuild(
     task = _one(folder, "task", Task, task, described["task"], known)
     recipe = _one(folder, "recipe", Recipe, recipe, described["recipe"], None)
     found = {name: part for name, part in described.items() if name.endswith("env")}
-    _compare(folder, "task", found, {name: runs.described(recipe, task)[name] for name in found})
+    with sound(folder):
+        own = runs.described(recipe, task)
+    _compare(folder, "task", found, {name: own.get(name) for name in found})
     return recipe, task
+
+
+@contextlib.contextmanager
+def sound(folder: Path) -> Iterator[None]:
+    """One `O2OError` for whatever is wrong inside with a recipe and a task that a folder describes."""
+    try:
+        yield
+    except O2OError:
+        raise
+    except Exception as error:  # a description may hold any value in any place
+        line = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise O2OError(f"what {folder / 'config.json'} describes does not run ({line}); {runs.GIVE}") from error
 
 
 def _one(folder: Path, name: str, kind: type[T], given: T | None, described: Any, known: Callable[[], T] | None) -> T:
@@ -44,7 +59,7 @@ def _one(folder: Path, name: str, kind: type[T], given: T | None, described: Any
     remedy = f"in Python, pass it: load_policy({str(folder)!r}, {name}=...)"
     try:
         found = identity.restore(described)
-    except (O2OError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+    except Exception as error:  # as in `sound`
         if known is not None and identity.text_of(identity.describe(known())) == identity.text_of(described):
             return known()
         line = " ".join(str(error).split())[:300]
@@ -67,7 +82,7 @@ def _compare(folder: Path, name: str, described: Any, given: Any) -> None:
 
 def lanes_of(folder: Path, config: Mapping[str, Any], recipe: Recipe) -> tuple[Array, Recipe]:
     """Keys and recipe of a run folder's lanes, `[lanes]`; of a single run, one key and the recipe as it is."""
-    try:
+    with sound(folder):
         data = np.array(config["keys"], np.uint32)
         keys = jax.random.wrap_key_data(jax.numpy.asarray(data), impl=config["key_impl"])
         if "lanes" not in config:
@@ -75,6 +90,3 @@ def lanes_of(folder: Path, config: Mapping[str, Any], recipe: Recipe) -> tuple[A
         over = {name: tuple(map(archive.hashable, values)) for name, values in config["over"].items()}
         whole = grid.Grid(recipe, keys, {name: over[name] for name in config["axes"]})
         return whole.batch(whole.programs()[config["program"]], config["lanes"])
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise O2OError(f"{folder / 'config.json'} is damaged ({line}); {runs.GIVE}") from error

@@ -149,7 +149,7 @@ def described_rows(dataset: Store | None) -> dict[str, Any] | None:
     arrays = {name: x for name, x in dataset.data._asdict().items() if name != "extras"} | dataset.data.extras
     arrays |= {"size": dataset.size, "head": dataset.head}
     rows = int(dataset.size) * dataset.envs
-    return {"rows": rows} | {name: identities.describe(np.asarray(x)) for name, x in sorted(arrays.items())}
+    return {"rows": rows} | {name: identities.summary(np.asarray(x)) for name, x in sorted(arrays.items())}
 
 
 def data_rows(config: Mapping[str, Any]) -> int:

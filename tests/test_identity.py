@@ -81,7 +81,14 @@ def test_every_field_of_a_recipe_is_part_of_it(name):
     assert named(found) == before
 
 
-ENVS = ("toy/reach", "maze/PointMaze_UMaze-v3", "gymnax/Pendulum-v1", "brax/hopper", "toy/combination-lock")
+ENVS = (
+    "toy/reach",
+    "maze/PointMaze_UMaze-v3",
+    "gymnax/Pendulum-v1",
+    "brax/hopper",
+    "toy/combination-lock",
+    "host/Pendulum-v1",
+)
 
 
 @pytest.mark.parametrize("name", ENVS)
