@@ -1,6 +1,7 @@
 """Trained policies out of run folders, to evaluate, record or draw them later."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +69,12 @@ def load_policies(
         parts = sorted(part.parent.name for part in path.glob("*part-*/config.json"))
         raise O2OError(f"{path} holds a sweep in parts; give one of them: {', '.join(parts) or 'none is there yet'}")
     recipe, task = rebuild(path, config, task=task, recipe=recipe)
-    keys, recipe = lanes_of(path, config, recipe)
+    with sound(path):
+        return _trained(path, config, recipe, task)
+
+
+def _trained(path: Path, config: Mapping[str, Any], recipe: Recipe, task: Task) -> Trained:
+    keys, recipe = lanes_of(config, recipe)
     lanes = keys.shape[0] if keys.ndim else None
     axes = recipe_axes(recipe, lanes or 1)
     segment, run = _restore(path, keys, recipe, task, runs.data_rows(config), axes)
@@ -97,9 +103,7 @@ def _restore(folder: Path, keys: Array, recipe: Recipe, task: Task, offline_rows
         segment = saver.latest()
         if segment is None:
             raise missing
-        with sound(folder):
-            shapes = jax.eval_shape(start, keys, recipe)
-        return segment, saver.restore(segment, shapes)
+        return segment, saver.restore(segment, jax.eval_shape(start, keys, recipe))
     finally:
         saver.close()
 

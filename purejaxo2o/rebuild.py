@@ -80,13 +80,12 @@ def _compare(folder: Path, name: str, described: Any, given: Any) -> None:
         raise O2OError(f"the {name} of {folder} is another: {difference}; pass the one that it was trained with")
 
 
-def lanes_of(folder: Path, config: Mapping[str, Any], recipe: Recipe) -> tuple[Array, Recipe]:
+def lanes_of(config: Mapping[str, Any], recipe: Recipe) -> tuple[Array, Recipe]:
     """Keys and recipe of a run folder's lanes, `[lanes]`; of a single run, one key and the recipe as it is."""
-    with sound(folder):
-        data = np.array(config["keys"], np.uint32)
-        keys = jax.random.wrap_key_data(jax.numpy.asarray(data), impl=config["key_impl"])
-        if "lanes" not in config:
-            return keys, recipe
-        over = {name: tuple(map(archive.hashable, values)) for name, values in config["over"].items()}
-        whole = grid.Grid(recipe, keys, {name: over[name] for name in config["axes"]})
-        return whole.batch(whole.programs()[config["program"]], config["lanes"])
+    data = np.array(config["keys"], np.uint32)
+    keys = jax.random.wrap_key_data(jax.numpy.asarray(data), impl=config["key_impl"])
+    if "lanes" not in config:
+        return keys, recipe
+    over = {name: tuple(map(archive.hashable, values)) for name, values in config["over"].items()}
+    whole = grid.Grid(recipe, keys, {name: over[name] for name in config["axes"]})
+    return whole.batch(whole.programs()[config["program"]], config["lanes"])

@@ -209,6 +209,9 @@ def _wrong_lanes(config: Mapping[str, Any]) -> str:
         numbers = config.get(name)
         if numbers is not None and not all(type(number) is int and number >= 0 for number in numbers):
             return f"its {name} are {_brief(repr(numbers))}"
+    data = config.get("data")
+    if data is not None and not (isinstance(data, dict) and type(data.get("rows")) is int and data["rows"] >= 0):
+        return f"its data is {_brief(repr(data))}"
     if "over" in config and len(config["seeds"] or ()) != len(config["keys"]):
         return "its seeds are not as many as its keys"
     return ""

@@ -24,7 +24,7 @@ CONFIG = {
     "recipe": "iql",
     "task": "slope",
     "dataset": None,
-    "data": "400 rows, crc32 01234567",
+    "data": {"rows": 400, "reward": "01234567"},
     "keys": [0, 3],
     "settings": {"agent.expectile": 0.9, "agent.hidden": [8, 8]},
     "described": {},
@@ -174,7 +174,7 @@ def test_notices_a_changed_byte_anywhere(good, tmp_path):
 FOREIGN = {
     "recipe": ({"recipe": "bc"}, r"its recipe is 'bc', not 'iql'"),
     "task": ({"task": "reach"}, r"its task is 'reach', not 'slope'"),
-    "data": ({"data": "9 rows, crc32 9"}, r"its data is '9 rows, crc32 9', not"),
+    "data": ({"data": {"rows": 400, "reward": "9"}}, r"its data\.reward is '9', not '01234567'"),
     "keys": ({"keys": [0, 4]}, r"its keys is \[0, 4\], not \[0, 3\]"),
     "setting": (
         {"settings": {"agent.expectile": 0.6, "agent.hidden": [8, 8]}},
