@@ -28,7 +28,7 @@ SHARE = 0.05
 
 def check_every(every: int | None) -> None:
     """Raise `O2OError` unless `every` is None or a whole number of at least 1."""
-    if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+    if every is not None and (isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1):
         raise O2OError(f"save_every is {every!r}; give a number of segments (1 or more), or None to save when cheap")
 
 

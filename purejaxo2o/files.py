@@ -24,6 +24,8 @@ TEMPORARY = ".tmp"
 """The end of the name under which a file is written."""
 SEAL = "seal"
 """The name of the seal among the arrays of a file that is sealed within itself."""
+CHUNK = 2**24
+"""Bytes that are read at once."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 """What a disk may say to a write that is no fault of the program."""
 RESUMING = "make room or allow writing there, then go on from the last checkpoint by resuming (--resume)"
@@ -153,9 +155,11 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     count = int(np.prod(shape, dtype=object)) if shape else 1
     if kind.hasobject or min(shape, default=0) < 0 or count * kind.itemsize > size:
         raise ValueError(f"an array {kind}{list(shape)} in {size} bytes")
-    content = bytearray(file.read())  # to the end, where the archive's own checksum is compared
-    if len(content) != count * kind.itemsize:
-        raise ValueError(f"{len(content)} bytes for an array {kind}{list(shape)}")
+    content, at = bytearray(count * kind.itemsize), 0
+    while at < len(content) and (more := file.readinto(memoryview(content)[at : at + CHUNK])):  # type: ignore[attr-defined]
+        at += more
+    if at < len(content) or file.read(1):  # to the end, where the archive's own checksum is compared
+        raise ValueError(f"too few or too many bytes for an array {kind}{list(shape)}")
     array = np.frombuffer(content, kind, count) if content else np.empty(count, kind)
     return array.reshape(shape, order="F" if by_columns else "C")
 

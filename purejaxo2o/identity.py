@@ -29,7 +29,9 @@ BY_VALUE = 1024
 DEPTH = 50
 """Of values within values; deeper ones are taken for a circle."""
 OURS, FAMILIES = "purejaxo2o", ("gymnax", "xminigrid")
-"""The package whose modules `restore` may import, and those whose parameters its environments hold."""
+"""This package, and those whose parameters its environments hold."""
+IMPORTED = (f"{OURS}.agents.", f"{OURS}.envs.")
+"""Where the modules are that `restore` may import."""
 FILES = ("file", "path")
 """Parts of the names of settings that name a file."""
 
@@ -111,8 +113,14 @@ def _code(value: Any, inner: Any) -> dict[str, Any]:
 
 def instructions(code: types.CodeType) -> bytes:
     """What a function does, whatever its lines are called and wherever they are."""
-    constants = [instructions(x) if isinstance(x, types.CodeType) else repr(x).encode() for x in code.co_consts]
-    return b"\0".join([code.co_code, repr(code.co_names).encode(), *constants])
+    return b"\0".join([code.co_code, repr(code.co_names).encode(), *map(_constant, code.co_consts)])
+
+
+def _constant(value: Any) -> bytes:
+    if isinstance(value, types.CodeType):
+        return instructions(value)
+    # The order of a set is another one in every process.
+    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value).encode()
 
 
 def path_of(thing: Any) -> str:
@@ -220,7 +228,7 @@ def _instance(description: Mapping[str, Any]) -> Any:
 def _class(path: str) -> Any:
     """A class of settings. Nothing is imported but this package and the libraries of its own environments."""
     module, _, name = str(path).partition(":")
-    if module.split(".")[0] == OURS and module not in sys.modules:
+    if module.startswith(IMPORTED) and module not in sys.modules:
         _import(module)
     if path in PYTREES:
         return PYTREES[path]

@@ -28,6 +28,7 @@ from purejaxo2o.versions import commit, remark, versions
 
 OTHER = "choose another output folder"
 GIVE = "give a folder that train wrote"
+OLD = "was written by an older version of purejaxo2o, which did not seal it, so that it cannot be checked"
 FIELDS: dict[str, tuple[type, ...]] = {
     **{"recipe": (str,), "task": (str,), "described": (dict,), "settings": (dict,), "versions": (dict,)},
     **{"keys": (list,), "key_impl": (str,), "platform": (str,), "seeds": (list, type(None)), "identity": (str,)},
@@ -175,26 +176,24 @@ def load_config(folder: str | os.PathLike[str], remedy: str = GIVE) -> dict[str,
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise O2OError(f"{_brief(str(path.parent))} is not a run folder (config.json: {reason}); {remedy}") from None
-    wrong = _wrong(config)
+    wrong = OLD if isinstance(config, dict) and config and "identity" not in config else _wrong(config)
     if wrong:
-        raise O2OError(f"{path} is damaged: {wrong}; {remedy}")
+        raise O2OError(f"{path} {wrong}; {remedy}")
     return config
 
 
 def _wrong(config: Any) -> str:
-    """The first thing that is not as `describe` wrote it; empty if nothing is."""
+    """What is wrong with what `describe` wrote, in words; empty if nothing is."""
     if not isinstance(config, dict):
-        return f"it holds {_brief(repr(config))} and no table"
-    if "identity" not in config:
-        return "it has no identity, as an older version of purejaxo2o wrote it"
+        return f"is damaged: it holds {_brief(repr(config))} and no table"
     parts = {name: (kind,) for name, kind in (PART | SWEEP).items() if name in config}
     for name, kinds in (FIELDS | parts).items():
         value = config.get(name)
         too_low = isinstance(value, int) and value < (0 if name == "program" else 1)
         if not isinstance(value, kinds) or isinstance(value, bool) or too_low:
-            return f"its {name} is {_brief(repr(value))}"
+            return f"is damaged: its {name} is {_brief(repr(value))}"
     if config["identity"] != _hash(config):
-        return "it is not what was written"
+        return "is damaged: it is not what was written"
     return _wrong_lanes(config)
 
 
@@ -202,16 +201,16 @@ def _wrong_lanes(config: Mapping[str, Any]) -> str:
     """Whether seeds, axes and lanes are numbers and names that go together."""
     over, axes, static = (config.get(name, empty) for name, empty in (("over", {}), ("axes", []), ("static", [])))
     if any(not isinstance(name, str) or name not in over for name in (*axes, *static)) or len(axes) != len(over):
-        return f"its axes are {_brief(repr(axes))}"
+        return f"is damaged: its axes are {_brief(repr(axes))}"
     if not all(isinstance(values, list) and values for values in over.values()):
-        return f"its over is {_brief(repr(over))}"
+        return f"is damaged: its over is {_brief(repr(over))}"
     for name in ("seeds", "lanes"):
         numbers = config.get(name)
         if numbers is not None and not all(type(number) is int and number >= 0 for number in numbers):
-            return f"its {name} are {_brief(repr(numbers))}"
+            return f"is damaged: its {name} are {_brief(repr(numbers))}"
     data = config.get("data")
     if data is not None and not (isinstance(data, dict) and type(data.get("rows")) is int and data["rows"] >= 0):
-        return f"its data is {_brief(repr(data))}"
+        return f"is damaged: its data is {_brief(repr(data))}"
     if "over" in config and len(config["seeds"] or ()) != len(config["keys"]):
-        return "its seeds are not as many as its keys"
+        return "is damaged: its seeds are not as many as its keys"
     return ""

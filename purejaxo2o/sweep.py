@@ -75,14 +75,14 @@ def sweep(
     numbers, keys = numbers_and_keys(seeds)
     whole = grid.make(recipe, keys, over, numbers)
     for name, value in (("width", width), ("chunk", chunk)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
             raise O2OError(f"{name} is {value!r}; give a whole number of lanes, at least 1, or None")
     checkpoint.check_every(save_every)
     programs = whole.programs()
     for program in programs:
         check_all(program, task, dataset)
     used = tuple(jax.local_devices() if devices is None else devices)
-    told = _Told(width, chunk, memory.limit(used, memory_limit))
+    told = _Told(width and int(width), chunk and int(chunk), memory.limit(used, memory_limit))
     folder = None if out is None else agreed(lambda: output_folder(out))
     about = {} if folder is None else sweep_folder.about(whole, task, dataset)
     with full_disk(folder), contextlib.ExitStack() as closing:
