@@ -26,8 +26,6 @@ from purejaxo2o.types import PYTREES, O2OError, Space
 CLASS, ARRAY, KEY, NUMBER, LIST, CODE = "@class", "@array", "@key", "@number", "@list", "@code"
 BY_VALUE = 1024
 """Arrays of up to so many elements are described by their values, larger ones by a checksum."""
-DEPTH = 50
-"""Of values within values; deeper ones are taken for a circle."""
 OURS, FAMILIES = "purejaxo2o", ("gymnax", "xminigrid")
 """This package, and those whose parameters its environments hold."""
 IMPORTED = (f"{OURS}.agents.", f"{OURS}.envs.")
@@ -36,14 +34,19 @@ FILES = ("file", "path")
 """Parts of the names of settings that name a file."""
 
 
-def describe(value: Any, depth: int = 0) -> Any:
+def describe(value: Any) -> Any:
     """`value` in JSON's types: equal for equal values, different for different ones.
 
     Instances become `{"@class": "module:Name", field: ...}`, tuples lists. Raises `O2OError` for a value that holds
     itself."""
-    if depth > DEPTH:
+    return _described(value, frozenset(), set())
+
+
+def _described(value: Any, around: frozenset[int], known: set[int]) -> Any:
+    """around: ids of what holds the value. known: ids of the objects that were described by their attributes."""
+    if id(value) in around:
         raise O2OError(f"a {type(value).__name__} among the settings holds itself; give settings that do not")
-    inner = functools.partial(describe, depth=depth + 1)
+    inner = functools.partial(_described, around=around | {id(value)}, known=known)
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, enum.Enum):
@@ -65,7 +68,7 @@ def describe(value: Any, depth: int = 0) -> Any:
     if isinstance(value, Sequence | set | frozenset):
         parts = [inner(part) for part in value]
         return {LIST: parts if isinstance(value, Sequence) else sorted(parts, key=text_of)}
-    return _code(value, inner)
+    return _code(value, inner, known)
 
 
 def _escaped(name: Any) -> str:
@@ -93,7 +96,7 @@ def checksum(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
-def _code(value: Any, inner: Any) -> dict[str, Any]:
+def _code(value: Any, inner: Any, known: set[int]) -> dict[str, Any]:
     """Functions, classes, and objects of which nothing is known but their attributes."""
     if isinstance(value, functools.partial):
         return {CODE: "partial", "of": inner((value.func, value.args, value.keywords))}
@@ -106,8 +109,11 @@ def _code(value: Any, inner: Any) -> dict[str, Any]:
         return found | {"bytes": hashlib.sha256(instructions(value.__code__)).hexdigest(), "of": held}
     if hasattr(value, "__qualname__"):
         return found
+    if id(value) in known:  # such objects often know each other
+        return found | {"of": "itself"}
     if hasattr(value, "__dict__"):
-        return found | {"of": inner(vars(value))}
+        known.add(id(value))
+        return found | {"of": _described(vars(value), frozenset(), known)}
     return found if " at 0x" in repr(value) else found | {"text": repr(value)}
 
 

@@ -180,7 +180,7 @@ FOREIGN = {
         {"settings": {"agent.expectile": 0.6, "agent.hidden": [8, 8]}},
         r"its agent\.expectile is 0\.6, not 0\.9",
     ),
-    "more": ({"over": {"agent.expectile": [1]}}, r"its over is \{'agent\.expectile': \[1\]\}, not None"),
+    "more": ({"processes": 2}, r"its processes is 2, not None"),
 }
 
 

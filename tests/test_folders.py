@@ -15,7 +15,7 @@ import pytest
 from tiny import arrays, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import archive, files, lock, runs, study
+from purejaxo2o import archive, files, lock, runs, study, study_folder
 from purejaxo2o.agreement import agreed
 from purejaxo2o.policies import load_policies
 from purejaxo2o.seeds import key_of, numbers_and_keys, seed_keys
@@ -496,3 +496,28 @@ def test_results_of_other_settings_are_not_joined(finished, foreign):
         lambda: archive.load_results(finished[1], foreign),
         r"cannot be joined with .*: its agent\.learning_rate is 0\.1, not .*give",
     )
+
+
+# -- studies -----------------------------------------------------------------------------------------------
+
+
+def small(**changes):
+    recipe, task, data = tiny("bc")
+    return o2o.Study(recipes=[recipe], tasks=[dataclasses.replace(task, **changes)], dataset=data, seeds=2)
+
+
+def test_a_study_with_another_task_is_refused_by_name(tmp_path):
+    study_folder.claim(tmp_path, small(), resume=False)
+    study_folder.claim(tmp_path, small(), resume=True)
+    with pytest.raises(
+        O2OError, match=r"holds another study: its slope/bc: task\.fail_reward is None, not -1\.0; choose"
+    ):
+        study_folder.claim(tmp_path, small(fail_reward=-1.0), resume=True)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "null", "{}", '{"members": [1]}', '{"members": {"slope/bc": 3}}', "[" * 9999]
+)
+def test_a_damaged_study_ends_in_one_line(tmp_path, content):
+    (tmp_path / "study.json").write_text(content)
+    one_line(lambda: study_folder.claim(tmp_path, small(), resume=True), rf"{tmp_path}.* choose another")

@@ -157,9 +157,22 @@ def test_different_values_are_described_differently_and_equal_ones_alike(case):
 
 def test_what_holds_itself_is_refused():
     circle = {}
-    circle["again"] = circle
+    circle |= {"again": circle, "and again": circle}
     with pytest.raises(O2OError, match="holds itself"):
         identity.describe(Held(named=circle))
+
+
+class Opaque:
+    """An object that is no dataclass, and knows another that knows it."""
+
+    def __init__(self, size):
+        self.size, self.other = size, type("Other", (), {})()
+        self.other.back = [self, self]
+
+
+def test_objects_of_any_kind_are_told_apart():
+    one, two, three = (identity.text_of(identity.describe(Held(kinds=Opaque(size)))) for size in (1, 2, 1))
+    assert one == three != two
 
 
 UNTRUSTED = {
