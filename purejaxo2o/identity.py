@@ -1,18 +1,15 @@
 """What makes two runs the same run: every value that would change their numbers, described in JSON's types.
 
 `describe` walks any value that a recipe, a task or a dataset is made of. The description holds the import path of
-every class, every static field, every number, and arrays by value or by checksum. `restore` is its inverse, as far as
-it can be without trusting the file that a description comes from.
+every class, every static field, every number, and arrays by value or by checksum. `restore.py` goes the way back.
 """
 
 import dataclasses
 import enum
 import functools
 import hashlib
-import importlib
 import json
 import math
-import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,17 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o.types import PYTREES, O2OError, Space
+from purejaxo2o.types import O2OError
 
 CLASS, ARRAY, KEY, NUMBER, LIST, CODE = "@class", "@array", "@key", "@number", "@list", "@code"
 BY_VALUE = 1024
 """Arrays of up to so many elements are described by their values, larger ones by a checksum."""
-OURS, FAMILIES = "purejaxo2o", ("gymnax", "xminigrid")
-"""This package, and those whose parameters its environments hold."""
-IMPORTED = (f"{OURS}.agents.", f"{OURS}.envs.")
-"""Where the modules are that `restore` may import."""
-FILES = ("file", "path")
-"""Parts of the names of settings that name a file."""
+OURS = "purejaxo2o"
+"""This package."""
 
 
 def describe(value: Any) -> Any:
@@ -193,75 +186,3 @@ def _short(value: Any) -> str:
     """The keys of a thousand lanes are no help in a message."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def restore(description: Any) -> Any:
-    """The value of a description.
-
-    A description may come from anybody, so it decides nothing that runs: its classes are those that this process
-    has made with `pytree` already, or purejaxo2o's. Raises `O2OError` naming what cannot be restored."""
-    if isinstance(description, list):
-        return tuple(map(restore, description))
-    if not isinstance(description, Mapping):
-        return description
-    if NUMBER in description:
-        return float(description[NUMBER])
-    if ARRAY in description and "values" in description:
-        kind, _, shape = description[ARRAY].partition("[")
-        return jnp.asarray(np.array(restore(description["values"])).reshape(json.loads(f"[{shape}")), kind)
-    if LIST in description:
-        return [restore(part) for part in description[LIST]]
-    if CLASS in description:
-        return _instance(description)
-    for mark in (ARRAY, KEY, CODE):
-        if mark in description:
-            raise O2OError(f"config.json describes {str(description[mark])[:100]} without holding it")
-    return {name.removeprefix("@"): restore(part) for name, part in description.items()}
-
-
-def _instance(description: Mapping[str, Any]) -> Any:
-    path = description[CLASS]
-    kind = _class(path)
-    fields = {name: part for name, part in description.items() if name != CLASS}
-    known = {field.name for field in dataclasses.fields(kind)}
-    if fields.keys() != known:
-        raise O2OError(f"{path} has other fields by now: {', '.join(sorted(fields.keys() ^ known))}")
-    for name, part in fields.items():
-        _check_no_file(path, name, part)
-    return kind(**{name: restore(part) for name, part in fields.items()})
-
-
-def _class(path: str) -> Any:
-    """A class of settings. Nothing is imported but this package and the libraries of its own environments."""
-    module, _, name = str(path).partition(":")
-    if module.startswith(IMPORTED) and module not in sys.modules:
-        _import(module)
-    if path in PYTREES:
-        return PYTREES[path]
-    if path == path_of(Space):
-        return Space
-    if module.split(".")[0] in FAMILIES:
-        _import(module.split(".")[0])
-        found = getattr(sys.modules.get(module), name, None)
-        if getattr(found, "_flax_dataclass", False):
-            return found
-    raise O2OError(f"{path} is not among the classes that this process has imported")
-
-
-def _import(module: str) -> None:
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise O2OError(f"{module} cannot be imported ({error})") from None
-
-
-def _check_no_file(path: str, name: str, part: Any) -> None:
-    """Neither a file nor a module is opened because a description names it."""
-    pairs = [(name, part)]
-    if name == "options" and isinstance(part, list):
-        pairs = [(str(pair[0]), pair[1]) for pair in part if isinstance(pair, list) and len(pair) == 2]
-    for label, value in pairs:
-        if isinstance(value, str) and any(word in label for word in FILES):
-            raise O2OError(f"{path} names a file ({label}={value[:100]!r})")
-    if name == "name" and isinstance(part, str) and part.startswith("host/") and ":" in part:
-        raise O2OError(f"{path} names a module ({part[:100]!r})")

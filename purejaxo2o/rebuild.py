@@ -1,6 +1,6 @@
 """The recipe and the task of a run folder: as given, or rebuilt from what the folder says, and never others.
 
-A folder says what classes it needs and cannot make this process import them (`identity.restore`)."""
+A folder says what classes it needs and cannot make this process import them (`restore`)."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +12,7 @@ import numpy as np
 
 from purejaxo2o import archive, grid, identity, runs
 from purejaxo2o.phases import Recipe
+from purejaxo2o.restore import restore
 from purejaxo2o.tasks import TASKS, Task
 from purejaxo2o.tasks import task as build_task
 from purejaxo2o.types import Array, O2OError
@@ -58,7 +59,7 @@ def _one(folder: Path, name: str, kind: type[T], given: T | None, described: Any
         return given
     remedy = f"in Python, pass it: load_policy({str(folder)!r}, {name}=...)"
     try:
-        found = identity.restore(described)
+        found = restore(described)
     except Exception as error:  # as in `sound`
         if known is not None and identity.text_of(identity.describe(known())) == identity.text_of(described):
             return known()

@@ -15,6 +15,7 @@ from purejaxo2o import envs, identity, runs
 from purejaxo2o.agents.cql import CQL
 from purejaxo2o.policies import load_policies, load_policy
 from purejaxo2o.recipes import RECIPES
+from purejaxo2o.restore import restore
 from purejaxo2o.tasks import make
 from purejaxo2o.types import PYTREES, O2OError, pytree, static
 
@@ -76,7 +77,7 @@ def test_every_field_of_a_recipe_is_part_of_it(name):
     assert count > 20
     class_changed = changed(recipe, "agent", CQL()) if name != "cql" else changed(recipe, "agent", task())
     assert identity.differing(named(class_changed), before).startswith("its agent.class is")
-    found = identity.restore(json.loads(json.dumps(identity.describe(recipe))))
+    found = restore(json.loads(json.dumps(identity.describe(recipe))))
     assert jax.tree.structure(found) == jax.tree.structure(recipe)
     assert named(found) == before
 
@@ -109,7 +110,7 @@ def test_every_field_of_a_task_and_its_environment_is_part_of_it(name):
         value = value.replace(max_steps_in_episode=3) if field.name == "params" else other(value)
         variant = changed(whole, "env", changed(env, field.name, value))
         assert identity.differing(flat(variant), before).startswith(f"its task.env.{field.name}")
-    found = identity.restore(json.loads(json.dumps(identity.describe(whole))))
+    found = restore(json.loads(json.dumps(identity.describe(whole))))
     assert jax.tree.structure(found) == jax.tree.structure(whole)
     assert flat(found) == before
 
@@ -195,7 +196,7 @@ UNTRUSTED = {
 @pytest.mark.parametrize("case", UNTRUSTED)
 def test_a_description_decides_nothing_that_runs(case):
     with pytest.raises(O2OError):
-        identity.restore(UNTRUSTED[case])
+        restore(UNTRUSTED[case])
     assert "antigravity" not in sys.modules
 
 
