@@ -7,6 +7,7 @@ part is a run folder; one of several parts is a folder of run folders that `arch
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from purejaxo2o.phases import Recipe
 from purejaxo2o.programs import Programs
 from purejaxo2o.progress import Meter
 from purejaxo2o.result import Result
-from purejaxo2o.seeds import Seeds, numbers_and_keys, seed_keys
+from purejaxo2o.seeds import MOST, Seeds, numbers_and_keys, seed_keys
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
@@ -78,6 +79,8 @@ def sweep(
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
             raise O2OError(f"{name} is {value!r}; give a whole number of lanes, at least 1, or None")
     checkpoint.check_every(save_every)
+    if (lanes := whole.lanes * math.prod(len(whole.over[name]) for name in whole.static)) > MOST:
+        raise O2OError(f"the sweep has {lanes} lanes (settings times seeds); give at most {MOST}")
     programs = whole.programs()
     for program in programs:
         check_all(program, task, dataset)
