@@ -1,27 +1,32 @@
 """What was measured, on disk: the records of a run under way, the results of a finished one.
 
-`records.npz` (after each segment) and `results.npz` (at the end) of a run folder; see `runs.py`.
+Records lie in the checkpoint that they go with (`checkpoint.py`), results in `results.npz` of a run folder, sealed
+with what the run is; see `runs.py`.
 """
 
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from purejaxo2o.files import read_arrays, write_arrays
+from purejaxo2o import runs
+from purejaxo2o.files import read_sealed, write_sealed
+from purejaxo2o.identity import differing
 from purejaxo2o.result import SEED, Fault, Record, Result
 from purejaxo2o.runs import load_config
 from purejaxo2o.types import O2OError
 
 RECORD_ARRAYS = ("returns", "env_steps", "grad_steps", "finite")
+LANES = ("keys", "seeds", "lanes", "program", "width", "chunk", "parts", "processes", "platform")
+"""What may differ between folders whose results are joined."""
 
 
-def write_records(folder: Path, records: list[Record]) -> None:
+def record_arrays(records: Sequence[Record]) -> dict[str, Any]:
     """All records so far, arrays named `<segment>/<field>`."""
     arrays: dict[str, Any] = {}
     for index, record in enumerate(records):
@@ -29,18 +34,15 @@ def write_records(folder: Path, records: list[Record]) -> None:
             arrays[f"{index}/{name}"] = getattr(record, name)
         arrays |= {f"{index}/fault/{name}": value for name, value in vars(record.fault).items()}
         arrays |= {f"{index}/metrics/{name}": value for name, value in record.metrics.items()}
-    write_arrays(folder / "records.npz", arrays)
+    return arrays
 
 
-def read_records(folder: Path, count: int) -> list[Record]:
-    """The first `count` records. Raises `O2OError` if the file has fewer."""
+def records_of(arrays: Mapping[str, np.ndarray], count: int) -> list[Record]:
+    """The first `count` records of `record_arrays`. Raises `ValueError` if there are fewer."""
     try:
-        arrays = read_arrays(folder / "records.npz")
         return [_record(arrays, index) for index in range(count)]
-    except (OSError, KeyError, ValueError) as error:
-        raise O2OError(
-            f"{folder / 'records.npz'} does not hold {count} records ({error}); start a new folder"
-        ) from None
+    except KeyError as error:
+        raise ValueError(f"it does not hold {count} records ({error})") from None
 
 
 def _record(arrays: Mapping[str, np.ndarray], index: int) -> Record:
@@ -58,33 +60,93 @@ RESULT_ARRAYS = ("scores", "episode_scores", "returns", "env_steps", "grad_steps
 
 
 def write_results(folder: Path, result: Result) -> None:
-    """`results.npz`: every array of the result but the run itself."""
+    """`results.npz`: every array of the result but the run itself, sealed with the folder's identity."""
     arrays = {name: getattr(result, name) for name in RESULT_ARRAYS}
     arrays |= {f"metrics/{name}": value for name, value in result.metrics.items()}
     arrays |= {f"fault/{name}": value for name, value in vars(result.fault).items()}
     arrays |= {"switch": np.int32(result.switch), "phase_names": np.array(result.phase_names)}
     arrays |= {f"metric_names/{i}": np.array(names) for i, names in enumerate(result.metric_names)}
-    write_arrays(folder / "results.npz", arrays)
+    write_sealed(folder / "results.npz", arrays, {"identity": load_config(folder)["identity"]})
 
 
-def load_results(folder: str | os.PathLike[str]) -> Result:
+def load_results(folder: str | os.PathLike[str], *more: str | os.PathLike[str]) -> Result:
     """The result of a finished run folder, with the axes of its sweep, without the run (no `policy`; see
     `load_policy`). The parts of a sweep are joined, whichever process wrote them.
 
-    Raises `O2OError` for a folder that holds no run, or one that is not finished."""
-    path = Path(folder)
-    config = load_config(path)
+    more: folders of the same settings, task and data with other seeds, whose results are joined (see `join`).
+    Raises `O2OError` for a folder that holds no run, one that is not finished, results that are damaged or another
+    run's, and folders that differ in more than their seeds."""
+    paths = [Path(folder), *map(Path, more)]
+    results = [_whole(path, load_config(path)) for path in paths]
+    if not more:
+        return results[0]
+    for path in paths[1:]:
+        first, other = (_settings(load_config(path)) for path in (paths[0], path))
+        if difference := differing(other, first):
+            raise O2OError(
+                f"{path} cannot be joined with {paths[0]}: {difference}; give folders of the same settings"
+            )
+    return join([_with_seed(result, load_config(path), path) for result, path in zip(results, paths, strict=True)])
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    known = {"axes": [], "over": {}, "static": [], **config}
+    return {name: value for name, value in runs.identity(known).items() if name not in LANES}
+
+
+def _with_seed(result: Result, config: Mapping[str, Any], path: Path) -> Result:
+    """A single run as a sweep over its seed."""
+    if result.axes:
+        return result
+    if not config["seeds"]:
+        raise O2OError(f"{path} holds a single run whose key has no number; train with seeds by number to join runs")
+    measured = jax.tree.map(lambda x: np.asarray(x)[None], result)
+    return dataclasses.replace(measured, axes=((SEED, tuple(config["seeds"])),))
+
+
+def join(results: Sequence[Result]) -> Result:
+    """One result of the same sweep over different seeds, in order of the seeds' numbers; without the runs.
+
+    Raises `O2OError` for results of other recipes, tasks, settings or lengths, and for a seed that is in two."""
+    if not results:
+        raise O2OError("join got no results; give at least one")
+    measured = [dataclasses.replace(result, run=None, agent=None, program_axes=()) for result in results]
+    for result in measured:
+        if not result.axes or result.axes[-1][0] != SEED:
+            raise O2OError("join takes results with a seed axis; give those of sweeps, or folders to load_results")
+        if (wanted := _likeness(measured[0])) != (found := _likeness(result)):
+            pair = next((a, b) for a, b in zip(found, wanted, strict=True) if a != b)
+            raise O2OError(f"results cannot be joined: {pair[0]!r} and {pair[1]!r}; give those of the same settings")
+    seeds = [seed for result in measured for seed in result.axes[-1][1]]
+    if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
+        raise O2OError(f"seed {twice[0]} is in two of the results; join each seed once")
+    at, order = len(measured[0].axes) - 1, np.argsort(seeds)
+    whole = jax.tree.map(
+        lambda *xs: np.concatenate(xs, axis=at).take(order, axis=at),
+        *(dataclasses.replace(result, axes=()) for result in measured),
+    )
+    return dataclasses.replace(whole, axes=(*measured[0].axes[:-1], (SEED, tuple(sorted(seeds)))))
+
+
+def _likeness(result: Result) -> tuple[Any, ...]:
+    names = tuple(sorted(result.metrics)), result.phase_names, result.metric_names
+    shape = tuple(np.shape(result.returns)[len(result.axes) :])
+    return result.recipe_name, result.task_name, result.axes[:-1], shape, result.switch, *names
+
+
+def _whole(path: Path, config: Mapping[str, Any]) -> Result:
     if "over" not in config:
         return _load(path, config)
-    axes = tuple((name, tuple(_hashable(v) for v in config["over"][name])) for name in config["axes"])
-    axes = (*axes, (SEED, tuple(range(config["seeds"]))))
-    found = _parts(path) if config.get("parts") else [(config, _load(path, config))]
+    axes = tuple((name, tuple(map(hashable, config["over"][name]))) for name in config["axes"])
+    axes = (*axes, (SEED, tuple(config["seeds"])))
+    found = _parts(path, config) if config.get("parts") else [(config, _load(path, config))]
     programs = max(about["program"] for about, _ in found) + 1
     lanes = math.prod(len(values) for _, values in axes) // programs
     order = np.concatenate([np.array(about["lanes"]) + lanes * about["program"] for about, _ in found])
-    missing = sorted(set(range(programs * lanes)) - set(order.tolist()))
-    if missing:
+    if missing := sorted(set(range(programs * lanes)) - set(order.tolist())):
         raise O2OError(f"{path} lacks lanes {missing[0]} to {missing[-1]}: a part is not there; resume it first")
+    if len(order) != programs * lanes:
+        raise O2OError(f"{path} holds a lane twice: one of its parts is a copy; remove the copy")
     joined = jax.tree.map(lambda *xs: np.concatenate(xs)[np.argsort(order)], *(result for _, result in found))
     static = [i for i, (name, _) in enumerate(axes) if name in config["static"]]
     return with_axes(joined, axes, tuple(static))
@@ -103,23 +165,47 @@ def with_axes(result: Result, axes: tuple[Any, ...], program_axes: tuple[int, ..
     return dataclasses.replace(jax.tree.map(shape, result), axes=axes, program_axes=program_axes)
 
 
-def _parts(folder: Path) -> list[tuple[dict[str, Any], Result]]:
+def _parts(folder: Path, config: Mapping[str, Any]) -> list[tuple[dict[str, Any], Result]]:
     """Configuration and result of every part of a sweep."""
     paths = sorted(path.parent for path in folder.glob("*part-*/config.json"))
     if not paths:
         raise O2OError(f"{folder} holds no part of its sweep yet; resume it first")
-    return [(config := load_config(path), _load(path, config)) for path in paths]
+    found = [(load_config(path), path) for path in paths]
+    for part, path in found:
+        one, other = (
+            {name: value for name, value in runs.identity(x).items() if name not in (*runs.PART, "parts")}
+            for x in (part, config)
+        )
+        if difference := differing(one, other):
+            raise O2OError(f"{path} is the part of another sweep: {difference}; put the sweep's own back")
+    return [(part, _load(path, part)) for part, path in found]
 
 
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def hashable(value: Any) -> Any:
+    """A setting's value as it was before JSON made lists of tuples."""
+    return tuple(map(hashable, value)) if isinstance(value, list) else value
 
 
 def _load(path: Path, config: Mapping[str, Any]) -> Result:
+    name = path / "results.npz"
     try:
-        arrays = read_arrays(path / "results.npz")
-    except (OSError, ValueError):
-        raise O2OError(f"{path} holds no finished run (results.npz); resume it first") from None
+        arrays, about = read_sealed(name)
+    except FileNotFoundError:
+        raise O2OError(f"{path} holds no finished run (no results.npz); resume it first") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise O2OError(
+            f"{path} holds no finished run ({name} is damaged: {reason}); resume it to write it again"
+        ) from None
+    if about.get("identity") != config["identity"]:
+        raise O2OError(f"{name} belongs to another run than the folder; resume the run to write it again")
+    try:
+        return _result(arrays, config)
+    except (KeyError, ValueError) as error:
+        raise O2OError(f"{name} is damaged (it lacks {error}); resume the run to write it again") from None
+
+
+def _result(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> Result:
     phases = tuple(arrays["phase_names"].tolist())
     return Result(
         **{name: arrays[name] for name in RESULT_ARRAYS},  # type: ignore[arg-type]

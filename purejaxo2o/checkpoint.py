@@ -1,7 +1,7 @@
 """Saving and restoring a whole `Run` with Orbax: all that changes, by segment number, the newest two kept.
 
-Saving goes on beside the training, and only as often as it costs little. Each checkpoint carries what it belongs to
-(`sealed.py`): one that is damaged or another run's is refused by name, never half-loaded.
+Saving goes on beside the training, and only as often as it costs little. Each checkpoint holds the records so far and
+carries what it belongs to (`sealed.py`): one that is damaged or another run's is refused by name, never half-loaded.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from purejaxo2o import archive, runs, sealed
+from purejaxo2o.identity import differing
 from purejaxo2o.result import Record
 from purejaxo2o.types import O2OError, whole
 
@@ -44,7 +45,7 @@ class Checkpoints:
     def __init__(
         self, folder: Path, *, every: int | None = None, last: int | None = None, read_only: bool = False
     ) -> None:
-        self._run, self._folder = folder, (folder / "checkpoints").resolve()
+        self._folder, self._read_only = (folder / "checkpoints").resolve(), read_only
         self._identity = runs.identity(runs.load_config(folder))
         self._every, self._last = every, last
         self._opened = time.perf_counter()
@@ -94,16 +95,15 @@ class Checkpoints:
         return self._spent + 2 * newest <= SHARE * (now - self._opened)
 
     def save(self, segment: int, run: Any, records: Sequence[Record]) -> None:
-        """Write the records, then start saving the run; returns once the arrays are safe from being donated.
+        """Start saving the run with its records; returns once the arrays are safe from being donated.
 
         Waits for a save that is still under way. Raises `O2OError` if that one has failed, or this one has."""
         self.wait()
         began = time.perf_counter()
         self._spent += self._ended - self._began
         self._began = self._ended = began
-        # The records first: a checkpoint must never be ahead of them.
-        archive.write_records(self._run, list(records))
-        args = sealed.SealedSave({"identity": self._identity, "segment": segment}, _named(run))
+        about = {"identity": self._identity, "segment": segment}
+        args = sealed.SealedSave(about, _named(run), archive.record_arrays(records))
         try:
             self._manager.save(segment, args=ocp.args.Composite(run=args), force=True)
         except Exception as error:
@@ -123,10 +123,22 @@ class Checkpoints:
         """The run saved after `segment`, with the structure, types and shardings of `like` (arrays or shapes).
 
         Raises `O2OError` if the checkpoint is damaged, another run's, or of other arrays."""
-        args = sealed.SealedRestore(lambda seal: self._check(seal, segment, like))
+        arrays = self._arrays(segment, sealed.ARRAYS, jax.eval_shape(_named, like))
+        return jax.tree_util.tree_map_with_path(lambda path, x: _restored(arrays[_name(path)], x), like)
+
+    def records(self, segment: int) -> list[Record]:
+        """What had been measured until then: `segment + 1` records. Raises `O2OError` as `restore`."""
         try:
-            arrays = self._manager.restore(segment, args=ocp.args.Composite(run=args))["run"]
-            return jax.tree_util.tree_map_with_path(lambda path, x: _restored(arrays[_name(path)], x), like)
+            return archive.records_of(self._arrays(segment, sealed.RECORDS), segment + 1)
+        except ValueError as error:
+            if isinstance(error, O2OError):
+                raise
+            raise self._refused(segment, f"cannot be restored ({error})") from error
+
+    def _arrays(self, segment: int, file: str, like: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
+        args = sealed.SealedRestore(lambda seal: self._check(seal, segment, like), file)
+        try:
+            return self._manager.restore(segment, args=ocp.args.Composite(run=args))["run"]
         except O2OError:
             raise
         except Exception as error:
@@ -143,16 +155,22 @@ class Checkpoints:
     def _finished(self) -> None:
         self._ended = time.perf_counter()
 
-    def _check(self, seal: Mapping[str, Any], segment: int, like: Any) -> None:
-        wrong = runs.differing(seal["identity"], self._identity)
-        wrong = wrong or runs.differing({"segment": seal["segment"]}, {"segment": segment})
-        wrong = wrong or runs.differing(seal["arrays"], sealed.outline(jax.eval_shape(_named, like)))
+    def _check(self, seal: Mapping[str, Any], segment: int, like: Mapping[str, Any] | None) -> None:
+        wrong = differing(seal["identity"], self._identity)
+        wrong = wrong or differing({"segment": seal.get("segment")}, {"segment": segment})
         if wrong:
             raise self._refused(segment, f"belongs to another run: {wrong}")
+        if like is not None and (wrong := differing(sealed.sealed_outline(seal), sealed.outline(like))):
+            raise self._refused(segment, f"is of other code: {wrong}")
 
     def _refused(self, segment: int, why: str) -> O2OError:
+        """With advice for who writes here, or for who only reads."""
         path = self._folder / str(segment)
-        return O2OError(f"checkpoint {path} {why}; delete it to go on from the one before, or start a new folder")
+        if not self._read_only:
+            return O2OError(f"checkpoint {path} {why}; delete it to go on from the one before, or start a new folder")
+        return O2OError(
+            f"checkpoint {path} {why}; resume the run to have it trained again, or give another run folder"
+        )
 
     def _failed(self, error: Exception) -> O2OError:
         line = (str(error).splitlines() or [type(error).__name__])[0]
@@ -189,14 +207,3 @@ def _restored(saved: np.ndarray, like: Any) -> jax.Array:
     if _is_key(like):
         array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(jnp.empty((), like.dtype)))
     return jax.device_put(array, like.sharding) if like.sharding is not None else array
-
-
-def segments_done(folder: Path) -> int:
-    """Segments that the newest checkpoint of a run folder has behind it; 0 without one."""
-    if not (folder / "checkpoints").is_dir():
-        return 0
-    saver = Checkpoints(folder, read_only=True)
-    try:
-        return saver.latest() or 0
-    finally:
-        saver.close()

@@ -24,8 +24,6 @@ from purejaxo2o.values import plain, shown
 
 MOST_LANES, MOST_PROGRAMS = 100_000, 1_000
 """Of a sweep: each lane is a run, each program minutes of compiling."""
-MOST_SEEDS = 2**24
-"""Their keys alone take 128 MiB."""
 Axes = tuple[tuple[str, tuple[Any, ...]], ...]
 
 
@@ -36,11 +34,12 @@ class Grid:
     recipe: Recipe
     keys: Array  # [seeds]
     over: dict[str, tuple[Any, ...]]
+    seeds: tuple[int, ...] = ()  # the numbers of the keys; none: 0, 1, ...
 
     @cached_property
     def axes(self) -> Axes:
         """Names and values of the leading axes of the result, seeds last."""
-        return (*self.over.items(), (SEED, tuple(range(len(self.keys)))))
+        return (*self.over.items(), (SEED, self.seeds or tuple(range(len(self.keys)))))
 
     @cached_property
     def static(self) -> tuple[str, ...]:
@@ -91,16 +90,10 @@ def lane_count(name: str, value: Any) -> int | None:
     return None if value is None else whole(name, value, "give a whole number of lanes, at least 1, or leave it out")
 
 
-def seed_count(count: Any) -> int:
-    """How many seeds. Raises `O2OError` for what is no whole number, and before memory is filled with keys."""
-    remedy = (
-        f"it must be at least 1, and with the first seed's number at most {MOST_SEEDS:,}: all keys are made first"
-    )
-    return whole("seeds", count, remedy, high=MOST_SEEDS)
+def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None, seeds: tuple[int, ...] = ()) -> Grid:
+    """seeds: the numbers of the keys.
 
-
-def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) -> Grid:
-    """Raises `O2OError` for unknown names, values that do not fit, static settings whose results cannot lie in one
+    Raises `O2OError` for unknown names, values that do not fit, static settings whose results cannot lie in one
     array, and more lanes or programs than anybody can train."""
     found: dict[str, Any] = {}
     if not isinstance(over, Mapping | None):
@@ -112,7 +105,7 @@ def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None) 
         found[known] = _listed(recipe, known, values)
     _check_size(recipe, {**found, SEED: keys})
     found = {name: plain(tuple(values)) for name, values in found.items()}
-    grid = Grid(recipe, keys, found)
+    grid = Grid(recipe, keys, found, seeds)
     for name, values in found.items():
         _check_axis(recipe, name, values)
     _check_together(grid)

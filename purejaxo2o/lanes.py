@@ -153,3 +153,12 @@ def one_lane(tree: Any, axes: Any, lanes: Lanes) -> Any:
 def first_lanes(tree: Any, axes: Any, count: int) -> Any:
     """The first lanes of a pytree; what all share stays as it is."""
     return jax.tree.map(lambda axis, x: x if axis == SHARED else x[:count], _whole(axes, tree), tree)
+
+
+def repeat_last_lane(tree: Any, axes: Any, count: int) -> Any:
+    """The lanes of a pytree, and copies of the last one until there are `count`."""
+
+    def more(axis: int, x: Any) -> Any:
+        return x if axis == SHARED else jnp.concatenate([x, jnp.repeat(x[-1:], count - x.shape[0], axis=0)])
+
+    return jax.tree.map(more, _whole(axes, tree), tree)

@@ -1,12 +1,12 @@
 """Trained policies out of run folders, to evaluate, record or draw them later."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from purejaxo2o import memory, runs
 from purejaxo2o.checkpoint import Checkpoints
@@ -15,6 +15,7 @@ from purejaxo2o.evaluate import Evaluation, counted, evaluate_agent
 from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.policy import TrainedPolicy, lane_index
+from purejaxo2o.rebuild import lanes_of, rebuild, sound
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import Run, init
 from purejaxo2o.types import Array, O2OError
@@ -60,25 +61,36 @@ class Trained(NamedTuple):
             )
 
 
-def load_policy(folder: str | os.PathLike[str], lane: Any = 0) -> TrainedPolicy:
+def load_policy(
+    folder: str | os.PathLike[str], lane: Any = 0, *, task: Task | None = None, recipe: Recipe | None = None
+) -> TrainedPolicy:
     """`act(obs, key) -> action` in the environment's own units, of a run folder's last checkpoint; greedy.
 
     `act.scaled` gives actions in [-1, 1], for environments of this package (see `policy.TrainedPolicy`).
     lane: which of the run's policies, counted seed by seed, setting by setting in a sweep.
-    Raises `O2OError` for a folder without a run or without a checkpoint, and for an unknown lane."""
-    return load_policies(folder).policy(lane)
+    task, recipe: those that the run was trained with; None: rebuilt from what the folder says. They are needed where
+        its classes are not imported, or hold what no file describes.
+    Raises `O2OError` for a folder without a run or without a checkpoint, for an unknown lane, for a task or recipe
+    that differs from the run's (naming the field), and for one that cannot be rebuilt."""
+    return load_policies(folder, task=task, recipe=recipe).policy(lane)
 
 
-def load_policies(folder: str | os.PathLike[str]) -> Trained:
-    """All policies of a run folder. Raises `O2OError` as `load_policy`."""
+def load_policies(
+    folder: str | os.PathLike[str], *, task: Task | None = None, recipe: Recipe | None = None
+) -> Trained:
+    """All policies of a run folder; arguments and errors as of `load_policy`."""
     path = Path(folder)
     config = runs.load_config(path)
     if config.get("parts"):
         parts = sorted(part.parent.name for part in path.glob("*part-*/config.json"))
         raise O2OError(f"{path} holds a sweep in parts; give one of them: {', '.join(parts) or 'none is there yet'}")
-    recipe, task = runs.rebuild(config)
-    data = jnp.asarray(np.array(config["keys"], np.uint32))
-    keys = jax.random.wrap_key_data(data, impl=config["key_impl"])
+    recipe, task = rebuild(path, config, task=task, recipe=recipe)
+    with sound(path):
+        return _trained(path, config, recipe, task)
+
+
+def _trained(path: Path, config: Mapping[str, Any], recipe: Recipe, task: Task) -> Trained:
+    keys, recipe = lanes_of(config, recipe)
     lanes = keys.shape[0] if keys.ndim else None
     axes = recipe_axes(recipe, lanes or 1)
     segment, run = _restore(path, keys, recipe, task, runs.data_rows(config), axes)
@@ -87,8 +99,7 @@ def load_policies(folder: str | os.PathLike[str]) -> Trained:
         agent, state = jax.tree.map(lambda x: jnp.asarray(x)[None], (recipe.agent_in(phase), run.agent))
     else:
         agents = jax.vmap(lambda recipe: recipe.agent_in(phase), in_axes=(axes,), axis_size=lanes)
-        lanes = len(config.get("lanes", keys))  # the rest only filled the devices
-        agent, state = jax.tree.map(lambda x: x[:lanes], (agents(recipe), run.agent))
+        agent, state = agents(recipe), run.agent
     return Trained(task=task, agent=agent, state=state, lanes=lanes or 1, segment=segment)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from purejaxo2o import stats
-from purejaxo2o.files import write_json
+from purejaxo2o.files import full_disk, output_folder, write_json
 from purejaxo2o.result import SEED, Result
 from purejaxo2o.sinks import plain
 from purejaxo2o.tables import markdown_table
@@ -45,22 +45,24 @@ def report(
     """Write `table.md`, `figures.json` and `curves.png` into the folder `out`; returns the picture's path.
 
     results: one `Result` or several by label, with axes `[seed, S]` or `[S]`. title: above the picture, by default
-    the task. note: a line under the table."""
+    the task. note: a line under the table.
+    Raises `O2OError` for no results, for results with other axes, and for a folder that cannot be written to."""
     from purejaxo2o import plots  # matplotlib, only where something is drawn
 
     named = {results.recipe_name: results} if isinstance(results, Result) else dict(results)
     if not named:
         raise O2OError("report got no results; give at least one")
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "figures.json", plain(stats.summary(named)))
-    below = f"\n{note}\n" if note else ""
-    (folder / "table.md").write_text(f"{markdown_table(rows(named), COLUMNS)}\n{below}")
-    task = next(iter(named.values())).task_name
     curves = {label: plots.curve(result) for label, result in named.items() if np.ndim(result.scores) <= 2}
     if not curves:
         raise O2OError("results with settings axes have no single curve; index them first, e.g. result per setting")
-    return plots.learning_curves(curves, folder / "curves.png", title=title or task)
+    folder = output_folder(out)
+    with full_disk(folder, "make room or allow writing there, or choose another folder (--out)"):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "figures.json", plain(stats.summary(named)))
+        below = f"\n{note}\n" if note else ""
+        (folder / "table.md").write_text(f"{markdown_table(rows(named), COLUMNS)}\n{below}")
+        task = next(iter(named.values())).task_name
+        return plots.learning_curves(curves, folder / "curves.png", title=title or task)
 
 
 def by_setting(result: Result) -> dict[str, Result]:

@@ -1,74 +1,67 @@
 """The folder that a run lives in, and reading it back.
 
-`config.json` (everything needed to repeat the run), `metrics.jsonl`, `records.npz` (what was measured after each
-segment), `checkpoints/<segment>` (the last two), and once finished `results.npz` and `timing.json`. Every file is
-written under another name and renamed (`files.py`), so none is ever half there.
+`config.json` (everything needed to repeat the run), `metrics.jsonl`, `checkpoints/<segment>` (the last two, each with
+what was measured until then), and once finished `results.npz` and `timing.json`. Every file is written under another
+name and renamed (`files.py`), so none is ever half there. What the run is, its identity, is hashed in `config.json`,
+and sealed into checkpoints and results.
 """
 
 import json
 import os
-import subprocess
-import sys
-import zlib
-from collections.abc import Mapping
-from importlib import metadata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import settings
-from purejaxo2o.files import TEMPORARY, write_json
+from purejaxo2o import identity as identities
+from purejaxo2o import lock, settings
+from purejaxo2o.envs.base import Env, spaces
+from purejaxo2o.files import TEMPORARY, read_json, write_json
+from purejaxo2o.identity import differing
 from purejaxo2o.phases import Recipe
-from purejaxo2o.recipes import recipe as build_recipe
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.tasks import task as build_task
 from purejaxo2o.types import Array, O2OError
+from purejaxo2o.versions import commit, remark, versions
 
-PACKAGES = (
-    "purejaxo2o",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "brax",
-    "gymnax",
-    "mujoco",
-    "mujoco-mjx",
-    "minari",
-    "numpy",
-)
+OTHER = "choose another output folder"
+GIVE = "give a folder that train wrote"
+OLD = "was written by an older version of purejaxo2o, which did not seal it, so that it cannot be checked"
+FIELDS: dict[str, tuple[type, ...]] = {
+    **{"recipe": (str,), "task": (str,), "described": (dict,), "settings": (dict,), "versions": (dict,)},
+    **{"keys": (list,), "key_impl": (str,), "platform": (str,), "seeds": (list, type(None)), "identity": (str,)},
+}
+"""What every `config.json` holds, and of which types."""
+PART = {"width": int, "chunk": int, "program": int, "lanes": list}
+"""What a folder of a sweep's lanes holds besides."""
+SWEEP = {"axes": list, "over": dict, "static": list}
 
 
-def check_free(folder: Path, about: dict[str, Any], *, resume: bool) -> bool:
+def check_free(folder: Path, config: Mapping[str, Any], *, resume: bool) -> bool:
     """Whether an earlier run is in a folder that `claim` would take; writes nothing.
 
-    about: what is known of the configuration so far. Raises `O2OError` as `claim`."""
+    config: what is known of the configuration so far. Raises `O2OError` as `claim`."""
     path = folder / "config.json"
     if not path.exists():
         first = path.name + TEMPORARY
         there = folder.iterdir() if folder.exists() else ()
         # Of several processes that share a sweep, another may have begun already.
-        if any(entry.name != first and not entry.match("process-*-part-*") for entry in there):
+        known = (f"{lock.NAME}*", "process-*-part-*")
+        if any(entry.name != first and not any(map(entry.match, known)) for entry in there):
             raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
         return False
     if not resume:
         raise O2OError(f"output folder {folder} already holds a run; choose another, or resume it (--resume)")
-    try:
-        found = identity(json.loads(path.read_text()))
-    except ValueError as error:
-        raise O2OError(f"{path} is not readable JSON ({error}); choose another output folder") from None
-    wanted = identity(json.loads(json.dumps(about)))
+    found, wanted = identity(load_config(folder, OTHER)), identity(as_read(config))
     difference = differing({name: found.get(name) for name in wanted}, wanted)
     if difference:
         raise O2OError(f"output folder {folder} holds another run: {difference}; choose another folder")
     return True
 
 
-def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
+def claim(folder: Path, config: Mapping[str, Any], *, resume: bool) -> bool:
     """Take a folder for a run; returns whether an earlier run in it is to be continued.
 
     A folder that does not exist, is empty, or holds what a process killed in here left of its first file, begins
@@ -76,79 +69,93 @@ def claim(folder: Path, config: dict[str, Any], *, resume: bool) -> bool:
     Raises `O2OError` if it holds a run and `resume` is off, or a run of other settings."""
     if not check_free(folder, config, resume=resume):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", config)
+        write_json(folder / "config.json", sealed(as_read(config)))
         return False
     for leftover in folder.glob(f"*{TEMPORARY}"):  # of a process that was killed while writing
         leftover.unlink()
     return True
 
 
+def changes(folder: Path, config: Mapping[str, Any]) -> str:
+    """What has changed since the run in a folder began that does not make it another; see `versions.remark`."""
+    return remark(load_config(folder, OTHER), config)
+
+
+def sealed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """With the hash of what the run is."""
+    return {**config, "identity": _hash(config)}
+
+
+def _hash(config: Mapping[str, Any]) -> str:
+    outside = ("versions", "commit", "identity")
+    return identities.digest({name: value for name, value in config.items() if name not in outside})
+
+
+def as_read(config: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back: tuples as lists."""
+    return json.loads(json.dumps(config))
+
+
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a `config.json` makes two runs one and the same, on one level: all but versions and commit."""
-    inner = {name: value for name, value in config.items() if name not in ("settings", "versions", "commit")}
-    return inner | config.get("settings", {})
+    """What of a `config.json` makes two runs one and the same, on one level, by names that say what differs."""
+    special = ("settings", "versions", "commit", "identity", "described", "data")
+    found = {name: value for name, value in config.items() if name not in special} | config.get("settings", {})
+    for name, part in config.get("described", {}).items():
+        found |= identities.recipe_names(part) if name == "recipe" else identities.flat(part, name)
+    return found | identities.flat(config.get("data"), "data")
 
 
-def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The first name whose values differ, in words (`its x is 1, not 2`); empty when there is none."""
-    for name in sorted(set(found) | set(wanted)):
-        if found.get(name) != wanted.get(name):
-            return f"its {name} is {_short(found.get(name))}, not {_short(wanted.get(name))}"
-    return ""
+def describe(
+    key: Array, recipe: Recipe, task: Task, dataset: Store | None = None, seeds: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """What `config.json` records: names, every setting, what all of it is, seeds and keys, versions and commit.
 
-
-def _short(value: Any) -> str:
-    """The keys of a thousand lanes are no help in a message."""
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def describe(key: Array, recipe: Recipe, task: Task) -> dict[str, Any]:
-    """What `config.json` records: names, every setting, the seeds' keys, versions and commit."""
-    values = {name: _plain(value) for name, value in settings.names(recipe).items()}
+    seeds: the numbers that the keys belong to, where they have any."""
     return {
         "recipe": recipe.name,
         "task": task.name,
         "dataset": task.dataset,
-        "settings": values,
+        "data": described_rows(dataset),
+        "settings": {name: _plain(value) for name, value in settings.names(recipe).items()},
+        "described": described(recipe, task),
+        "seeds": None if seeds is None else list(seeds),
         "keys": np.asarray(jax.random.key_data(key)).tolist(),
         "key_impl": str(jax.random.key_impl(key)),
         "platform": jax.default_backend(),
-        "versions": {name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]},
-        "commit": _commit(),
+        "versions": versions(recipe, task),
+        "commit": commit(),
     }
 
 
-def fingerprint(dataset: Store | None) -> str | None:
-    """Rows and checksum of the offline data, so that a run is not resumed on other rows."""
+def described(recipe: Recipe, task: Task) -> dict[str, Any]:
+    """Recipe and task by class, setting and number; and what their environments say about themselves."""
+    return {
+        "recipe": identities.describe(recipe),
+        "task": identities.describe(task),
+        "env": _protocol(task.env),
+        "eval_env": _protocol(task.eval_env),
+    }
+
+
+def _protocol(env: Env) -> dict[str, Any]:
+    """A class may be another one by now under the same name."""
+    observations, actions = spaces(env)
+    return {"name": env.name, "horizon": env.horizon, "observations": str(observations), "actions": str(actions)}
+
+
+def described_rows(dataset: Store | None) -> dict[str, Any] | None:
+    """Number and checksums of the offline data, so that a run is not resumed on other rows."""
     if dataset is None:
         return None
-    checksum = 0
-    for array in jax.tree.leaves(dataset.data):
-        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
-    return f"{int(dataset.size) * dataset.envs} rows, crc32 {checksum:08x}"
+    arrays = {name: x for name, x in dataset.data._asdict().items() if name != "extras"} | dataset.data.extras
+    arrays |= {"size": dataset.size, "head": dataset.head}
+    rows = int(dataset.size) * dataset.envs
+    return {"rows": rows} | {name: identities.summary(np.asarray(x)) for name, x in sorted(arrays.items())}
 
 
 def data_rows(config: Mapping[str, Any]) -> int:
-    """How many rows of offline data a run has, by its `fingerprint`."""
-    return int(config["data"].split()[0]) if config.get("data") else 0
-
-
-def rebuild(config: Mapping[str, Any]) -> tuple[Recipe, Task]:
-    """Recipe and task of a run folder, for recipes and tasks that are known by name."""
-    task = build_task(config["task"])
-    values = {name: value for name, value in config["settings"].items() if not isinstance(value, dict)}
-    # The scales differ in more than values: in what a phase overrides, say.
-    bases = (build_recipe(config["recipe"], task, "paper"), build_recipe(config["recipe"], task, "small"))
-    recipe = next((base for base in bases if settings.names(base).keys() == values.keys()), bases[0])
-    known = settings.names(recipe)
-    changed = {name: value for name, value in values.items() if _plain(known.get(name)) != value}
-    arrays = {name: jnp.asarray(value) for name, value in changed.items() if _batched(known.get(name), value)}
-    return settings.replace(recipe, changed | arrays), task
-
-
-def _batched(default: Any, value: Any) -> bool:
-    return isinstance(value, list) and not isinstance(default, tuple)
+    """How many rows of offline data a run has."""
+    return int((config.get("data") or {"rows": 0})["rows"])
 
 
 def _plain(value: Any) -> Any:
@@ -157,29 +164,53 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+def _brief(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _commit() -> str | None:
-    """The commit of the source tree, when the package runs out of one."""
-    here = Path(__file__).parent
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
-
-
-def load_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """`config.json` of a run folder. Raises `O2OError` if there is none."""
+def load_config(folder: str | os.PathLike[str], remedy: str = GIVE) -> dict[str, Any]:
+    """`config.json` of a run folder. Raises `O2OError` if there is none, or another one than was written."""
     path = Path(folder) / "config.json"
     try:
-        return json.loads(path.read_text())
+        config = read_json(path)
     except (OSError, ValueError) as error:
-        raise O2OError(f"{path.parent} is not a run folder ({error}); give a folder that `train` wrote") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise O2OError(f"{_brief(str(path.parent))} is not a run folder (config.json: {reason}); {remedy}") from None
+    wrong = OLD if isinstance(config, dict) and config and "identity" not in config else _wrong(config)
+    if wrong:
+        raise O2OError(f"{path} {wrong}; {remedy}")
+    return config
+
+
+def _wrong(config: Any) -> str:
+    """What is wrong with what `describe` wrote, in words; empty if nothing is."""
+    if not isinstance(config, dict):
+        return f"is damaged: it holds {_brief(repr(config))} and no table"
+    parts = {name: (kind,) for name, kind in (PART | SWEEP).items() if name in config}
+    for name, kinds in (FIELDS | parts).items():
+        value = config.get(name)
+        too_low = isinstance(value, int) and value < (0 if name == "program" else 1)
+        if not isinstance(value, kinds) or isinstance(value, bool) or too_low:
+            return f"is damaged: its {name} is {_brief(repr(value))}"
+    if config["identity"] != _hash(config):
+        return "is damaged: it is not what was written"
+    return _wrong_lanes(config)
+
+
+def _wrong_lanes(config: Mapping[str, Any]) -> str:
+    """Whether seeds, axes and lanes are numbers and names that go together."""
+    over, axes, static = (config.get(name, empty) for name, empty in (("over", {}), ("axes", []), ("static", [])))
+    if any(not isinstance(name, str) or name not in over for name in (*axes, *static)) or len(axes) != len(over):
+        return f"is damaged: its axes are {_brief(repr(axes))}"
+    if not all(isinstance(values, list) and values for values in over.values()):
+        return f"is damaged: its over is {_brief(repr(over))}"
+    for name in ("seeds", "lanes"):
+        numbers = config.get(name)
+        if numbers is not None and not all(type(number) is int and number >= 0 for number in numbers):
+            return f"is damaged: its {name} are {_brief(repr(numbers))}"
+    data = config.get("data")
+    if data is not None and not (isinstance(data, dict) and type(data.get("rows")) is int and data["rows"] >= 0):
+        return f"is damaged: its data is {_brief(repr(data))}"
+    if "over" in config and len(config["seeds"] or ()) != len(config["keys"]):
+        return "is damaged: its seeds are not as many as its keys"
+    return ""

@@ -16,6 +16,7 @@ checks every combination; `run` trains them, member by member, and survives the 
 import dataclasses
 import os
 import runpy
+import sys
 import tomllib
 import traceback
 from collections.abc import Mapping, Sequence
@@ -25,17 +26,18 @@ from typing import Any
 
 import jax
 
-from purejaxo2o import places, trackers
+from purejaxo2o import lock, places, trackers
 from purejaxo2o.datasets import dataset
+from purejaxo2o.files import full_disk, output_folder
 from purejaxo2o.fit import PathLike
-from purejaxo2o.grid import seed_count
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import Scale
+from purejaxo2o.seeds import LAST
 from purejaxo2o.store import Store
 from purejaxo2o.study_folder import Outcome, claim
 from purejaxo2o.study_members import Member, plan, within
 from purejaxo2o.study_table import Watch, watch
-from purejaxo2o.sweep import seed_keys, sweep
+from purejaxo2o.sweep import sweep
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import O2OError, nearest
 
@@ -95,7 +97,8 @@ def _check_fields(study: Study) -> None:
         value = getattr(study, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise O2OError(f"{name} is {value!r}; it must be a whole number of at least {low}")
-    seed_count(study.seed0 + study.seeds)
+    if study.seed0 + study.seeds - 1 > LAST:
+        raise O2OError(f"seed0 is {study.seed0}; the last of {study.seeds} seeds must be at most {LAST}")
     if study.scale not in ("small", "paper"):
         raise O2OError(f"scale is {study.scale!r}; {nearest(str(study.scale), ('small', 'paper'))}")
     if not isinstance(study.out, str | os.PathLike | None):
@@ -185,11 +188,15 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
     """
     members = study.members
     trackers.make(study.log)  # a missing package is told before anything runs
-    outcome = Outcome(Path(out or study.out or "runs/study"))
-    claim(outcome.out, study, resume=resume)
-    keys = seed_keys(study.seed0 + study.seeds)[study.seed0 :]
+    outcome = Outcome(output_folder(out or study.out or "runs/study"))
+    seeds = range(study.seed0, study.seed0 + study.seeds)
     rows: dict[str, Store] = {}
-    with watch(members) if progress is True else progress or Watch() as watching:
+    with (
+        full_disk(outcome.out),
+        lock.held(outcome.out, _say),
+        watch(members) if progress is True else progress or Watch() as watching,
+    ):
+        claim(outcome.out, study, resume=resume)
         for index, member in enumerate(members):
             watching.begin(index)
             try:
@@ -198,12 +205,12 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
                     member.recipe,
                     member.task,
                     data,
-                    seeds=keys,
+                    seeds=seeds,
                     over=member.over,
                     out=outcome.out / member.folder,
                     resume=resume,
                     progress=watching.meter(index),
-                    sinks=trackers.make(study.log, seed0=study.seed0),
+                    sinks=trackers.make(study.log),
                 )
             except (O2OError, jax.errors.JaxRuntimeError) as error:  # unreadable data, too little memory
                 line = str(error).splitlines()[0]
@@ -213,6 +220,10 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
                 outcome.add(member, result)
                 watching.finished(index, result.scores[..., -1])
     return outcome
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _data(member: Member, rows: dict[str, Store]) -> Store | None:

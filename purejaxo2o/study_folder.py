@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from purejaxo2o import settings
-from purejaxo2o.files import write_json
+from purejaxo2o import runs, settings
+from purejaxo2o.files import read_json, write_json
 from purejaxo2o.report import by_setting
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
@@ -66,17 +66,30 @@ def _record(study: "Study") -> dict[str, Any]:
             "dataset": member.task.dataset if member.data is None else "given as rows",
             "settings": settings.names(member.recipe),
             "over": member.over,
+            "described": _described(member),
         }
         for member in study.members
     }
     return {"seeds": study.seeds, "seed0": study.seed0, "members": members}
 
 
+def _described(member: Member) -> dict[str, Any]:
+    """Recipe and task on one level, classes and numbers of the environments included."""
+    parts = {"described": runs.described(member.recipe, member.task)}
+    return {name: value for name, value in runs.identity(parts).items() if name not in settings.names(member.recipe)}
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise O2OError(f"{path} is not readable JSON ({error}); choose another output folder") from None
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise O2OError(f"{path} is not readable JSON ({reason}); choose another output folder") from None
+    tables = [found, *(found.get(name) for name in ("members",))] if isinstance(found, dict) else [None]
+    tables += list(tables[-1].values()) if isinstance(tables[-1], dict) else []
+    if not all(isinstance(table, dict) for table in tables):
+        raise O2OError(f"{path} is damaged: it holds no study; choose another output folder")
+    return found
 
 
 def _compare(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -85,8 +98,9 @@ def _compare(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> Non
     for name, member in wanted["members"].items():
         old = found.get("members", {}).get(name, member)
         pairs += [(f"{name}: {key}", old.get(key), member[key]) for key in ("dataset", "over")]
-        new = member["settings"]
-        pairs += [(f"{name}: {key}", old.get("settings", {}).get(key), new[key]) for key in new]
+        for table in ("settings", "described"):
+            new, known = member[table], old.get(table) or {}
+            pairs += [(f"{name}: {key}", known.get(key), new[key]) for key in sorted(new)]
     for name, old, new in pairs:
         if old != new:
             raise O2OError(

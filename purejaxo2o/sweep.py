@@ -5,6 +5,7 @@ cut into parts, and a part runs like a single run (`fit.drive`), sharded over th
 part is a run folder; one of several parts is a folder of run folders that `archive.load_results` joins.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,19 +14,25 @@ from typing import Any
 import jax
 import numpy as np
 
-from purejaxo2o import checkpoint, demand, grid, memory, runs, trial
-from purejaxo2o.files import full_disk
-from purejaxo2o.fit import NOTHING, PathLike, Timing, Watch, check_all, drive, watched
+from purejaxo2o import checkpoint, demand, grid, memory, runs, sweep_folder, trial
+from purejaxo2o.agreement import agreed
+from purejaxo2o.driver import drive
+from purejaxo2o.files import full_disk, output_folder
+from purejaxo2o.fit import PathLike, check_all
 from purejaxo2o.grid import Grid
 from purejaxo2o.lanes import Lanes, platform
 from purejaxo2o.phases import Recipe
 from purejaxo2o.programs import Programs
 from purejaxo2o.progress import Meter
 from purejaxo2o.result import Result
+from purejaxo2o.seeds import Seeds, numbers_and_keys, seed_keys
 from purejaxo2o.sinks import Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Named, Task, as_task
 from purejaxo2o.types import Array, Device
+from purejaxo2o.watching import NOTHING, Timing, Watch, watched
+
+__all__ = ["seed_keys", "sweep"]
 
 
 def sweep(
@@ -33,7 +40,7 @@ def sweep(
     task: Task | Named,
     dataset: Store | None = None,
     *,
-    seeds: int | Array = 8,
+    seeds: Seeds = 8,
     over: Mapping[str, Sequence[Any]] | None = None,
     out: PathLike | None = None,
     resume: bool = False,
@@ -49,7 +56,8 @@ def sweep(
     """Train every combination of the settings in `over` with every seed.
 
     task: also by name, as in `o2o.task`.
-    seeds: how many (keys `split(key(0), seeds)`), or an array of keys `[n]`.
+    seeds: how many (0, 1, ...), their numbers (`[4, 5, 6, 7]`), a key, or an array of keys `[n]`. The key of a seed
+        depends on its number alone, so that the results of several sweeps can be joined (`archive.join`).
     over: `{"agent.learning_rate": [1e-4, 3e-4], "agent.hidden": [(64, 64), (256, 256)]}`. Numbers are batched in
         one program; static settings (sizes, step counts, choices) get a program for each value.
     out, resume, save_every: as in `fit`.
@@ -66,8 +74,8 @@ def sweep(
     lanes that need more memory than there is.
     """
     task = as_task(task)
-    keys = seeds if isinstance(seeds, jax.Array) else seed_keys(seeds)
-    whole = grid.make(recipe, keys, over)
+    numbers, keys = numbers_and_keys(seeds)
+    whole = grid.make(recipe, keys, over, numbers)
     width, chunk = grid.lane_count("width", width), grid.lane_count("chunk", chunk)
     save_every = checkpoint.check_every(save_every)
     programs = whole.programs()
@@ -75,34 +83,16 @@ def sweep(
         check_all(program, task, dataset)
     used = tuple(jax.local_devices() if devices is None else devices)
     told = _Told(width, chunk, memory.limit(used, memory_limit))
-    folder = None if out is None else Path(out)
-    about = _about(whole, task, dataset) if folder is not None or sinks else {}
-    if folder is not None and jax.process_index() == 0:
-        runs.check_free(folder, about, resume=resume)  # before minutes go into compiling
-    watching = watched(recipe, task, sinks, progress, save_every, timing=timing, programs=len(programs))
-    with watching as watch, full_disk(folder):
+    folder = None if out is None else agreed(lambda: output_folder(out))
+    about = sweep_folder.about(whole, task, dataset) if folder is not None or sinks else {}
+    with full_disk(folder), contextlib.ExitStack() as closing:
+        notes: list[str] = []
+        if folder is not None:  # before minutes go into compiling
+            notes = agreed(lambda: sweep_folder.take(folder, about, resume, closing))
+        how = {"timing": timing, "programs": len(programs), "notes": notes}
+        watch = closing.enter_context(watched(recipe, task, sinks, progress, save_every, **how))
         run = _Sweep(whole, task, dataset, used if len(used) > 1 else (), told, folder, about, resume, watch)
         return run.run(programs)
-
-
-def seed_keys(count: int, seed: int = 0) -> Array:
-    """The keys of seeds 0 to `count - 1`: `split(key(seed), count)`."""
-    count = grid.seed_count(count)
-    return jax.random.split(jax.random.key(seed), count)
-
-
-def _about(whole: Grid, task: Task, dataset: Store | None) -> dict[str, Any]:
-    """What is the same for all parts of a sweep, and makes it another sweep if it differs."""
-    return {
-        "recipe": whole.recipe.name,
-        "task": task.name,
-        "data": runs.fingerprint(dataset),
-        "axes": list(whole.over),
-        "over": {name: list(values) for name, values in whole.over.items()},
-        "static": list(whole.static),
-        "seeds": len(whole.keys),
-        "processes": jax.process_count(),
-    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +163,7 @@ class _Sweep:
             choice = trial.choose(*arguments, limit=self.told.limit)
             width, reason = (len(share) if choice.width > 1 else 1), choice.reason
         while True:
-            programs = self._programs(recipe, share[:chunk], width)
+            programs = self._programs(recipe, share[:chunk], width, exactly=bool(before))
             if before:  # it has fitted then
                 break
             programs.compile_after(0, self.watch)
@@ -188,17 +178,23 @@ class _Sweep:
         parts = -(-len(share) // chunk)
         self.watch.note(
             f"{len(share)} lanes in {parts} part{'s' * (parts > 1)}, {programs.lanes.width} side by side on each of "
-            f"{max(1, len(self.devices))} {platform(self.devices)} devices ({reason})"
+            f"{max(1, len(programs.lanes.devices))} {platform(self.devices)} devices ({reason})"
         )
         return programs, chunk
 
-    def _programs(self, recipe: Recipe, lanes: list[int], width: int) -> Programs:
-        """For a part of so many lanes, `width` of them (or all of a device) side by side."""
-        devices = max(1, len(self.devices))
+    def _programs(self, recipe: Recipe, lanes: list[int], width: int, *, exactly: bool = False) -> Programs:
+        """For a part of so many lanes, `width` of them (or all of a device) side by side.
+
+        exactly: as many as that, whatever the devices, of which some may get none: the width decides the bits."""
+        used = self.devices
+        if exactly:
+            width = min(width, len(lanes))
+            used = used[: -(-len(lanes) // width)] if len(lanes) > width else ()
+        devices = max(1, len(used))
         width = min(width, -(-len(lanes) // devices))
         count = len(lanes) + -len(lanes) % (devices * width)
         keys, batched = self._padded(recipe, lanes, count)
-        return Programs(keys, batched, self.task, self.dataset, Lanes(count, width, self.devices))
+        return Programs(keys, batched, self.task, self.dataset, Lanes(count, width, used if len(used) > 1 else ()))
 
     def _padded(self, recipe: Recipe, lanes: list[int], count: int) -> tuple[Array, Recipe]:
         return self.whole.batch(recipe, lanes + lanes[-1:] * (count - len(lanes)))
@@ -225,16 +221,11 @@ class _Sweep:
 
     # -- folders -------------------------------------------------------------------------------------------
 
-    def _identity(self, keys: Array, recipe: Recipe) -> dict[str, Any]:
-        """What makes a folder that of this sweep, or of this part of it."""
-        return runs.describe(keys, recipe, self.task) | self.about
-
     def _claim_folder(self) -> None:
         """The folder of a sweep in parts."""
         assert self.folder is not None
         if jax.process_index() == 0:
-            about = self._identity(self.whole.keys, self.whole.recipe)
-            runs.claim(self.folder, about | {"parts": True}, resume=self.resume)
+            runs.claim(self.folder, self.about | {"parts": True}, resume=self.resume)
 
     def _part_folder(self) -> Path:
         """The folder of the next part of several."""
@@ -258,7 +249,7 @@ class _Sweep:
         keys, batched = self._padded(recipe, lanes, programs.lanes.count)
         folder, earlier = None, False
         plan = {"width": programs.lanes.width, "chunk": chunk, "program": index, "lanes": lanes}
-        about = self._identity(keys, batched) | plan if self.about else {}
+        about = self.about | plan if self.about else {}
         if self.folder is not None:
             folder = self.folder if self.alone else self._part_folder()
             earlier = runs.claim(folder, about, resume=self.resume)

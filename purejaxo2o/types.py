@@ -28,6 +28,9 @@ Metrics = dict[str, Array]
 
 T = TypeVar("T")
 
+PYTREES: dict[str, type] = {}
+"""Every class that `pytree` has made, by import path, `module:Name`."""
+
 
 def static(
     *,
@@ -95,6 +98,7 @@ def pytree(cls: type[T]) -> type[T]:
         return made
 
     jax.tree_util.register_pytree_with_keys(frozen, flatten_with_keys, unflatten, flatten)
+    PYTREES[f"{frozen.__module__}:{frozen.__qualname__}"] = frozen
     return frozen
 
 

@@ -24,9 +24,13 @@ CONFIG = {
     "recipe": "iql",
     "task": "slope",
     "dataset": None,
-    "data": "400 rows, crc32 01234567",
+    "data": {"rows": 400, "reward": "01234567"},
     "keys": [0, 3],
     "settings": {"agent.expectile": 0.9, "agent.hidden": [8, 8]},
+    "described": {},
+    "key_impl": "fry",
+    "platform": "cpu",
+    "seeds": None,
     "versions": {"jax": "0"},
     "commit": "abc",
 }
@@ -63,7 +67,7 @@ SHAPES = jax.eval_shape(state)
 def folder(path, **changes):
     """A run folder with nothing but its config."""
     path.mkdir(exist_ok=True)
-    runs.write_json(path / "config.json", CONFIG | changes)
+    runs.write_json(path / "config.json", runs.sealed(CONFIG | changes))
     return path
 
 
@@ -77,8 +81,8 @@ def write(path, *seeds, **options):
     return path
 
 
-def read(path, segment, like=SHAPES):
-    saver = Checkpoints(path, read_only=True)
+def read(path, segment, like=SHAPES, *, read_only=False):
+    saver = Checkpoints(path, read_only=read_only)
     try:
         return saver.restore(segment, like)
     finally:
@@ -170,13 +174,13 @@ def test_notices_a_changed_byte_anywhere(good, tmp_path):
 FOREIGN = {
     "recipe": ({"recipe": "bc"}, r"its recipe is 'bc', not 'iql'"),
     "task": ({"task": "reach"}, r"its task is 'reach', not 'slope'"),
-    "data": ({"data": "9 rows, crc32 9"}, r"its data is '9 rows, crc32 9', not"),
+    "data": ({"data": {"rows": 400, "reward": "9"}}, r"its data\.reward is '9', not '01234567'"),
     "keys": ({"keys": [0, 4]}, r"its keys is \[0, 4\], not \[0, 3\]"),
     "setting": (
         {"settings": {"agent.expectile": 0.6, "agent.hidden": [8, 8]}},
         r"its agent\.expectile is 0\.6, not 0\.9",
     ),
-    "more": ({"over": {"agent.expectile": [1]}}, r"its over is \{'agent\.expectile': \[1\]\}, not None"),
+    "more": ({"processes": 2}, r"its processes is 2, not None"),
 }
 
 
@@ -218,7 +222,7 @@ def test_only_a_writer_clears_what_a_killed_process_left(good, tmp_path):
     shutil.copytree(good, out)
     left = out / "checkpoints" / "4.orbax-checkpoint-tmp"
     shutil.copytree(out / "checkpoints" / "3", left)
-    same(read(out, 3), state(3))
+    same(read(out, 3, read_only=True), state(3))
     assert left.exists()
     write(out, 4)
     assert not left.exists()

@@ -13,7 +13,7 @@ import pytest
 from tiny import tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import archive, memory
+from purejaxo2o import archive, memory, runs
 from purejaxo2o.fit import Watch
 from purejaxo2o.lanes import Lanes
 from purejaxo2o.programs import Programs
@@ -67,6 +67,30 @@ def test_two_processes_share_a_sweep(tmp_path):
     assert joined.axes == alone.axes
     picture = o2o.report({"iql": joined.select({"agent.expectile": 0.9})}, tmp_path / "report")
     assert picture.exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_on_other_devices(tmp_path):
+    found = answer(start(HERE / "crowd.py", "moved", tmp_path / "run"))
+    assert found.pop("policies") == 3  # the lanes that only fill the devices are none
+    assert len(found) == 6
+    for name, distance in found.items():
+        assert 0 <= distance <= (ROUNDING if name.endswith("2") else 0), found
+
+
+@pytest.mark.slow
+def test_two_processes_are_refused_together(tmp_path):
+    """One of them looks into the folder; neither trains or writes."""
+    out = tmp_path / "run"
+    recipe, task, data = tiny("iql")
+    runs.claim(out, runs.describe(seed_keys(1)[0], recipe, task, data), resume=False)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    both = [start(HERE / "crowd.py", "process", out, port, index) for index in range(2)]
+    lines = {answer(process)["refused"] for process in both}
+    assert lines == {f"output folder {out} already holds a run; choose another, or resume it (--resume)"}
+    assert [path.name for path in out.iterdir()] == ["config.json"]
 
 
 # -- memory ------------------------------------------------------------------------------------------------

@@ -129,12 +129,12 @@ def assert_same_runs(out, reference):
     for folder in folders:
         one, other = out / folder, reference / folder
         last = max(int(path.name) for path in (other / "checkpoints").iterdir())
-        for name in ("records.npz", "results.npz"):
-            assert_same_arrays(read_arrays(one / name), read_arrays(other / name))
+        assert_same_arrays(read_arrays(one / "results.npz"), read_arrays(other / "results.npz"))
         assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
         final = f"checkpoints/{last}/run"
         assert (one / final / "seal.json").read_bytes() == (other / final / "seal.json").read_bytes()
-        assert_same_arrays(*(read_arrays(folder / final / "arrays.npz") for folder in (one, other)))
+        for name in ("arrays.npz", "records.npz"):
+            assert_same_arrays(*(read_arrays(folder / final / name) for folder in (one, other)))
 
 
 def assert_same_arrays(found, expected):

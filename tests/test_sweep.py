@@ -84,7 +84,7 @@ def test_what_is_written(grid):
     result, out = grid
     config = json.loads((out / "config.json").read_text())
     assert config["over"] == OVER
-    assert len(config["keys"]) == 8
+    assert (config["seeds"], len(config["keys"]), config["lanes"]) == ([0, 1], 2, list(range(8)))
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     np.testing.assert_allclose([row["score"] for row in rows], np.asarray(result.scores).reshape(8, 9).T, rtol=1e-6)
     loaded = archive.load_results(out)

@@ -66,14 +66,16 @@ class Train(Command):
     def start(self, over: dict[str, list[Any]]) -> Answer:
         """Train; `over` are the axes of a sweep."""
         from purejaxo2o import grid, trackers
+        from purejaxo2o.seeds import numbers_and_keys
         from purejaxo2o.study_members import check_combinations
 
         out = Path(self.out if self.out is not None else self._place())
         output.check(out, resume=self.resume, overwrite=self.overwrite)
         recipe, task = self._recipe_and_task(over)
-        whole = grid.make(recipe, self._keys(), over)
+        numbers, keys = numbers_and_keys(self._seeds())
+        whole = grid.make(recipe, keys, over, numbers)
         self._check_numbers()
-        sinks = trackers.make(self.log, seed0=self.seed0)
+        sinks = trackers.make(self.log)
         data_id = self._check_data(recipe, task)
         check_combinations(recipe, task, over, None)
         if self.dry_run:
@@ -97,21 +99,23 @@ class Train(Command):
 
         how: dict[str, Any] = {"out": out, "resume": self.resume, "save_every": self.save_every, "sinks": sinks}
         if self.seeds == 1 and not whole.over:
-            result = fit(whole.keys[0], whole.recipe, task, data, **how)
+            result = fit(whole.seeds[0], whole.recipe, task, data, **how)
         else:
             how |= {"width": self.width, "chunk": self.chunk}
-            result = sweep(whole.recipe, task, data, seeds=whole.keys, over=whole.over, **how)
+            result = sweep(whole.recipe, task, data, seeds=whole.seeds, over=whole.over, **how)
         return [str(failure) for failure in result.failures()]
 
     def _answer(self, out: Path, failures: list[str], *, swept: bool) -> Answer:
         from purejaxo2o import plots, stats
+        from purejaxo2o.files import full_disk
 
         results = by_setting(out)
-        plots.learning_curves(
-            {label: plots.curve(result) for label, result in results.items()},
-            out / "curve.png",
-            title=f"{self.recipe} · {self.task}" if swept else self.task,
-        )
+        with full_disk(out):
+            plots.learning_curves(
+                {label: plots.curve(result) for label, result in results.items()},
+                out / "curve.png",
+                title=f"{self.recipe} · {self.task}" if swept else self.task,
+            )
         lines = [summary_table(results), *failures, f"wrote curve.png, results and checkpoints to {out}"]
         return Answer("\n".join(lines), {"out": str(out), "rows": stats.summary(results), "failures": failures})
 
@@ -133,19 +137,14 @@ class Train(Command):
         check_phases(changed)  # before minutes go into making a dataset
         return changed, chosen
 
-    def _keys(self) -> Any:
-        from purejaxo2o.grid import MOST_SEEDS
-        from purejaxo2o.sweep import seed_keys
+    def _seeds(self) -> range:
+        from purejaxo2o.seeds import LAST, MOST
 
-        if self.seeds < 1:
-            raise O2OError(f"--seeds is {self.seeds}; it must be at least 1")
-        if self.seed0 < 0:
-            raise O2OError(f"--seed0 is {self.seed0}; it must be at least 0")
-        if self.seed0 + self.seeds > MOST_SEEDS:
-            raise O2OError(
-                f"--seed0 {self.seed0} and --seeds {self.seeds} go too far; all seeds must lie below {MOST_SEEDS:,}"
-            )
-        return seed_keys(self.seed0 + self.seeds)[self.seed0 :]
+        if not 1 <= self.seeds <= MOST:
+            raise O2OError(f"--seeds is {self.seeds}; it must be at least 1 and at most {MOST}")
+        if not 0 <= self.seed0 <= LAST + 1 - self.seeds:
+            raise O2OError(f"--seed0 is {self.seed0}; it must be at least 0, and the last seed at most {LAST}")
+        return range(self.seed0, self.seed0 + self.seeds)
 
     def _check_numbers(self) -> None:
         """Also where one seed has no use for them: a slip is a slip."""
