@@ -122,7 +122,9 @@ def test_episodes_cut_by_the_recording_are_said_and_in_no_mean(tmp_path, monkeyp
     assert about["mean_length"] == 200
     assert "recording 600 steps of gymnax/Pendulum-v1 with 3 environments" in capsys.readouterr().err
     assert main([*command[:3], "5", "--num-envs", "6", "--id", "me/none-v0"]) == 2
-    assert "--steps 5 with 6 environments: give --num-envs of at least 1 and a step for each" in capsys.readouterr().err
+    assert (
+        "--steps 5 with 6 environments: give --num-envs of at least 1 and a step for each" in capsys.readouterr().err
+    )
 
 
 def test_continuing_recordings_need_an_observer():
