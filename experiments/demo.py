@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import purejaxo2o as o2o
+from experiments.benchmarks.rows import measured, origin
 from purejaxo2o.fit import Timing
 from purejaxo2o.report import COLUMNS, report, rows
 from purejaxo2o.sweep import seed_keys
@@ -46,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         row["compile s"] = f"{timings[row['method']].compile:.0f}"
     columns = COLUMNS | {"run s": "run s", "compile s": "compile s"}
     print(table(printed, columns, title=f"{task.name}: mean [95% bootstrap interval] over seeds", width=170))
-    picture = report(results, arguments.out, title=f"{task.name}, {arguments.seeds} seeds")
+    last = arguments.first_seed + arguments.seeds - 1
+    note = f"{task.name}, small scale, seeds {arguments.first_seed} to {last}. {measured(origin())}"
+    picture = report(results, arguments.out, title=f"{task.name}, {arguments.seeds} seeds", note=note)
     print(f"{time.perf_counter() - began:.0f} s in all; picture: {picture}")
     return 0
 

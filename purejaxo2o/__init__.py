@@ -4,6 +4,17 @@ task = o2o.task("pointmaze-umaze")
 data = o2o.dataset(task)
 recipe = o2o.recipe("wsrl", task, scale="small")
 result = jax.jit(o2o.train)(jax.random.key(0), recipe, task, data)
+
+A loop of one's own learns and finds the same (jit the calls inside, `phase` is static):
+
+    rows = o2o.prepare(recipe, task, data)                  # the dataset with what the agent needs besides
+    run = o2o.init(key, recipe, task, rows)
+    returns = [o2o.judge(run, recipe, task)]                # [episodes] of the greedy policy, before any training
+    for phase, spec in enumerate(recipe.phases):
+        run = o2o.enter(run, recipe, phase=phase)
+        for _ in range(spec.segments):
+            run, record = o2o.segment(run, recipe, task, rows, phase=phase)
+            returns.append(o2o.judge(run, recipe, task, phase=phase))
 """
 
 from purejaxo2o.datasets import dataset
@@ -21,7 +32,7 @@ from purejaxo2o.study import Study
 from purejaxo2o.sweep import sweep
 from purejaxo2o.tasks import Task, task
 from purejaxo2o.tasks import names as tasks
-from purejaxo2o.train import Run, init, segment, train
+from purejaxo2o.train import Run, enter, init, judge, prepare, segment, train
 from purejaxo2o.types import O2OError, Space, Spaces, Step, Transition
 
 __all__ = [
@@ -38,9 +49,12 @@ __all__ = [
     "Task",
     "Transition",
     "dataset",
+    "enter",
     "evaluate",
     "fit",
     "init",
+    "judge",
+    "prepare",
     "recipe",
     "recipes",
     "replace",

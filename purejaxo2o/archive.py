@@ -54,7 +54,7 @@ def _fault(arrays: Mapping[str, Any], prefix: str) -> Fault:
     return Fault(**{field.name: arrays[f"{prefix}fault/{field.name}"] for field in dataclasses.fields(Fault)})
 
 
-RESULT_ARRAYS = ("scores", "returns", "env_steps", "grad_steps", "phase", "finite")
+RESULT_ARRAYS = ("scores", "episode_scores", "returns", "env_steps", "grad_steps", "phase", "finite")
 
 
 def write_results(folder: Path, result: Result) -> None:

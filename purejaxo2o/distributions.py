@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 
+from purejaxo2o.shapes import assert_rows
 from purejaxo2o.types import Array
 
 ACTION_LIMIT = 1.0 - 1e-5
@@ -47,6 +48,7 @@ class TanhNormal(NamedTuple):
 
     def log_prob(self, action: Array) -> Array:
         """Log-density of given actions, clipped into the open box first."""
+        assert_rows(action, self.mean)
         u = jnp.arctanh(jnp.clip(action, -ACTION_LIMIT, ACTION_LIMIT))
         return (normal_log_prob(u, self.mean, self.log_std) - _squash_correction(u)).sum(-1)
 
@@ -73,6 +75,7 @@ class ClippedNormal(NamedTuple):
         return action, self.log_prob(action)
 
     def log_prob(self, action: Array) -> Array:
+        assert_rows(action, self.mean)
         return normal_log_prob(action, self.mean, self.log_std).sum(-1)
 
 
@@ -98,6 +101,7 @@ class CensoredNormal(NamedTuple):
 
     def log_prob(self, action: Array) -> Array:
         """Log-density inside the box, log-probability on its edges and beyond."""
+        assert_rows(action, self.mean)
         inside = normal_log_prob(action, self.mean, self.log_std)
         scale = jnp.exp(-self.log_std)
         above = log_ndtr((self.mean - 1.0) * scale)
@@ -123,6 +127,7 @@ class Categorical(NamedTuple):
 
     def log_prob(self, action: Array) -> Array:
         log_p = jax.nn.log_softmax(self.logits)
+        assert_rows(action, log_p[..., 0])
         return jnp.take_along_axis(log_p, action[..., None], axis=-1)[..., 0]
 
 

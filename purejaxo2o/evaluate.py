@@ -16,7 +16,7 @@ from purejaxo2o.policy import scaled
 from purejaxo2o.result import Fault
 from purejaxo2o.streams import EVALUATE, stream
 from purejaxo2o.tasks import TASKS, Task, as_task
-from purejaxo2o.types import Array, O2OError, likeness, pytree
+from purejaxo2o.types import Array, O2OError, likeness, pytree, vary_like
 
 STRETCH = 50
 """Steps of an evaluation between two looks at whether all episodes are over, at most."""
@@ -61,7 +61,7 @@ def evaluate_agent(agent: Any, state: Any, env: Env, key: Array, *, episodes: in
     def act(obs: Array, key: Array, memory: Any) -> tuple[Array, Any]:
         return follow(agent, state, obs, key, memory, explore=False)
 
-    return _run(act, begin(agent, state, episodes), env, key, episodes)
+    return _run(act, begin(agent, state, episodes), env, vary_like(key, agent, state), episodes)
 
 
 def _run(act: Callable[..., tuple[Array, Any]], memory: Any, env: Env, key: Array, episodes: int) -> Evaluation:
@@ -86,7 +86,7 @@ def _run(act: Callable[..., tuple[Array, Any]], memory: Any, env: Env, key: Arra
 
     length = _stretch_of(env.horizon)
     start = (state, obs, memory, jnp.ones(episodes, bool), jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32))
-    (*_, returns, lengths), _ = jax.lax.scan(stretch, start, jnp.arange(0, env.horizon, length))
+    (*_, returns, lengths), _ = jax.lax.scan(stretch, vary_like(start, key), jnp.arange(0, env.horizon, length))
     return Evaluation(returns.astype(jnp.float32), lengths)
 
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import archive, checkpoint, memory, runs
+from purejaxo2o import archive, checkpoint, demand, memory, runs
 from purejaxo2o.data.checks import check_store
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.files import full_disk, write_json
@@ -27,7 +27,7 @@ from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check
 from purejaxo2o.programs import START, Programs
 from purejaxo2o.progress import Meter, Progress
-from purejaxo2o.result import Record, Result, assemble
+from purejaxo2o.result import Record, Result, assemble, told
 from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Named, Task, as_task
@@ -77,14 +77,18 @@ def fit(
         if folder is not None or sinks:
             identity = runs.describe(key, recipe, task) | {"data": runs.fingerprint(dataset)}
         if folder is not None:
-            earlier = runs.claim(folder, identity, resume=resume)
+            earlier = runs.check_free(folder, identity, resume=resume)
             if resume and not earlier:
                 watch.note(NOTHING)
         if not earlier:  # else it has fitted then
+            limit = memory.limit((), memory_limit)
+            demand.refuse(programs, limit, saving=folder is not None)
             programs.compile_after(0, watch)
             need = memory.estimate(programs, saving=folder is not None)
             watch.note(str(need))
-            memory.refuse_if_too_large(need, memory.limit((), memory_limit), recipe)
+            memory.refuse_if_too_large(need, limit, recipe)
+        if folder is not None:  # a run that cannot be leaves nothing behind
+            runs.claim(folder, identity, resume=resume)
         watch = replace(watch, each=each)
         return drive(programs, key, recipe, dataset, folder=folder, earlier=earlier, watch=watch, about=identity)
 
@@ -188,7 +192,8 @@ class _Driver:
             if done < before + phase.segments:
                 state = self._phase(state, recipe, dataset, index, phase, skip=max(0, done - before))
             before += phase.segments
-        result = self._assemble(state, recipe)
+        with jax.debug_nans(False):  # metrics are NaN where a phase has none
+            result = self._assemble(state, recipe)
         if self.folder is not None:
             assert self.saver is not None
             self.saver.wait()  # results are there only once the last checkpoint is
@@ -252,6 +257,7 @@ class _Driver:
     def _note(self, record: Record, phase: str) -> np.ndarray:
         """Keep a record and write its row; returns the score, one per lane."""
         record = jax.tree.map(lambda x: np.asarray(x)[: self.keep] if self.keep else np.asarray(x), record)
+        record = told(record, np)
         lost = int((~record.finite & (self.records[-1].finite if self.records else True)).sum())
         if lost:
             self.watch.note(f"segment {len(self.records)}: {lost} of {record.finite.size} not finite: frozen")

@@ -141,6 +141,15 @@ def run_axes(recipe: Recipe) -> Run:
     return Run(store=store, **axes)
 
 
+def one_lane(tree: Any, axes: Any, lanes: Lanes) -> Any:
+    """`ShapeDtypeStruct`s of one lane of a pytree of arrays or shapes."""
+
+    def alone(axis: int, x: Any) -> Any:
+        return jax.ShapeDtypeStruct(np.shape(x)[int(axis != SHARED) :], _dtype(x))
+
+    return jax.tree.map(alone, _whole(None if lanes.count is None else axes, tree), tree)
+
+
 def first_lanes(tree: Any, axes: Any, count: int) -> Any:
     """The first lanes of a pytree; what all share stays as it is."""
     return jax.tree.map(lambda axis, x: x if axis == SHARED else x[:count], _whole(axes, tree), tree)

@@ -4,6 +4,7 @@ Arguments are counted from their shapes, temporaries are XLA's own account of th
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -76,7 +77,7 @@ def _beside(found: Any, run: Any, devices: int) -> int:
 def nbytes(tree: Any) -> int:
     """Bytes of all arrays (or shapes) in a pytree."""
     leaves = [x for x in jax.tree.leaves(tree) if hasattr(x, "dtype")]
-    return sum(int(np.prod(x.shape)) * _itemsize(x.dtype) for x in leaves)
+    return sum(math.prod(x.shape) * _itemsize(x.dtype) for x in leaves)
 
 
 def _itemsize(dtype: Any) -> int:
@@ -106,7 +107,11 @@ def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None
         return
     remedy = "use a smaller dataset or smaller networks"
     rows = recipe.capacity
-    if need.stores and need.lanes == 1:
+    if need.lanes == 1 and 2 * need.temporaries > need.total:
+        name, value = _most_rows(recipe)
+        fits = int(value * (limit - need.total + need.temporaries) / need.temporaries)
+        remedy = f"the largest {name} that fits is about {fits:,}" if fits >= 1 else f"make {name} smaller"
+    elif need.stores and need.lanes == 1:
         twice = 2 if need.saving else 1
         fits = int((limit - need.total + twice * need.stores) / (twice * need.stores / rows))
         if fits >= 1:
@@ -117,3 +122,15 @@ def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None
         if fits >= 1:
             remedy = f"the largest number of lanes that fits is about {fits}"
     raise O2OError(f"{need}; there are {size(limit)}: {remedy}")
+
+
+def _most_rows(recipe: Recipe) -> tuple[str, int]:
+    """Name and value of the setting that puts the most rows side by side."""
+    found = {"eval_episodes": (recipe.eval_episodes, recipe.eval_episodes)}
+    for phase in recipe.phases:
+        if phase.samples:
+            found[f"{phase.name}.batch_size"] = phase.batch_size * phase.updates, phase.batch_size
+        if phase.feed != "sampled":
+            found[f"{phase.name}.rollout"] = phase.rollout * recipe.num_envs, phase.rollout
+    name = max(found, key=lambda name: found[name][0])
+    return name, found[name][1]

@@ -10,12 +10,13 @@ cores (jax 0.10.2), and it is slow to compile on accelerators.
 from collections.abc import Callable
 from typing import Any, Literal
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from purejaxo2o.distributions import Categorical, CensoredNormal, ClippedNormal, Distribution, TanhNormal
-from purejaxo2o.types import Array, Space
+from purejaxo2o.types import Array, O2OError, Space
 
 Hidden = tuple[int, ...]
 NormPlace = Literal["before", "after"]
@@ -37,10 +38,46 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         rows, columns, channels = x.shape[-3:]
-        kernel = self.param("kernel", XAVIER, (3, 3, channels, 16))
-        bias = self.param("bias", nn.initializers.zeros, (16,))
+        kernel = self.param("kernel", XAVIER, (3, 3, channels, 16), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (16,), jnp.float32)
         shifted = [x[..., i : rows - 2 + i, j : columns - 2 + j, :] for i in range(3) for j in range(3)]
         return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, 16) + bias
+
+
+def check_example(x: Array) -> None:
+    """Raises `O2OError` for what is neither a vector `[n]` nor an image `[H, W, C]` of uint8."""
+    if x.dtype == jnp.uint8:
+        if x.ndim != 3 or min(x.shape[:2]) < 3:
+            raise O2OError(
+                f"observations are {x.shape} of uint8; give images (height, width, channels) of at least 3 x 3, or "
+                "vectors of floats"
+            )
+    elif x.ndim != 1:
+        raise O2OError(
+            f"observations are {x.shape} of {x.dtype}; flatten them into vectors (n,), or give images as uint8 "
+            "(height, width, channels)"
+        )
+
+
+def check_action(space: Space) -> None:
+    """Boxes are vectors. Raises `O2OError` for others."""
+    if not space.discrete and len(space.shape) != 1:
+        raise O2OError(f"actions are {space}; flatten them into vectors (n,)")
+
+
+def beside(*parts: Array) -> Array:
+    """`[..., n + m + ...]` of vectors `[..., n]`, `[..., m]`, ... of the same rows. Raises `O2OError` for images."""
+    if any(x.dtype == jnp.uint8 for x in parts):
+        raise O2OError(
+            "this agent takes observations and actions into one network, which images do not go into; use bc or ppo, "
+            "iql or awac for images with discrete actions, or a task with vectors"
+        )
+    if len({x.shape[:-1] for x in parts}) > 1 or not parts[0].ndim:
+        raise O2OError(
+            f"observations and actions are {', '.join(str(x.shape) for x in parts)}; flatten them into vectors of "
+            "the same rows"
+        )
+    return jnp.concatenate(parts, axis=-1)
 
 
 class MLP(nn.Module):
@@ -60,6 +97,8 @@ class MLP(nn.Module):
         blind = self.layer_norm and self.norm_place == "after" and self.activation == "relu"
         bias = nn.initializers.constant(0.1 if blind else 0.0)
         activate = ACTIVATIONS[self.activation]
+        if self.is_initializing():
+            check_example(x)
         if x.dtype == jnp.uint8:
             x = nn.relu(Convolution()(x.astype(jnp.float32)))
             x = x.reshape(*x.shape[:-3], -1)
@@ -97,12 +136,13 @@ class Actor(nn.Module):
         x = MLP(self.hidden, layer_norm=self.layer_norm, activation=self.activation)(obs)
         if self.action_space.n is not None:
             return Categorical(nn.Dense(self.action_space.n, kernel_init=SMALL, name="logits")(x))
+        check_action(self.action_space)
         size = self.action_space.size
         mean = nn.Dense(size, kernel_init=SMALL, name="mean")(x)
         if self.std == "state":
             log_std = nn.Dense(size, kernel_init=SMALL, name="log_std")(x)
         else:
-            log_std = jnp.broadcast_to(self.param("log_std", nn.initializers.zeros, (size,)), mean.shape)
+            log_std = jnp.broadcast_to(self.param("log_std", nn.initializers.zeros, (size,), jnp.float32), mean.shape)
         log_std = jnp.clip(log_std, *self.log_std_range)
         if self.kind == "tanh":
             return TanhNormal(mean, log_std)
@@ -136,9 +176,10 @@ class Critic(nn.Module):
         block = (self.layer_norm, self.norm_place, self.activation)
         if self.action_space.n is not None:
             q = MLP(self.hidden, self.action_space.n, *block)(obs)
+            chex.assert_equal_shape([q[..., 0], action])
             return jnp.take_along_axis(q, action[..., None], axis=-1)[..., 0]
         mlp = MLP(self.hidden, 1, *block)
-        return mlp(jnp.concatenate([obs, action], axis=-1))[..., 0]
+        return mlp(beside(obs, action))[..., 0]
 
 
 def ensemble(

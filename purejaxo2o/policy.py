@@ -84,9 +84,9 @@ def _within(index: Any, size: int, where: str, remedy: str) -> int:
         if isinstance(index, bool | np.bool_):
             raise TypeError
         found = operator.index(index)
+    except jax.errors.TracerIntegerConversionError:
+        raise O2OError(f"{where}: it depends on a traced value; choose outside of jit and vmap") from None
     except TypeError:
-        if isinstance(index, jax.core.Tracer):
-            raise O2OError(f"{where}: it depends on a traced value; choose outside of jit and vmap") from None
         raise O2OError(f"{where}: {index!r} is no integer; {remedy}") from None
     if not -size <= found < size:
         raise O2OError(f"{where}: {found} is out of range; {remedy}")

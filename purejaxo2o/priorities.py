@@ -36,7 +36,10 @@ def empty(offline_rows: int, online_rows: int) -> Priorities:
     width = math.isqrt(rows - 1) + 1
     blocks = -(-rows // width)
     return Priorities(
-        values=jnp.zeros((blocks, width)), sums=jnp.zeros(blocks), top=jnp.float32(1.0), offline_rows=offline_rows
+        values=jnp.zeros((blocks, width), jnp.float32),
+        sums=jnp.zeros(blocks, jnp.float32),
+        top=jnp.float32(1.0),
+        offline_rows=offline_rows,
     )
 
 
@@ -48,12 +51,14 @@ def begin(priorities: Priorities, online_rows: Array, offline_share: Number) -> 
     fresh = offline * (1.0 - share) / (share * jnp.maximum(online_rows, 1))
     number = jnp.arange(priorities.values.size).reshape(priorities.values.shape)
     values = jnp.where(number < offline, 1.0, jnp.where(number < offline + online_rows, fresh, 0.0))
+    values = values.astype(priorities.values.dtype)
     return replace(priorities, values=values, sums=values.sum(axis=1), top=jnp.float32(fresh))
 
 
 def put(priorities: Priorities, number: Array, value: Array) -> Priorities:
     """Rows `number [n]` get `value [n]`; equal numbers must come with equal values."""
     block, place = jnp.divmod(number, priorities.values.shape[1])
+    value = value.astype(priorities.values.dtype)
     values = priorities.values.at[block, place].set(value)
     # Summed anew, not by the difference, whose rounding errors would add up.
     sums = priorities.sums.at[block].set(values[block].sum(axis=1))

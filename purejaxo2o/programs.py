@@ -1,7 +1,7 @@
 """The compiled programs of a run: its start, for each phase its boundary and its segment, and the evaluation.
 
-Compiled once for given shapes, they serve every part of a sweep. Nothing is computed here: shapes are enough, so
-that memory is known before anything is allocated.
+Compiled once for given shapes, they serve every part of a sweep, and the runs after it in this process (`kept.py`).
+Nothing is computed here: shapes are enough, so that memory is known before anything is allocated.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from purejaxo2o import kept
 from purejaxo2o.evaluate import Standing, judge, standing
 from purejaxo2o.lanes import Lanes, platform, recipe_axes, run_axes
 from purejaxo2o.phases import Recipe
@@ -45,7 +46,11 @@ class Programs:
         self.recipe, self.task, self.lanes = recipe, task, lanes or Lanes()
         self.dataset = jax.eval_shape(lambda: dataset)
         self._key = key
-        self._compiled: dict[Any, tuple[Any, ...]] = {}
+        made_from = key, recipe, self.dataset
+        options = tuple(compiler_options(platform(self.lanes.devices)).items())
+        self._identity = kept.identity(made_from, task, self.lanes, options)
+        self._kept = kept.recall(self._identity)
+        self._compiled = self._kept.compiled
 
     @cached_property
     def recipe_axes(self) -> Any:
@@ -98,11 +103,14 @@ class Programs:
     @cached_property
     def run_shapes(self) -> list[Run]:
         """Of the run at its start and after entering each phase (a method may widen its agent there)."""
+        if "run" in self._kept.shapes:
+            return self._kept.shapes["run"]
         run = jax.eval_shape(self._start(), self._key, self.recipe)[0]
         shapes = [run]
         for index in range(len(self.recipe.phases)):
             shapes.append(jax.eval_shape(self._enter(index), shapes[-1], self.recipe))
-        return [self.lanes.shapes(run, self.run_axes) for run in shapes]
+        self._kept.shapes["run"] = [self.lanes.shapes(run, self.run_axes) for run in shapes]
+        return self._kept.shapes["run"]
 
     def saved_shapes(self, segments: int) -> Run:
         """Of the run after so many segments."""
@@ -154,34 +162,36 @@ class Programs:
         if watch.meter:
             watch.meter.compiling(names)
         began = time.perf_counter()
-        lowered = {index: self._lower(index) for index in missing}
+        traced = {index: self._trace(index) for index in missing}
         for index in missing:
-            if (kind := self._alike(index)) not in self._compiled | lowered:
-                lowered[kind] = [self._lower_judge(index)]
+            if (kind := self._alike(index)) not in self._compiled | traced:
+                traced[kind] = [self._trace_judge(index)]
         options = compiler_options(platform(self.lanes.devices))
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            jobs = {index: [pool.submit(x.compile, options) for x in some] for index, some in lowered.items()}
-            self._compiled |= {index: tuple(job.result() for job in some) for index, some in jobs.items()}
+            jobs = {index: [pool.submit(x.lower().compile, options) for x in some] for index, some in traced.items()}
+            self._compiled.update({index: tuple(job.result() for job in some) for index, some in jobs.items()})
+        if not any(kept.calls_back(x.jaxpr) for some in traced.values() for x in some):
+            kept.keep(self._identity, self._kept)
         seconds = time.perf_counter() - began
         watch.timing.compile += seconds
         if watch.meter:
             watch.meter.compiled(names, seconds)
 
-    def _lower(self, index: int) -> list[Any]:
+    def _trace(self, index: int) -> list[Any]:
         recipe = self.lanes.shapes(self.recipe, self.recipe_axes)
         if index == START:
-            return [jax.jit(self._start()).lower(self.lanes.shapes(self._key, 0), recipe)]
+            return [jax.jit(self._start()).trace(self.lanes.shapes(self._key, 0), recipe)]
         dataset = self.lanes.shapes(self.dataset, None)
         before, inside = self.run_shapes[index : index + 2]
         return [
-            jax.jit(self._enter(index), donate_argnums=0).lower(before, recipe),
-            jax.jit(self._segment(index), donate_argnums=0).lower(inside, recipe, dataset),
+            jax.jit(self._enter(index), donate_argnums=0).trace(before, recipe),
+            jax.jit(self._segment(index), donate_argnums=0).trace(inside, recipe, dataset),
         ]
 
-    def _lower_judge(self, index: int) -> Any:
+    def _trace_judge(self, index: int) -> Any:
         run = self.run_shapes[index + 1]
         agent = self.lanes.shapes(self._agent(self.recipe, index), self._agent_axes(index))
-        return jax.jit(self._judge(index)).lower(run.key, agent, standing(run))
+        return jax.jit(self._judge(index)).trace(run.key, agent, standing(run))
 
     def _alike(self, index: int) -> Any:
         """Equal for the phases that can be evaluated by one program."""

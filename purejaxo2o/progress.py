@@ -7,6 +7,10 @@ from typing import Any, Protocol, TextIO, runtime_checkable
 import numpy as np
 import rich.console
 import rich.progress
+import rich.table
+
+BAR, TEXT = 24, 80
+"""Characters of the bar, and of what stands beside it and the label; the bar goes where there is less room."""
 
 
 @runtime_checkable
@@ -76,13 +80,18 @@ class Progress(Meter):
         self.close()
         self._label, self._tally = label, Tally(total_segments)
         if self._live:
-            self._bar = rich.progress.Progress(
-                rich.progress.TextColumn("{task.description}", markup=False),
-                rich.progress.BarColumn(bar_width=24),
-                rich.progress.MofNCompleteColumn(),
-                rich.progress.TextColumn("{task.fields[text]}", markup=False),
-                console=rich.console.Console(file=self._file, force_terminal=True),
-            )
+            console = rich.console.Console(file=self._file, force_terminal=True)
+            # A column that is cut would lose the ends of numbers; these two go over several lines instead.
+            wraps = rich.table.Column(overflow="fold")
+            columns: list[rich.progress.ProgressColumn] = [
+                rich.progress.TextColumn("{task.description}", markup=False, table_column=wraps),
+                rich.progress.BarColumn(bar_width=BAR),
+                rich.progress.MofNCompleteColumn(table_column=rich.table.Column(no_wrap=True)),
+                rich.progress.TextColumn("{task.fields[text]}", markup=False, table_column=wraps.copy()),
+            ]
+            if console.width < len(label) + BAR + TEXT:
+                del columns[1]
+            self._bar = rich.progress.Progress(*columns, console=console)
             self._bar.start()
             self._task = self._bar.add_task(label, total=total_segments, text="starting")
 

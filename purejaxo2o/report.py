@@ -39,10 +39,13 @@ def shown(row: Mapping[str, Any], figures: Iterable[str]) -> dict[str, Any]:
     return {**row, **texts}
 
 
-def report(results: Result | Mapping[str, Result], out: str | os.PathLike[str], *, title: str = "") -> Path:
+def report(
+    results: Result | Mapping[str, Result], out: str | os.PathLike[str], *, title: str = "", note: str = ""
+) -> Path:
     """Write `table.md`, `figures.json` and `curves.png` into the folder `out`; returns the picture's path.
 
-    results: one `Result` or several by label, with axes `[seed, S]` or `[S]`."""
+    results: one `Result` or several by label, with axes `[seed, S]` or `[S]`. title: above the picture, by default
+    the task. note: a line under the table."""
     from purejaxo2o import plots  # matplotlib, only where something is drawn
 
     named = {results.recipe_name: results} if isinstance(results, Result) else dict(results)
@@ -51,7 +54,8 @@ def report(results: Result | Mapping[str, Result], out: str | os.PathLike[str], 
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "figures.json", plain(stats.summary(named)))
-    (folder / "table.md").write_text(markdown_table(rows(named), COLUMNS) + "\n")
+    below = f"\n{note}\n" if note else ""
+    (folder / "table.md").write_text(f"{markdown_table(rows(named), COLUMNS)}\n{below}")
     task = next(iter(named.values())).task_name
     curves = {label: plots.curve(result) for label, result in named.items() if np.ndim(result.scores) <= 2}
     if not curves:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import stats
 from purejaxo2o.envs.base import bounds_of
+from purejaxo2o.handover import handover
 from purejaxo2o.phases import Recipe
 from purejaxo2o.policy import TrainedPolicy, lane_index
 from purejaxo2o.tasks import Task
@@ -68,6 +68,7 @@ class Result:
     are NaN where a phase has none."""
 
     scores: Array  # [S] normalised, mean over the episodes
+    episode_scores: Array  # [S, episodes] normalised
     returns: Array  # [S, episodes]
     metrics: Metrics  # {name: [S]}
     env_steps: Array  # [S] int32
@@ -88,8 +89,8 @@ class Result:
 
     @property
     def handover(self) -> dict[str, Array]:
-        """`stats.handover`: score at the switch, dip, recovery, area under the online curve, final, regret."""
-        return stats.handover(self.scores, self.env_steps, self.switch)
+        """`handover.handover`: score at the switch, dip, recovery, area under the online curve, final, regret."""
+        return handover(self.scores, self.env_steps, self.switch, episode_scores=self.episode_scores)
 
     def policy(self, seed: Any = None, *, explore: bool = False) -> TrainedPolicy:
         """`act(obs, key) -> action` of one trained agent, in the environment's own units (`act.scaled`: in [-1, 1]).
@@ -157,6 +158,8 @@ class Result:
 
 def _same(value: Any, known: Any) -> bool:
     """Whether a value of any type (NumPy's and JAX's numbers, lists) is the known one, in its own precision."""
+    if type(value) is type(known):
+        return value == known
     one, other = np.asarray(value), np.asarray(known)
     if one.shape != other.shape:
         return False
@@ -171,7 +174,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     names = sorted(set().union(*(part.metrics for part in parts)))
 
     def column(name: str, part: Record, length: int) -> Array:
-        return part.metrics.get(name, jnp.full(length, jnp.nan))
+        return part.metrics.get(name, jnp.full(length, jnp.nan, jnp.float32))
 
     metrics = {
         name: jnp.concatenate([column(name, p, n) for p, n in zip(parts, lengths, strict=True)]) for name in names
@@ -180,6 +183,7 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     phase = [0] + [i for i, n in enumerate(lengths[1:]) for _ in range(n)]
     return Result(
         scores=task.score(returns.mean(-1)),
+        episode_scores=task.score(returns),
         returns=returns,
         metrics=metrics,
         env_steps=jnp.concatenate([part.env_steps for part in parts]),
@@ -198,10 +202,21 @@ def assemble(run: Any, recipe: Recipe, task: Task, parts: list[Record]) -> Resul
     )
 
 
+def told(record: Record, module: Any = jnp) -> Record:
+    """The record as results hold it: the mean return of no episode is NaN, not 0. `segment` leaves this to callers,
+    for programs whose outputs hold NaN stop under `JAX_DEBUG_NANS`. module: `numpy` for arrays on the host."""
+    if "train_episodes" not in record.metrics:
+        return record
+    none, known = record.metrics["train_episodes"] == 0, record.metrics["train_return"]
+    return dataclasses.replace(
+        record, metrics=record.metrics | {"train_return": module.where(none, module.nan, known)}
+    )
+
+
 def averages(sums: Metrics, count: int) -> Metrics:
-    """Means over the iterations; the training return is a mean over ended episodes (NaN without any)."""
+    """Means over the iterations; the training return is a mean over ended episodes (0 without any, see `told`)."""
     means = {name: value / count for name, value in sums.items()}
     if "train_episodes" in sums:
-        means["train_return"] = sums["train_return"] / sums["train_episodes"]
+        means["train_return"] = sums["train_return"] / jnp.maximum(sums["train_episodes"], 1.0)
         means["train_episodes"] = sums["train_episodes"]
     return means

@@ -126,5 +126,5 @@ def backfill_return_to_go(
     if fail_reward is not None:
         hopeless = step.last & episodes.failed & (step.reward == fail_reward)
         filled = jnp.where(inside & hopeless, (scale * fail_reward + bias) / (1.0 - discount), filled)
-    extras = store.data.extras | {"return_to_go": values.at[index].set(filled)}
+    extras = store.data.extras | {"return_to_go": values.at[index].set(filled.astype(values.dtype))}
     return rows.with_extras(store, extras)

@@ -1,8 +1,8 @@
-"""Figures of a run and their uncertainty: the hand-over, interquartile means, bootstrap intervals.
+"""The uncertainty of figures over seeds: interquartile means, bootstrap intervals, a row per method.
 
-`handover` is pure JAX and takes any leading axes. Everything else is NumPy on the host: deterministic (a seed
-is an argument), vectorised over resamples, percentile intervals (Efron & Tibshirani 1993, section 13.3). A
-NaN among the inputs makes the answer NaN; only `summary` leaves diverged seeds out, and it says how many.
+NumPy on the host: deterministic (a seed is an argument), vectorised over resamples, percentile intervals (Efron &
+Tibshirani 1993, section 13.3). A NaN among the inputs makes the answer NaN; only `summary` leaves diverged seeds
+out, and it says how many.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from purejaxo2o.handover import handover
 from purejaxo2o.types import Array, O2OError
 
 Statistic = Callable[..., Any]
@@ -36,10 +37,13 @@ class Interval(NamedTuple):
 
 
 class Scored(Protocol):
-    """What `summary` reads of a `Result`: `scores`, `env_steps`, `finite` are `[..., S]`."""
+    """What `summary` reads of a `Result`: `scores`, `env_steps`, `finite` are `[..., S]`, `episode_scores`
+    `[..., S, episodes]`."""
 
     @property
     def scores(self) -> Any: ...
+    @property
+    def episode_scores(self) -> Any: ...
     @property
     def env_steps(self) -> Any: ...
     @property
@@ -50,57 +54,6 @@ class Scored(Protocol):
     def recipe_name(self) -> str: ...
     @property
     def task_name(self) -> str: ...
-
-
-def handover(scores: Array, env_steps: Array, switch: int) -> dict[str, Array]:
-    """What happened at the step from offline to online training; every figure is `[...]` float32.
-
-    scores `[..., S]`: normalised scores (100: expert), entry 0 before any training. env_steps `[..., S]` or
-    `[S]`: environment steps taken by each evaluation. switch: index in `[0, S)` of the evaluation at the
-    hand-over; 0 is training from scratch, `S - 1` has no online part and makes every online figure NaN.
-
-    lowest: the lowest score after the switch; dip: how far that is below score_at_switch, at least 0;
-    recovery_steps: environment steps from the switch until the first score at or above score_at_switch that
-    follows the lowest one (0: never fell below, NaN: never came back); online_auc: time average (trapezoids
-    over environment steps) of the score from the switch on; regret: `1 - online_auc / 100` (Nakamoto et al.
-    2023, Cal-QL); final: the last score; best: the highest score of the whole run. NaN scores make the
-    figures that look at them NaN. Raises `O2OError` for an impossible switch or unequal evaluations.
-    """
-    count = scores.shape[-1]
-    if not 0 <= switch < count:
-        raise O2OError(f"switch is {switch} of {count} evaluations; it must lie in [0, {count - 1}]")
-    if env_steps.shape[-1] != count:
-        raise O2OError(f"env_steps has {env_steps.shape[-1]} evaluations, scores {count}; pass one per score")
-    scores = jnp.asarray(scores, jnp.float32)
-    at = scores[..., switch]
-    nan = jnp.full_like(at, jnp.nan)
-    figures = {"score_at_switch": at, "final": scores[..., -1], "best": scores.max(-1)}
-    if switch == count - 1:
-        online = dict.fromkeys(("lowest", "dip", "recovery_steps", "online_auc", "regret"), nan)
-        return figures | online
-    steps = jnp.asarray(env_steps[..., switch:] - env_steps[..., switch : switch + 1], jnp.float32)
-    curve, steps = jnp.broadcast_arrays(scores[..., switch:], steps)
-    lowest = curve[..., 1:].min(-1)
-    # Where no environment step was taken there is nothing to average over: 0 / 0 is the NaN we want.
-    auc = jnp.trapezoid(curve, steps, axis=-1) / steps[..., -1]
-    return figures | {
-        "lowest": lowest,
-        "dip": jnp.maximum(at - lowest, 0.0),
-        "recovery_steps": _recovery_steps(curve, steps),
-        "online_auc": auc,
-        "regret": 1.0 - auc / 100.0,
-    }
-
-
-def _recovery_steps(curve: Array, steps: Array) -> Array:
-    """`[...]` from `[..., K]` curves that begin at the switch."""
-    at, after = curve[..., :1], curve[..., 1:]
-    trough = after.argmin(-1, keepdims=True)
-    back = (after >= at) & (jnp.arange(after.shape[-1]) > trough)
-    first = jnp.take_along_axis(steps[..., 1:], back.argmax(-1, keepdims=True), axis=-1)
-    recovered = jnp.where(back.any(-1), first[..., 0], jnp.nan)
-    recovered = jnp.where((after >= at).all(-1), 0.0, recovered)
-    return jnp.where(jnp.isnan(curve).any(-1), jnp.nan, recovered)
 
 
 def iqm(x: Any, axis: int = -1) -> Any:
@@ -210,14 +163,16 @@ def summary(results: Mapping[str, Scored], statistic: Statistic = np.mean, seed:
     for label, result in results.items():
         scores = np.atleast_2d(np.asarray(result.scores))
         steps = np.broadcast_to(np.asarray(result.env_steps), scores.shape)
+        episodes = np.asarray(result.episode_scores).reshape(*scores.shape, -1)
         finite: np.ndarray = np.all(np.isfinite(scores) & np.asarray(result.finite), axis=-1)
         for index in np.ndindex(scores.shape[:-2]):
             name = f"{label}[{', '.join(map(str, index))}]" if index else label
             row = {"method": name, "recipe": result.recipe_name, "task": result.task_name}
             alive = np.flatnonzero(finite[index])
             row |= {"seeds": scores.shape[-2], "diverged": scores.shape[-2] - len(alive)}
-            curves = jnp.asarray(scores[index][alive]), jnp.asarray(steps[index][alive])
-            rows.append(row | _columns(handover(*curves, result.switch), statistic, seed))
+            one, at, each = (jnp.asarray(x[index][alive]) for x in (scores, steps, episodes))
+            figures = handover(one, at, result.switch, episode_scores=each)
+            rows.append(row | _columns(figures, statistic, seed))
     return rows
 
 

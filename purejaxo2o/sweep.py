@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from purejaxo2o import checkpoint, grid, memory, runs, trial
+from purejaxo2o import checkpoint, demand, grid, memory, runs, trial
 from purejaxo2o.files import full_disk
 from purejaxo2o.fit import NOTHING, PathLike, Timing, Watch, check_all, drive, watched
 from purejaxo2o.grid import Grid
@@ -137,6 +137,8 @@ class _Sweep:
     def run(self, programs: list[Recipe]) -> Result:
         self.alone = len(programs) == 1 and jax.process_count() == 1
         if self.folder is not None and not self.alone:
+            for program in programs:
+                self._refuse_too_large(program)
             self._claim_folder()
         results = [list(self._program(index, program)) for index, program in enumerate(programs)]
         if jax.process_count() > 1:
@@ -166,12 +168,15 @@ class _Sweep:
     def _plan(self, recipe: Recipe, share: list[int]) -> tuple[Programs, int]:
         """Programs for the parts of a share, and how many lanes a part has."""
         before = self._earlier_plan()
+        if not before:  # else it has fitted then
+            self._refuse_too_large(recipe)
         chunk = min(self.told.chunk or before.get("chunk") or self._guess(recipe, share), len(share))
         width, reason = self.told.width or before.get("width"), "as told" if self.told.width else "as before"
         if width is None:
             each = -(-chunk // max(1, len(self.devices)))
             sample = self.whole.batch(recipe, share[:each])
-            choice = trial.choose(*sample, self.task, self.dataset, each, platform(self.devices))
+            arguments = *sample, self.task, self.dataset, each, platform(self.devices)
+            choice = trial.choose(*arguments, limit=self.told.limit)
             width, reason = (len(share) if choice.width > 1 else 1), choice.reason
         while True:
             programs = self._programs(recipe, share[:chunk], width)
@@ -203,6 +208,11 @@ class _Sweep:
 
     def _padded(self, recipe: Recipe, lanes: list[int], count: int) -> tuple[Array, Recipe]:
         return self.whole.batch(recipe, lanes + lanes[-1:] * (count - len(lanes)))
+
+    def _refuse_too_large(self, recipe: Recipe) -> None:
+        """Raise `O2OError` if not even one lane can fit, before anything is compiled or tried."""
+        saving = self.folder is not None
+        demand.refuse(self._programs(recipe, [0], 1), self.told.limit, saving=saving)
 
     def _guess(self, recipe: Recipe, share: list[int]) -> int:
         """Lanes that fit by what lies there between two segments; the compiled programs correct it."""

@@ -1,7 +1,8 @@
 """A whole run: offline, hand-over, online and evaluation as one pure function.
 
-`train` composes `init`, `enter`, `segment` and `judge`; the host driver (`fit.py`) calls the same four. Nothing here
-touches the host, and no random number depends on anything but the root key, the stream and a counter.
+`train` composes `prepare`, `init`, `enter`, `segment` and `judge`; the host driver (`fit.py`) calls the same five.
+Nothing here touches the host, and no random number depends on anything but the root key, the stream and a counter.
+A loop of one's own may call them too: see `help(purejaxo2o)`.
 """
 
 from dataclasses import replace
@@ -14,16 +15,17 @@ from purejaxo2o import priorities, rollout, store
 from purejaxo2o.agents.base import begin, follow
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import Standing, judge_all, standing
+from purejaxo2o.evaluate import judge as judge_standing
 from purejaxo2o.feeds import feed, reconsider, roll
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.prepare import check, online_needs, prepare, rows_of
 from purejaxo2o.priorities import Priorities
-from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault
+from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
 from purejaxo2o.rollout import Episodes
 from purejaxo2o.store import Store
 from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, pytree, transition_example, tree_finite, tree_where
+from purejaxo2o.types import Array, Metrics, O2OError, pytree, transition_example, tree_finite, tree_where, vary_like
 
 
 @pytree
@@ -55,10 +57,11 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     """
     check(recipe, task, dataset)
     dataset = prepare(recipe, task, dataset)
-    run = init(key, recipe, task, rows_of(dataset))
+    inputs = key, recipe, task, dataset
+    run = vary_like(init(key, recipe, task, dataset), inputs)
     seen = [jax.tree.map(lambda x: x[None], (standing(run), record(run, {})))]
     for index, phase in enumerate(recipe.phases):
-        run = enter(run, recipe, phase=index)
+        run = vary_like(enter(run, recipe, phase=index), inputs)
 
         def body(run: Run, _: None, index: int = index) -> tuple[Run, tuple[Standing, Record]]:
             run, new = segment(run, recipe, task, dataset, phase=index)
@@ -68,12 +71,13 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
         seen.append(new)
     agents = [recipe.agent_in(phase) for phase in (recipe.phases[0], *recipe.phases)]
     returns = judge_all(key, agents, [standings for standings, _ in seen], task, episodes=recipe.eval_episodes)
-    parts = [replace(record, returns=some) for (_, record), some in zip(seen, returns, strict=True)]
+    parts = [replace(told(record), returns=some) for (_, record), some in zip(seen, returns, strict=True)]
     return assemble(run, recipe, task, parts)
 
 
-def init(key: Array, recipe: Recipe, task: Task, offline_rows: int = 0) -> Run:
-    """Fresh agent, environments and an empty store. offline_rows: of the dataset, if rows are drawn by priority."""
+def init(key: Array, recipe: Recipe, task: Task, offline: Store | int | None = None) -> Run:
+    """Fresh agent, environments and an empty store. offline: the dataset or its number of rows, which count where
+    rows are drawn by priority."""
     key_agent, key_env = jax.random.split(stream(key, INIT, 0))
     agent = recipe.agent.init(key_agent, spaces(task.env))
     zero = jnp.int32(0)
@@ -85,7 +89,8 @@ def init(key: Array, recipe: Recipe, task: Task, offline_rows: int = 0) -> Run:
         example = transition_example(spaces(task.env), online_needs(recipe))
         replay = store.empty(example, rows=recipe.capacity, envs=recipe.num_envs)
     if recipe.prioritised:
-        order = priorities.empty(offline_rows, recipe.capacity * recipe.num_envs)
+        rows = offline if isinstance(offline, int) else rows_of(offline)
+        order = priorities.empty(rows, recipe.capacity * recipe.num_envs)
     return Run(
         key=key,
         agent=agent,
@@ -116,9 +121,14 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
 
 
 def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phase: int) -> tuple[Run, Record]:
-    """One equal part of a phase: the unit of compilation, logging, saving and resuming. Its record has no returns;
-    `judge` finds them."""
+    """One equal part of a phase: the unit of compilation, logging, saving and resuming.
+
+    dataset: as `prepare` gives it. The record has no returns (`judge` finds them), and a `train_return` of 0 where no
+    episode ended. Raises `O2OError` for a dataset that nobody prepared."""
     spec = recipe.phases[phase]
+    missing = recipe.agent_in(spec).needs - set(dataset.data.extras) if dataset is not None else frozenset()
+    if missing and spec.uses_offline:
+        raise O2OError(f"the dataset lacks the extras {sorted(missing)}; pass o2o.prepare(recipe, task, dataset)")
     count = spec.iterations(recipe.num_envs)
     after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)
     run = replace(_freeze(run, after, fault, learned=spec.updates > 0), segment=run.segment + 1)
@@ -143,8 +153,9 @@ def advance(
         return (after, sums + values, first), None
 
     # Packed into two vectors: a dozen scalar sums would cost a dozen kernels in every iteration.
-    sums, first = jnp.zeros(len(names)), jnp.full(len(names), never)
-    (run, sums, first), _ = jax.lax.scan(body, (run, sums, first), length=count)
+    sums, first = jnp.zeros(len(names), jnp.float32), jnp.full(len(names), never, jnp.int32)
+    carry = vary_like((run, sums, first), run, recipe, task, dataset)
+    (run, sums, first), _ = jax.lax.scan(body, carry, length=count)
     fault = Fault(step=jnp.where(first.min() < never, first.min(), -1), metric=first.argmin().astype(jnp.int32))
     return run, averages(dict(zip(names, sums, strict=True)), count), fault
 
@@ -231,6 +242,13 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
         env_steps=run.env_steps + recipe.num_envs,
     )
     return run, {"train_episodes": ended, "train_return": totals}
+
+
+def judge(run: Run, recipe: Recipe, task: Task, *, phase: int = 0) -> Array:
+    """Undiscounted returns `[recipe.eval_episodes]` of the greedy policy; NaN once the run is frozen. phase: the one
+    that the run is in; before any training, the first."""
+    agent = recipe.agent_in(recipe.phases[phase])
+    return judge_standing(run.key, agent, standing(run), task, episodes=recipe.eval_episodes)
 
 
 def record(run: Run, metrics: Metrics) -> Record:

@@ -33,8 +33,18 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(keys: Array, recipe: Recipe, task: Task, dataset: Store | None, per_device: int, platform: str) -> Choice:
-    """Decide for `per_device` lanes on each device; `keys` and batched leaves of `recipe` are `[lanes]`."""
+def choose(
+    keys: Array,
+    recipe: Recipe,
+    task: Task,
+    dataset: Store | None,
+    per_device: int,
+    platform: str,
+    limit: int | None = None,
+) -> Choice:
+    """Decide for `per_device` lanes on each device; `keys` and batched leaves of `recipe` are `[lanes]`.
+
+    limit: bytes that a trial may take; None: whatever it needs."""
     if per_device == 1:
         return Choice(1, "one lane a device")
     if platform != "cpu":
@@ -47,8 +57,13 @@ def choose(keys: Array, recipe: Recipe, task: Task, dataset: Store | None, per_d
     if sum(work) * per_device < SHORT:
         return Choice(per_device, "side by side: too short for a trial")
     phase = learning[work.index(max(work))]  # the trial is of the phase that does most
-    together = _seconds(keys, recipe, axes, task, dataset, phase, per_device) / per_device
-    alone = _seconds(*_first(keys, recipe, axes, 1), axes, task, dataset, phase, 1)
+    alone = _seconds(*_first(keys, recipe, axes, 1), axes, task, dataset, phase, limit, 1)
+    if alone is None:
+        return Choice(1, "one after the other: not even one fits a trial")
+    together = _seconds(keys, recipe, axes, task, dataset, phase, limit, per_device)
+    if together is None:
+        return Choice(1, "one after the other: side by side they do not fit")
+    together /= per_device
     figures = f"{1e3 * alone:.2f} ms a lane and step alone, {1e3 * together:.2f} ms side by side"
     if alone < GAIN * together:
         return Choice(1, f"one after the other: {figures}")
@@ -93,15 +108,25 @@ def _operations(keys: Array, recipe: Recipe, axes: Any, task: Task, dataset: Sto
 
 
 def _seconds(
-    keys: Array, recipe: Recipe, axes: Any, task: Task, dataset: Store | None, phase: int, count: int
-) -> float:
-    """The shortest measured time of one iteration of `count` lanes side by side."""
-    run = jax.jit(_start(recipe, axes, task, dataset, phase, count))(keys, recipe)
-    stretch = jax.jit(
-        _stretch(recipe, axes, task, phase, count, ITERATIONS),
-        donate_argnums=0,
-        compiler_options=compiler_options("cpu"),
-    )
+    keys: Array,
+    recipe: Recipe,
+    axes: Any,
+    task: Task,
+    dataset: Store | None,
+    phase: int,
+    limit: int | None,
+    count: int,
+) -> float | None:
+    """The shortest measured time of one iteration of `count` lanes side by side; None where they do not fit."""
+    start = jax.jit(_start(recipe, axes, task, dataset, phase, count))
+    stretch = jax.jit(_stretch(recipe, axes, task, phase, count, ITERATIONS), donate_argnums=0)
+    lowered = stretch.lower(jax.eval_shape(start, keys, recipe), recipe, dataset)
+    options: Any = compiler_options("cpu")
+    stretch = lowered.compile(options)
+    found = stretch.memory_analysis()
+    if limit is not None and found is not None and found.temp_size_in_bytes + found.argument_size_in_bytes > limit:
+        return None
+    run = start(keys, recipe)
     run = jax.block_until_ready(stretch(run, recipe, dataset))
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < SECONDS:

@@ -162,6 +162,26 @@ def tree_where(mask: Array, on_true: Any, on_false: Any) -> Any:
     return jax.tree.map(select, on_true, on_false)
 
 
+def vary_like(tree: Any, *like: Any) -> Any:
+    """`tree`, inside `jax.shard_map` marked as different from device to device if any of `like` is; else unchanged.
+
+    Loops that begin with constants need it: what comes in must have the type of what goes on."""
+    names = frozenset[str]().union(*map(_varies_over, jax.tree.leaves(like)))
+
+    def cast(x: Array) -> Array:
+        missing = tuple(sorted(names - _varies_over(x)))
+        return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+    return jax.tree.map(cast, tree) if names else tree
+
+
+def _varies_over(x: Any) -> frozenset[str]:
+    """Axes of the devices' mesh along which an array differs."""
+    kind = jax.typeof(x)
+    found: Any = kind.mat.varying if hasattr(kind, "mat") else kind.vma  # by jax's version
+    return found
+
+
 def tree_finite(tree: Any) -> Array:
     """`[]` bool: every floating-point leaf of `tree` is finite."""
     parts = [jnp.ravel(x) for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]

@@ -7,6 +7,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from purejaxo2o import kept
+
 os.environ["MPLBACKEND"] = "Agg"
 
 # Only saves time: most of a cold run is XLA compiling.
@@ -39,4 +41,5 @@ def programs_are_dropped():
     resident = int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     if resident > HEAVY or len(MAPPINGS.read_bytes().splitlines()) > MOST:
         jax.clear_caches()
+        kept.forget()
         gc.collect()

@@ -172,11 +172,23 @@ EFFECTS = {
     "text": lambda x: np.full(len(x), b"abc"),
     "integers": lambda x: np.arange(len(x)),
     "complex": lambda x: x * 1j,
+    "half": lambda x: x * 0 + 0.5,
+    "negative": lambda x: x * 0 - 1,
+    "column": lambda x: x.reshape(len(x), -1)[:, :1],
 }
-VALUES = st.one_of(st.none(), st.integers(-5, 10**12), st.text(max_size=5), st.lists(st.integers(), max_size=2))
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-5, 10**12),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.floats(),
+    st.booleans(),
+    st.just({}),
+)
 KEYS = (
     *("total_steps", "total_episodes", "data_format", "observation_space", "action_space", "env_spec"),
-    "dataset_id",
+    *("dataset_id", "eval_env_spec", "minari_version", "jpeg_encoding", "author", "description", "requirements"),
+    *("ref_min_score", "ref_max_score", "provenance"),
 )
 SPOILS = st.one_of(
     st.tuples(st.just("cut"), st.floats(0, 1), st.sampled_from(["main_data.hdf5", "metadata.json"])),

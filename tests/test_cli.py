@@ -244,7 +244,10 @@ def test_a_taken_folder_and_a_wrong_lane(run, maze_run, capsys):
     for command, message in [
         (train, "already holds a run"),
         (f"render {folder} --lane 2", "lanes 0 to 1"),
-        (f"evaluate {folder} --episodes 0", "episodes is 0"),
+        (f"evaluate {folder} --episodes 0", "--episodes is 0; give at least 1"),
+        (f"evaluate {folder} --episodes 1000000000000", "--episodes is 1000000000000; give at least 1 and fewer"),
+        (f"evaluate {folder} --episodes 2000000000", "give fewer --episodes"),
+        (f"render {folder} --episodes 100000000", "give fewer --episodes"),
         (f"collect pointmaze-umaze --id {name}", "exists in"),
         (f"collect reach --id a/b/c-v0 --policy {folder}", "has other spaces"),
     ]:

@@ -17,23 +17,21 @@ MARKED = re.compile(r"<!-- test -->\s*```python\n(.*?)```", re.DOTALL)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NETWORKS = '"agent.hidden=(8,8)" "agent.actor_hidden=(8,8)" eval_episodes=2'
 OFFLINE = "offline.steps=20 offline.segments=1"
+ONLINE = "warmup.steps=10 online.steps=20 online.segments=1"
+LEVELS = 'agent.hidden=(16,16)" "agent.actor_hidden=(16,16)" online.segments=12 warmup.steps=200'
 SHORTER = [
     # As they are written, these take minutes or hours. These, and only these, are made shorter.
-    ("--seeds 8 --out runs/wsrl", f"--seeds 2 --out runs/wsrl --set {NETWORKS} {OFFLINE} warmup.steps=10 online.steps=20 "
-     "online.segments=1"),
-    ("--seeds 8 --out runs/rlpd", f"--seeds 2 --out runs/rlpd --set {NETWORKS} agent.critics=2 warmup.steps=10 "
-     "online.steps=20 online.segments=1"),
-    ('"agent.actor_hidden=(64,64),(256,256)"', f'"agent.actor_hidden=(8,8),(4,4)" --seeds 1 --set eval_episodes=2 {OFFLINE}'),
+    ("--seeds 8 --out runs/wsrl", f"--seeds 2 --out runs/wsrl --set {NETWORKS} {OFFLINE} {ONLINE}"),
+    ("--seeds 8 --out runs/rlpd", f"--seeds 2 --out runs/rlpd --set {NETWORKS} {ONLINE} agent.critics=2"),
+    ('(64,64),(256,256)"', f'(8,8),(4,4)" --seeds 1 --set eval_episodes=2 {OFFLINE}'),
     ("--episodes 200", "--episodes 2"),
     ("experiments/studies/small.toml", "short.toml"),
     ("--steps 100000", "--steps 1000"),
-    ("gymnax/Pendulum-v1 --policy all --scale small", 'reach --policy all --scale small --steps 300 --num-envs 5 '
-     '--train-steps 2400 --seed 1 --set "agent.hidden=(16,16)" "agent.actor_hidden=(16,16)" online.segments=12 '
-     "warmup.steps=200"),
-    ("pointmaze-umaze --scale small --seeds 4", f"pointmaze-umaze --scale small --seeds 1 --set {NETWORKS} {OFFLINE} "
-     "warmup.steps=10 online.steps=20 online.segments=1"),
+    ("gymnax/Pendulum-v1", "reach"),
+    ("--policy all", f'--policy all --steps 300 --num-envs 5 --train-steps 2400 --seed 1 --set "{LEVELS}'),
+    ("umaze --scale small --seeds 4", f"umaze --scale small --seeds 1 --set {NETWORKS} {OFFLINE} {ONLINE}"),
     ("evaluate runs/wsrl-pointmaze-umaze-small", "evaluate runs/wsrl-pointmaze-umaze-small --episodes 2"),
-]  # fmt: skip
+]
 """What is written, and what is run in its place."""
 
 
@@ -99,7 +97,7 @@ def bench(tmp_path, monkeypatch):
     """A folder to run commands in, with a small dataset of the task that they name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "data"))
-    assert main("collect purejaxo2o/pointmaze-umaze/mixed-v0 --steps 2000".split()) == 0
+    assert main(["collect", "purejaxo2o/pointmaze-umaze/mixed-v0", "--steps", "2000"]) == 0
     return tmp_path
 
 

@@ -3,15 +3,21 @@
 import dataclasses
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import shrink
 
+import purejaxo2o as o2o
 from purejaxo2o import envs
 from purejaxo2o.envs import brax, gymnax
-from purejaxo2o.types import O2OError
+from purejaxo2o.envs.base import check_env, check_shapes
+from purejaxo2o.evaluate import evaluate
+from purejaxo2o.tasks import make as make_task
+from purejaxo2o.types import O2OError, Space, Step, pytree
 
 NAMES = (
     "gymnax/Pendulum-v1",
@@ -204,6 +210,180 @@ def test_importing_the_package_imports_no_simulator():
     code = "import sys, purejaxo2o.envs as e; e.names(); print({'brax', 'gymnax', 'mujoco'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+CHEAP = tuple(
+    name
+    for name in envs.names()
+    if name.startswith(("toy/", "gymnax/", "tabular", "maze/PointMaze_UMaze", "lock/"))
+    and not name.endswith("-MinAtar")
+)
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_resets_and_steps_as_its_spaces_say(name):
+    check_shapes(envs.make(name))
+
+
+DEAR = [name for name in envs.names() if name not in CHEAP and ("AntMaze" not in name or "UMaze" in name)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DEAR)
+def test_resets_and_steps_as_its_spaces_say_at_length(name):
+    if name.startswith("xland"):
+        pytest.importorskip("xminigrid")
+    check_shapes(envs.make(name))
+
+
+def traced(env):
+    """Returns of the evaluations `[S, episodes]`, of a tiny run that is traced and never computed."""
+    task = make_task(env.name, env)
+    recipe = shrink(o2o.recipe("dqn" if env.action_space.discrete else "sac", task))
+    return jax.eval_shape(lambda key: o2o.train(key, recipe, task), jax.random.key(0)).returns
+
+
+@pytest.mark.parametrize("short", ["Catch-bsuite", "DeepSea-bsuite", "SimpleBandit-bsuite", "Pong-misc"])
+def test_grids_and_columns_are_trained_on(short):
+    env = envs.make(f"gymnax/{short}")
+    assert traced(env).dtype == jnp.float32
+    assert len(env.obs_space.shape) == (3 if env.obs_space.dtype == "uint8" else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in envs.names() if name.startswith(("gymnax/", "brax/", "toy/"))])
+def test_every_environment_is_trained_on(name):
+    assert traced(envs.make(name)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("short", [short for short in gymnax.IDS if not short.endswith("-MinAtar")])
+def test_no_episode_of_gymnax_goes_past_its_horizon(short):
+    """So that cutting there moves no number. MinAtar's limits are by the same function."""
+    env = envs.make(f"gymnax/{short}", max_steps_in_episode=7)
+    key = jax.random.key(0)
+
+    def body(carry, key):
+        state, running = carry
+        state, step = env.step(state, env.action_space.zeros(), key)
+        return (state, running & ~(step.terminated | step.truncated)), running
+
+    carry = env.reset(key)[0], jnp.bool_(True)
+    (_, running), was = jax.jit(lambda c: jax.lax.scan(body, c, jax.random.split(key, 7)))(carry)
+    assert was[0]
+    assert not running
+
+
+@pytest.fixture
+def gym():
+    return pytest.importorskip("gymnax")
+
+
+def test_gymnax_objects_are_taken(gym):
+    env, params = gym.make("Pendulum-v1")
+    assert envs.make(env) == envs.make("gymnax/Pendulum-v1")
+    changed = envs.make((env, params.replace(max_torque=5.0)), max_steps_in_episode=33)
+    assert (changed.name, changed.horizon, float(changed.action_bounds[1][0])) == ("gymnax/Pendulum-v1", 33, 5.0)
+    tall = envs.make(type(gym.make("Catch-bsuite")[0])(rows=6))
+    assert tall.obs_space.shape == (30,)
+    check_shapes(tall)
+    assert make_task("catch", tall.source).env == tall == envs.make(tall)
+    assert o2o.Task(name="p", env=env, eval_env="gymnax/Pendulum-v1").env.name == "gymnax/Pendulum-v1"
+    outcome = evaluate(lambda obs, key: jnp.zeros(2, jnp.int32), tall.source, jax.random.key(0), episodes=2)
+    assert (outcome.lengths == 5).all()
+
+
+def test_registered_ids_are_known(gym, monkeypatch):
+    monkeypatch.setattr(gym.registration, "_registry", dict(gym.registration._registry))
+    monkeypatch.setattr(gym.registration, "registered_envs", [])
+    catch = type(gym.make("Catch-bsuite")[0])
+    gym.register("Tall-v0", lambda: catch(rows=7))
+    tall = envs.make("gymnax/Tall-v0", max_steps_in_episode=9)
+    assert (tall.name, tall.horizon, tall.obs_space.shape) == ("gymnax/Tall-v0", 9, (35,))
+    assert tall == envs.make("gymnax/Tall-v0", max_steps_in_episode=9)  # and so the same program
+    gym.registration._registry["Tall-v0"] = lambda: catch(rows=8)
+    assert envs.make("gymnax/Tall-v0").obs_space.shape == (40,)
+    assert tall.obs_space.shape == (35,)
+
+
+def test_brax_objects_and_registered_ids_are_taken(monkeypatch):
+    library = pytest.importorskip("brax.envs")
+    monkeypatch.setattr(library, "_envs", dict(library._envs))
+    plain = library.get_environment("inverted_pendulum")
+    mine = envs.make(plain, horizon=7)
+    assert (mine.horizon, mine.obs_space.shape, mine.source) == (7, (4,), plain)
+    with pytest.raises(O2OError, match=r"wrapper of brax's.*env\.unwrapped"):
+        envs.make(library.create("inverted_pendulum"))
+
+    class Mine(type(plain)):
+        pass
+
+    library.register_environment("mine", Mine)
+    assert isinstance(envs.make("brax/mine").source, Mine)
+    assert envs.make("brax/mine") == envs.make("brax/mine")
+    library.register_environment("inverted_pendulum", Mine)  # in the place of brax's own
+    assert isinstance(envs.make("brax/inverted_pendulum").source, Mine)
+
+
+@pytree
+class Good:
+    """An environment of one's own, to be spoiled."""
+
+    name = "test/Mine"
+    obs_space = Space((2,))
+    action_space = Space((1,))
+    horizon = 5
+    pooled_resets = False
+
+    def reset(self, key):
+        return {"time": jnp.int32(0)}, jnp.zeros(2)
+
+    def step(self, state, action, key):
+        return {"time": state["time"] + 1}, Step(jnp.zeros(2), jnp.float32(0), jnp.bool_(False), jnp.bool_(False), {})
+
+
+def spoiled(**fields):
+    """`Good` whose step gives other fields."""
+
+    @pytree
+    class Bad(Good):
+        def step(self, state, action, key):
+            state, step = super().step(state, action, key)
+            return fields.get("state", state), step._replace(**{k: v for k, v in fields.items() if k != "state"})
+
+    return Bad()
+
+
+BAD = [
+    (spoiled(obs=np.zeros((1, 2), np.float32)), r"step gives obs of shape \(1, 2\) .*obs_space says \(2,\)"),
+    (spoiled(obs=np.zeros(2, np.int32)), "step gives obs of shape .* and type int32, obs_space says .* float32"),
+    (spoiled(reward=np.zeros(1, np.float32)), r"step gives reward of shape \(1,\) and type float32; give a scalar"),
+    (spoiled(terminated=np.float32(0)), r"step gives terminated of shape \(\) and type float32; give a scalar bool"),
+    (spoiled(truncated=np.zeros(1, bool)), r"step gives truncated of shape \(1,\)"),
+    (spoiled(info={"success": np.float32(1)}), r"step gives info\['success'\] of shape \(\) and type float32"),
+    (spoiled(info=()), "step gives info as tuple; give a dict"),
+    (
+        spoiled(state={"time": np.float32(1)}),
+        r"state\['time'\] is \(\) int32 after reset and \(\) float32 after step",
+    ),
+    (spoiled(state={"time": np.int32(1), "x": np.int32(1)}), r"state\['x'\] is missing after reset"),
+]
+
+
+@pytest.mark.parametrize(("env", "message"), BAD)
+def test_what_breaks_the_protocol_is_named_before_anything_is_compiled(env, message):
+    task = make_task("mine", env)
+    with pytest.raises(O2OError, match=f"environment 'test/Mine': .*{message}"):
+        o2o.train(jax.random.key(0), shrink(o2o.recipe("sac", task)), task)
+    with pytest.raises(O2OError, match="environment 'test/Mine'"):
+        evaluate(lambda obs, key: jnp.zeros((1, 1)), env, jax.random.key(0), episodes=1)
+
+
+def test_the_protocol_is_complete_or_refused():
+    check_env(Good())
+    with pytest.raises(O2OError, match="has no pooled_resets"):
+        check_env(SimpleNamespace(name="x", obs_space=Space(), action_space=Space(), horizon=5))
+    with pytest.raises(O2OError, match="horizon is 0; give a whole number"):
+        check_env(pytree(type("Short", (Good,), {"horizon": 0}))())
 
 
 @pytest.mark.parametrize(

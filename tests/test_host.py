@@ -220,6 +220,83 @@ def test_adroit_runs():
     assert distance(again, lane(lane(steps, 3), 1)) == 0.0  # its reset forgets what was before
 
 
+class Four(gym.Env):
+    """Pays 4 for choices that count from 1."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(3, start=1)
+    reward = 4.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return np.zeros(2, np.float32), self.reward, False, False, {}
+
+
+class Twenty(Four):
+    reward = 20.0
+
+
+class Careless(Four):
+    """Its reset ignores the seed."""
+
+    def reset(self, *, seed=None, options=None):
+        return np.random.default_rng().uniform(-1, 1, 2).astype(np.float32), {}
+
+
+class Noisy(Four):
+    """Its steps ignore the seed."""
+
+    def step(self, action):
+        return self.reset()[0], np.random.default_rng().uniform(), False, False, {}
+
+
+@pytest.fixture
+def registered():
+    """Registers classes under one id."""
+
+    def register(kind):
+        gym.registry.pop("purejaxo2o/Mine-v0", None)
+        gym.register("purejaxo2o/Mine-v0", entry_point=kind, max_episode_steps=5)
+        return "host/purejaxo2o/Mine-v0"
+
+    yield register
+    gym.registry.pop("purejaxo2o/Mine-v0", None)
+
+
+STEP = jax.jit(lambda env, key: env.step(env.reset(key)[0], jnp.int32(0), key)[1].reward)
+
+
+def test_an_id_that_is_registered_again_is_another_environment(registered):
+    first: Any = envs.make(registered(Four))
+    assert float(STEP(first, jax.random.key(0))) == 4.0
+    second: Any = envs.make(registered(Twenty))
+    assert float(STEP(second, jax.random.key(0))) == 20.0
+    first._host.spare.clear()  # what was made before stays what it was
+    assert float(STEP(first, jax.random.key(0))) == 4.0
+    assert second == envs.make("host/purejaxo2o/Mine-v0") != first
+
+
+@pytest.mark.parametrize(("kind", "message"), [(Careless, r"reset\(seed=0\) gave"), (Noisy, "and 1 step gave")])
+def test_an_environment_that_does_another_thing_each_time_is_refused(registered, kind, message):
+    with pytest.raises(O2OError, match=f"Mine-v0: .*{message} other numbers the second time; its reset must"):
+        envs.make(registered(kind))
+
+
+def test_objects_are_made_anew_by_their_spec(registered):
+    low = gym.wrappers.RescaleAction(gym.make("Pendulum-v1"), np.float32(-0.5), np.float32(0.5))
+    half: Any = envs.make(low, max_episode_steps=9)
+    assert (half.name, half.horizon, float(half.action_bounds[1][0])) == ("host/Pendulum-v1", 9, 0.5)
+    assert envs.make(gym.make("Pendulum-v1")) == envs.make("host/Pendulum-v1") != half
+    mine: Any = envs.make(gym.make(registered(Four).removeprefix("host/")))
+    assert [int(x) for x in mine.action_bounds] == [1, 3]
+    assert float(STEP(mine, jax.random.key(0))) == 4.0
+    with pytest.raises(O2OError, match=r"Four was made by its class.*register it"):
+        envs.make(Four())
+
+
 def test_is_listed_as_slow(capsys):
     assert main(["list", "envs", "--json"]) == 0
     (row,) = (row for row in json.loads(capsys.readouterr().out)["envs"] if row["environment"].startswith("host/"))

@@ -333,7 +333,7 @@ def to_reference(state: Any) -> dict[str, Any]:
         value = jax.tree.map(np.asarray, getattr(state, name))
         return ref.Adam(int(np.max(value.count)), value.mu, value.nu) if name.endswith("_opt") else value
 
-    return {f.name: field(f.name) for f in dataclasses.fields(state)}
+    return {f.name: field(f.name) for f in dataclasses.fields(state) if not f.metadata.get("static")}
 
 
 def subset_of(agent: Any, key: jax.Array) -> Any:

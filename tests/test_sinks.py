@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -124,6 +125,26 @@ def test_progress_on_a_terminal_is_one_bar(monkeypatch):
     file = Terminal()
     watch(Progress(file))
     assert "\x1b[" not in file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_the_bar_cuts_no_number(width, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    file = Terminal()
+    progress = Progress(file)
+    progress.start(120, "off2on · pointmaze-umaze-waypoint")
+    progress.segment(phase="offline", done=12, steps=123_456_789, seconds=2.0, score=np.array([-12345.6, np.nan]))
+    text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", file.getvalue())
+    progress.close()
+    assert "…" not in text
+    for word in ("12/120", "61,728,394", "-12345.6", "3:36", "left", "pointmaze-umaze-waypoint"):
+        assert word in text
+    assert ("━" in text) == (width == 140)
 
 
 TABLE = [

@@ -12,9 +12,6 @@ from scipy import stats as scipy_stats
 from purejaxo2o import stats
 from purejaxo2o.types import O2OError
 
-STEPS = jnp.array([0, 0, 0, 100, 200, 400], jnp.int32)  # two offline evaluations, then three online ones
-SWITCH = 2
-
 
 @dataclasses.dataclass
 class Result:
@@ -25,69 +22,10 @@ class Result:
     recipe_name: str = "wsrl"
     task_name: str = "pointmaze-umaze"
 
-
-def figures(scores, steps=STEPS, switch=SWITCH):
-    return {k: float(v) for k, v in stats.handover(jnp.array(scores, jnp.float32), steps, switch).items()}
-
-
-def test_handover_of_a_dip_that_recovers():
-    assert figures([0, 30, 50, 20, 60, 80]) == {
-        "score_at_switch": 50,
-        "lowest": 20,
-        "dip": 30,
-        "recovery_steps": 200,
-        "online_auc": (35 * 100 + 40 * 100 + 70 * 200) / 400,
-        "regret": pytest.approx(1 - 0.5375),
-        "final": 80,
-        "best": 80,
-    }
-
-
-def test_recovery_is_counted_from_the_switch_in_online_steps():
-    warm = jnp.array([0, 0, 1000, 1100, 1200, 1400])  # somebody acted before the switch
-    assert figures([0, 30, 50, 40, 20, 50], warm)["recovery_steps"] == 400
-
-
-@pytest.mark.parametrize(
-    ("scores", "dip", "recovery"),
-    [
-        ([0, 0, 50, 50, 60, 55], 0, 0),  # never below
-        ([0, 0, 50, 20, 30, 49], 30, np.nan),  # never back
-        ([0, 0, 50, 40, 60, 10], 40, np.nan),  # back, but the lowest point came later
-        ([0, 0, 50, 20, np.nan, 90], np.nan, np.nan),  # a hole hides where the lowest point was
-    ],
-)
-def test_dip_and_recovery(scores, dip, recovery):
-    found = figures(scores)
-    np.testing.assert_equal((found["dip"], found["recovery_steps"]), (dip, recovery))
-
-
-def test_without_an_online_part_online_figures_are_nan():
-    found = figures([0, 30, 50], jnp.zeros(3, jnp.int32), switch=2)
-    assert (found["score_at_switch"], found["final"], found["best"]) == (50, 50, 50)
-    assert all(np.isnan(found[k]) for k in ("lowest", "dip", "recovery_steps", "online_auc", "regret"))
-
-
-def test_from_scratch_and_evaluations_without_steps():
-    found = figures([0, 100], jnp.array([0, 10]), switch=0)
-    assert (found["dip"], found["recovery_steps"], found["online_auc"]) == (0, 0, 50)
-    assert np.isnan(figures([0, 100], jnp.array([0, 0]), switch=0)["online_auc"])
-
-
-def test_handover_composes_with_jit_and_vmap():
-    scores = jax.random.uniform(jax.random.key(0), (2, 3, 6)) * 100
-    steps = jnp.broadcast_to(STEPS, scores.shape)
-    nested = jax.jit(jax.vmap(jax.vmap(lambda s, e: stats.handover(s, e, SWITCH))))(scores, steps)
-    for name, direct in stats.handover(scores, STEPS, SWITCH).items():
-        np.testing.assert_allclose(nested[name], direct, rtol=1e-5)
-        assert nested[name].shape == (2, 3)
-        assert nested[name].dtype == jnp.float32
-
-
-@pytest.mark.parametrize(("switch", "steps"), [(6, STEPS), (-1, STEPS), (2, STEPS[:-1])])
-def test_handover_refuses_bad_input(switch, steps):
-    with pytest.raises(O2OError):
-        stats.handover(jnp.zeros(6), steps, switch)
+    @property
+    def episode_scores(self):
+        """One episode an evaluation: its score is the curve's."""
+        return np.asarray(self.scores)[..., None]
 
 
 def test_iqm():
@@ -188,7 +126,7 @@ def test_summary_counts_what_it_leaves_out():
     scores = np.array([[0, 0, 50, 20, 60, 80], [0, 0, 40, 10, 20, 30], [0, 0, 50, 20, np.nan, 80], [9] * 6])
     finite = np.ones(scores.shape, bool)
     finite[3, 4] = False
-    (row,) = stats.summary({"WSRL": Result(scores, np.tile(STEPS, (4, 1)), finite, SWITCH)})
+    (row,) = stats.summary({"WSRL": Result(scores, np.tile([0, 0, 0, 100, 200, 400], (4, 1)), finite, 2)})
     assert (row["method"], row["recipe"], row["task"]) == ("WSRL", "wsrl", "pointmaze-umaze")
     assert (row["seeds"], row["diverged"], row["recovered"]) == (4, 2, 1)
     assert (row["final"], row["final_low"], row["final_high"]) == (55, 30, 80)

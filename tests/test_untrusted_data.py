@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import zlib
 from typing import Any
 
 import gymnasium as gym
@@ -153,6 +154,14 @@ def test_arguments_that_name_files_are_refused(arguments):
         env_specs.check_arguments("dataset 'x'", arguments)
 
 
+def test_no_environment_is_made_with_a_file_that_metadata_choose(data):
+    for env_id in ("Hopper-v5", "Reacher-v5"):  # one with a twin, one on the host
+        fields = declared(env_id, kwargs={"xml_file": "/etc/passwd"})
+        change(data, env_spec=fields, ref_min_score=0.0, ref_max_score=1.0)
+        with pytest.raises(O2OError, match=f"{NAME}.* asks for 'xml_file'='/etc/passwd': a dataset may not choose"):
+            o2o.task_from_minari(NAME)
+
+
 def test_other_arguments_are_not():
     maze, kitchen = {"maze_map": [[1, "r", 0], ["g", 1, 1]], "reward_type": "sparse"}, {"tasks": ["slide cabinet"]}
     numbers = {"healthy_z_range": [0.7, 2.0], "profile": True, "version": "v1.2", "path": None}
@@ -265,6 +274,45 @@ def test_arrays_far_larger_than_the_file_are_refused(data, tmp_path, how):
         for name, value in d4rl_arrays().items():
             _unfold(file, name, value, rows=rows // 8, **how)
     refused(r"(declares arrays of|takes) .* GB.* PUREJAXO2O_DATA_LIMIT", str(tmp_path / "hopper.hdf5"))
+
+
+def _bomb(group, value, *, chunk, packed):
+    """An array of a few numbers whose only chunk unpacks to 100 MB."""
+    content = zlib.compress(value.tobytes() + bytes(10**8), 9) + bytes(packed)
+    array = group.create_dataset("rewards", value.shape, "f4", chunks=(chunk,), maxshape=(None,), compression="gzip")
+    array.id.write_direct_chunk((0,), content)
+
+
+@pytest.mark.parametrize(("chunk", "packed"), [(STEPS, 0), (1 << 19, 1 << 20)])
+def test_chunks_that_swell_are_refused(data, chunk, packed):
+    with h5py.File(data / "main_data.hdf5", "a") as file:
+        value = file["episode_0/rewards"][()]
+        del file["episode_0/rewards"]
+        _bomb(file["episode_0"], value, chunk=chunk, packed=packed)
+    refused("episode 0: rewards unpacks to more than its own size")
+
+
+def test_chunks_far_larger_than_the_array_are_refused(data):
+    with h5py.File(data / "main_data.hdf5", "a") as file:
+        value = file["episode_0/rewards"][()]
+        del file["episode_0/rewards"]
+        chunks = {"chunks": (1 << 29,), "maxshape": (None,), "compression": "gzip"}
+        array = file["episode_0"].create_dataset("rewards", value.shape, "f4", **chunks)
+        array.id.write_direct_chunk((0,), zlib.compress(bytes(2**10)))
+    refused("declares arrays of 2.15 GB")
+
+
+def test_packed_arrays_are_read(data):
+    before = jax.tree.map(np.asarray, o2o.dataset(NAME).data)
+    with h5py.File(data / "main_data.hdf5", "a") as file:
+        group = file["episode_0"]
+        packings = ({"compression": "gzip", "shuffle": True}, {"compression": "lzf"}, {"fletcher32": True})
+        for name, packing in zip(("observations", "actions", "rewards"), packings, strict=True):
+            value = group[name][()]
+            del group[name]
+            group.create_dataset(name, data=value, chunks=True, **packing)
+    for one, other in zip(o2o.dataset(NAME).data[:6], before[:6], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_arrays_that_were_never_written_are_refused(data):
@@ -420,3 +468,32 @@ def test_checks_of_a_d4rl_file_come_before_anything_is_trained(tmp_path):
     assert d4rl_hdf5.load(str(tmp_path / "hopper.hdf5")).size == STEPS
     with pytest.raises(O2OError, match="there is no file"):
         d4rl_hdf5.read("x" * 300 + ".hdf5")
+
+
+@pytest.mark.slow
+def test_whatever_bytes_are_changed_rows_are_good_or_refused_in_one_line(data, tmp_path):
+    """Bytes of all three kinds of files, in a fixed order of chance."""
+    d4rl = tmp_path / "hopper.hdf5"
+    with h5py.File(d4rl, "w") as file:
+        for name, value in d4rl_arrays().items():
+            file[name] = value
+    places = [(data / "main_data.hdf5", NAME), (data / "metadata.json", NAME), (d4rl, str(d4rl))]
+    good = [path.read_bytes() for path, _ in places]
+    random, outcomes = np.random.default_rng(0), set()
+    for turn in range(1500):
+        path, name = places[turn % 3]
+        spoiled = bytearray(good[turn % 3])
+        for at in random.integers(len(spoiled), size=random.integers(1, 6)):
+            spoiled[at] = random.choice([0, 1, 255, random.integers(256)])
+        path.write_bytes(spoiled)
+        try:
+            (d4rl_hdf5 if path == d4rl else minari).read(name).check()
+        except O2OError as error:
+            outcomes.add("refused")
+            lines = str(error).splitlines()
+        else:
+            outcomes.add("read")
+            lines = [""]
+        assert len(lines) == 1
+        path.write_bytes(good[turn % 3])
+    assert outcomes == {"read", "refused"}

@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,18 @@ def origin() -> dict[str, Any]:
     """What of `head` stands under a result that is no benchmark: device, versions, commit, date."""
     about = head("float32")
     return {name: about[name] for name in ("device", "cores", "versions", "commit", "changed_files", "date")}
+
+
+def measured(about: Mapping[str, Any]) -> str:
+    """Of an `origin`: where, when and at which commit, in a sentence for a page."""
+    commit = f"commit {about['commit'][:10]}" if about["commit"] else "no commit"
+    if about["changed_files"]:
+        commit += f" with {_count(about['changed_files'], 'file')} changed"
+    return f"Measured on {about['device']}, {_count(about['cores'], 'core')}, {about['date'][:10]}, {commit}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _asked(arguments: Sequence[str]) -> list[str]:

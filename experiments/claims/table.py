@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks.rows import measured
 from purejaxo2o.stats import Interval
 from purejaxo2o.tables import markdown_table
 
@@ -48,7 +49,6 @@ def write(outcomes: Sequence[dict[str, Any]], notes: Mapping[str, str], path: Pa
         parts.append(
             f"\n## {outcome['method']}\n\n{outcome['says']} ({outcome['paper']})\n{note}\n"
             f"![{outcome['method']}](claims/{outcome['method']}.png)\n\n"
-            f"{outcome['task']}, {outcome['seconds']} s on {outcome['cores']} cores ({outcome['device']}), "
-            f"commit {outcome['commit'][:10]}."
+            f"{outcome['task']}, {outcome['seconds']} s. {measured(outcome)}"
         )
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ import numpy as np
 import purejaxo2o as o2o
 from experiments import cores, pendulum
 from experiments.benchmarks import arithmetic
-from experiments.benchmarks.rows import origin
+from experiments.benchmarks.rows import measured, origin
 from purejaxo2o import plots, stats, store
 from purejaxo2o.archive import load_results
 from purejaxo2o.cli import cache_compilations
@@ -200,7 +200,7 @@ def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folde
         text += [f"## {task}", "", markdown_table(lines, columns), ""]
         if task in refused:
             text += [f"Without {', '.join(refused[task])}: why stands in `figures.json`.", ""]
-    text += ["![figure](figure.png)", "", f"Measured on {head['device']}, commit {head['commit']}.", ""]
+    text += ["![figure](figure.png)", "", measured(head), ""]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(text), encoding="utf-8")
 

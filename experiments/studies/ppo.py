@@ -18,7 +18,7 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.benchmarks import measure, plain_ppo
-from experiments.benchmarks.rows import origin
+from experiments.benchmarks.rows import measured, origin
 from purejaxo2o import envs, plots, stats
 from purejaxo2o.cli import cache_compilations
 from purejaxo2o.evaluate import evaluate
@@ -137,7 +137,7 @@ def write(rows: list[dict[str, Any]], seeds: int, folder: Path) -> None:
     text = ["# PPO alone", "", ABOUT, ""]
     text += [f"Mean return over {seeds} seeds with its 95% bootstrap interval, {EPISODES} episodes each.", ""]
     text += [markdown_table([shown(row) for row in rows], COLUMNS), "", "![curves](curves.png)", ""]
-    text += [f"Measured on {head['device']}, {head['cores']} cores, commit {head['commit']}.", ""]
+    text += [measured(head), ""]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(text), encoding="utf-8")
 

@@ -17,12 +17,14 @@ categorical and Q heads of one output per action. At the switch nothing is reset
 from dataclasses import replace
 from typing import Any, Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
 CRITICS = 2
@@ -103,18 +105,20 @@ class AWAC:
 
         def critic_loss(params: Any) -> tuple[Array, Metrics]:
             values = self.q(params, batch.obs, batch.action)  # [2, B]
-            loss = jnp.square(values - y).mean(axis=1).sum()
+            loss = jnp.square(residual(values, y)).mean(axis=1).sum()
             return loss, {"critic_loss": loss, "q": values.mean()}
 
         critic, critic_opt, critic_metrics = descend(critic_loss, state.critic, state.critic_opt, self.learning_rate)
         seen, temperature = self.guidance(state, batch, jax.random.fold_in(key_value, 1))
         own = self.policy(state.actor, seen).sample(key_value)
         value = self.q(critic, batch.obs, own).min(axis=0)
-        advantage = self.q(critic, batch.obs, batch.action).min(axis=0) - value
+        advantage = residual(self.q(critic, batch.obs, batch.action).min(axis=0), value)
         weight = weights(advantage, temperature, self.weighting, self.max_weight)
 
         def actor_loss(params: Any) -> tuple[Array, Metrics]:
-            loss = -(weight * self.policy(params, seen).log_prob(batch.action)).mean()
+            log_prob = self.policy(params, seen).log_prob(batch.action)
+            chex.assert_equal_shape([weight, log_prob])
+            loss = -(weight * log_prob).mean()
             return loss, {"actor_loss": loss, "advantage": advantage.mean()}
 
         actor_rate = rate_or(self.actor_learning_rate, self.learning_rate)

@@ -7,11 +7,14 @@ It knows batches, never environments, buffers or phases, and can be used alone o
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
 
+from purejaxo2o.networks import check_action
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import assert_batch, assert_rows
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition
 
 AgentState = Any
@@ -90,15 +93,16 @@ def init_adam(params: Any) -> optax.OptState:
 
 
 def adam(params: Any, grads: Any, state: optax.OptState, learning_rate: Number) -> tuple[Any, optax.OptState]:
-    """One Adam step (Kingma & Ba 2015, default moments)."""
+    """One Adam step (Kingma & Ba 2015, default moments); parameters keep their type, whatever the rate's is."""
     updates, state = ADAM.update(grads, state)
-    return jax.tree.map(lambda p, u: p - learning_rate * u, params, updates), state
+    return jax.tree.map(lambda p, u: (p - learning_rate * u).astype(p.dtype), params, updates), state
 
 
 def bound_norm(grads: Any, limit: Number) -> tuple[Any, Array]:
     """Gradients shortened to a joint norm of at most `limit`, and the norm that they had."""
     norm = optax.global_norm(grads)
-    return jax.tree.map(lambda g: g * jnp.minimum(1.0, limit / jnp.maximum(norm, 1e-12)), grads), norm
+    share = jnp.minimum(1.0, limit / jnp.maximum(norm, 1e-12))
+    return jax.tree.map(lambda g: (g * share).astype(g.dtype), grads), norm
 
 
 def rate_or(own: Number | None, default: Number) -> Number:
@@ -116,9 +120,12 @@ def descend(
 
 
 def td_target(reward: Array, terminated: Array, next_value: Array, discount: Number) -> Array:
-    """`[B]` regression target `r + discount * (1 - terminated) * V(s')`, without gradient.
+    """`[B]` regression target `r + discount * (1 - terminated) * V(s')`, without gradient; `[N, B]` for `[N, B]` next
+    values.
 
     A truncated step bootstraps like any other: only termination stops the sum of rewards."""
+    chex.assert_equal_shape([reward, terminated])
+    assert_rows(next_value, reward)
     return jax.lax.stop_gradient(reward + discount * jnp.where(terminated, 0.0, next_value))
 
 
@@ -132,6 +139,7 @@ def advantages(
     gae_lambda: Number,
 ) -> Array:
     """Generalised advantages (Schulman et al. 2016); every argument `[T, ...]` along time."""
+    chex.assert_equal_shape([reward, terminated, last, value, next_value])
     delta = reward + discount * jnp.where(terminated, 0.0, next_value) - value
 
     def back(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -161,6 +169,7 @@ def scan_updates(
     step: Callable[[Any, Transition, Array], tuple[Any, Metrics]], state: Any, batches: Transition, key: Array
 ) -> tuple[Any, Metrics]:
     """Run `step` over the `U` minibatches; metrics are averaged. Minibatch `u` gets `split(key, U)[u]`."""
+    assert_batch(batches)
     count = batches.reward.shape[0]
     keys = jax.random.split(key, count)
     if count == 1:
@@ -176,6 +185,7 @@ def require_box(agent: Any, spaces: Spaces) -> None:
             f"{type(agent).__name__} needs a box action space, the task has {spaces.action}; "
             "use iql or bc for discrete actions"
         )
+    check_action(spaces.action)
 
 
 def require_fraction(agent: Any, phase: Phase, fraction: float) -> None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import descend, init_adam, scan_updates
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
 
@@ -63,7 +64,7 @@ class BC:
         def loss(actor: Any) -> tuple[Array, Metrics]:
             policy = self.policy(actor, batch.obs)
             if self.deterministic(actor):
-                value = jnp.square(policy.mode() - batch.action).mean()
+                value = jnp.square(residual(policy.mode(), batch.action)).mean()
             else:
                 value = -policy.log_prob(batch.action).mean()
             return value, {"actor_loss": value}

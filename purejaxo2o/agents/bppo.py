@@ -39,6 +39,7 @@ from purejaxo2o.agents.iql import IQL
 from purejaxo2o.agents.ppo import PPO, PPOState, standardised, surrogate
 from purejaxo2o.networks import Actor, action_space_of
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
 
@@ -177,11 +178,11 @@ class BPPO(PPO):
         action, log_prob = self.policy(old, obs).sample_and_log_prob(key_action)
         taken = action if action_space_of(old).discrete else jnp.clip(action, -1.0, 1.0)
         value = self.evaluator.value(state.value, obs)
-        advantage = standardised(self.q(state.critic, obs, taken).min(axis=0) - value)
+        advantage = standardised(residual(self.q(state.critic, obs, taken).min(axis=0), value))
         if self.asymmetry is not None:
             advantage *= jnp.where(advantage > 0, self.asymmetry, 1.0 - self.asymmetry)
         policy = self.policy(actor, obs)
-        ratio = jnp.exp(policy.log_prob(action) - log_prob)
+        ratio = jnp.exp(residual(policy.log_prob(action), log_prob))
         entropy = self.entropy(policy, key_entropy)
         loss = -surrogate(ratio, advantage, clip).mean() - self.entropy_weight * entropy
         return loss, {"actor_loss": loss, "entropy": entropy}

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam
 from purejaxo2o.agents.sac import SAC, SACState
+from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
 
 
@@ -46,10 +47,11 @@ def conservative_gap(
     `bound [B]` (Cal-QL) lifts the values of the two policy sources to at least itself, before their
     log-density is subtracted; its gradient is then zero where it binds."""
     if bound is not None:
+        assert_rows(q_current, bound)
         q_current, q_next = jnp.maximum(q_current, bound), jnp.maximum(q_next, bound)
-    z = [q_random - logp_random, q_current - logp_current, q_next - logp_next]
+    z = [q_random - logp_random, residual(q_current, logp_current), residual(q_next, logp_next)]
     stacked = jnp.concatenate(z, axis=-2) / temperature
-    return temperature * jax.nn.logsumexp(stacked, axis=-2) - q_data
+    return residual(temperature * jax.nn.logsumexp(stacked, axis=-2), q_data)
 
 
 @pytree
@@ -94,11 +96,12 @@ class CQL(SAC):
         bound = self.bound(batch)
         if not self.importance_sampling:
             if bound is not None:
+                assert_rows(q_current, bound)
                 q_current, q_next = jnp.maximum(q_current, bound), jnp.maximum(q_next, bound)
             everything = jnp.concatenate([q_random, q_next, q_current, q[:, None]], axis=1)
             t = self.cql_temperature
             soft_max = t * (jax.nn.logsumexp(everything / t, axis=1) - jnp.log(everything.shape[1]))
-            return soft_max - q
+            return residual(soft_max, q)
         return conservative_gap(
             q_random,
             q_current,

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, scan_updates, td_target
 from purejaxo2o.networks import MLP, Hidden, apply
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, pytree, static
 
 
@@ -79,7 +80,7 @@ class DQN:
 
         def loss(critic: Any) -> tuple[Array, Metrics]:
             q = self.q(critic, batch.obs, batch.action)[0]
-            value = jnp.square(q - y).mean()
+            value = jnp.square(residual(q, y)).mean()
             return value, {"critic_loss": value, "q": q.mean()}
 
         critic, opt, metrics = descend(loss, state.critic, state.critic_opt, self.learning_rate)

@@ -25,6 +25,7 @@ from purejaxo2o.models import flow as flows
 from purejaxo2o.models.flow import Field
 from purejaxo2o.networks import Hidden, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
 
 
@@ -130,7 +131,7 @@ class FQL:
 
         def loss(params: dict[str, Any]) -> tuple[Array, Metrics]:
             q = self.q(params["critic"], batch.obs, batch.action)  # [2, B]
-            critic_loss = (self.critic_weight(batch) * jnp.square(q - y)).mean()
+            critic_loss = (self.critic_weight(batch) * jnp.square(residual(q, y))).mean()
             velocity = flows.velocity(params["flow"], self.actor_hidden, batch.obs)
             errors = flows.matching_errors(velocity, batch.action, key_flow)
             flow_loss = (self.flow_weight(batch) * errors).mean()
@@ -147,7 +148,7 @@ class FQL:
         """`L_mu`; flow and critics are those of the state, constants here."""
         noise = self.noise(state, key, batch.obs.shape[:-1])
         action = self.one_step(actor, batch.obs, noise)
-        distance = jnp.square(action - self.carried(state.flow, batch.obs, noise)).mean()
+        distance = jnp.square(residual(action, self.carried(state.flow, batch.obs, noise))).mean()
         q = self.q(state.critic, batch.obs, jnp.clip(action, -1.0, 1.0)).mean(axis=0)
         value = q.mean()
         if self.normalise_q:

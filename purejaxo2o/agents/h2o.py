@@ -28,6 +28,7 @@ from purejaxo2o.agents.sac import SAC, SACState
 from purejaxo2o.models import discriminator
 from purejaxo2o.networks import Hidden
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
 
 LOG_LEAST, MOST = -103.2789, 10.0
@@ -87,7 +88,8 @@ class H2O(SAC):
 
         def loss(critic: Any) -> tuple[Array, Metrics]:
             q = self.q(critic, batch.obs, batch.action)  # [N, B]
-            error = jnp.square(q - y)
+            error = jnp.square(residual(q, y))
+            assert_rows(error[:, real:], weight)
             td = error[:, :real].mean() + (weight * error[:, real:]).mean()
             gap = jax.nn.logsumexp(q[:, real:] + log_omega, axis=1) - q[:, :real].mean(axis=1)
             gap = jnp.clip(gap, -CLIP, CLIP).mean()

@@ -16,6 +16,7 @@ a step for the rest: of the re-weighted density they keep the nearest squashed G
 
 from typing import Any
 
+import chex
 import jax
 
 from purejaxo2o.agents.base import descend, init_adam, rate_or
@@ -40,6 +41,7 @@ class HAC(Hybrid):
             policy = self.policy(actor, obs)
             distance = kl_divergence(policy, old)
             value = self.value(state.critic, policy, obs, key)
+            chex.assert_equal_shape([weight, distance, value])
             total = (weight * (distance - self.step_size * value)).sum()
             return total, {"actor_loss": total, "kl": (weight * distance).sum()}
 

@@ -21,12 +21,14 @@ within the limit; without such a step the policy stays. As the theory goes: `adv
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import advantages
 from purejaxo2o.agents.hybrid import Hybrid, HybridState, joined
 from purejaxo2o.distributions import kl_divergence
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
 
 TINY = 1e-30
@@ -43,13 +45,12 @@ class Rows(NamedTuple):
 
 
 def moved(actor: Any, direction: Any, length: Number) -> Any:
-    return jax.tree.map(lambda p, w: p + length * w, actor, direction)
+    return jax.tree.map(lambda p, w: (p + length * w).astype(p.dtype), actor, direction)
 
 
 def inner(one: Any, other: Any) -> Array:
-    return sum(
-        (jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)), jnp.zeros(())
-    )
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return sum((jnp.vdot(a, b) for a, b in pairs), 0.0)  # type: ignore[return-value]
 
 
 def conjugate_gradients(product: Callable[[Any], Any], right: Any, steps: int) -> Any:
@@ -103,10 +104,10 @@ class HNPG(Hybrid):
         policy = self.policy(state.actor, batch.obs)
         action = policy.sample(key_action) if self.offline_actions == "policy" else batch.action
         baseline = self.value(state.critic, policy, batch.obs, key_offline)
-        offline = self.q(state.critic, batch.obs, action).mean(axis=0) - baseline
+        offline = residual(self.q(state.critic, batch.obs, action).mean(axis=0), baseline)
         value = self.value(state.critic, self.policy(state.actor, rollout.obs), rollout.obs, key_online)
         if self.advantage == "critic":
-            online = self.q(state.critic, rollout.obs, rollout.action).mean(axis=0) - value
+            online = residual(self.q(state.critic, rollout.obs, rollout.action).mean(axis=0), value)
         else:
             following = self.policy(state.actor, rollout.next_obs)
             following = self.value(state.critic, following, rollout.next_obs, key_next)
@@ -139,7 +140,8 @@ class HNPG(Hybrid):
     def judge(self, actor: Any, candidate: Any, rows: Rows) -> tuple[Array, Array]:
         """What the surrogate E (pi_new / pi) A gains, and KL(old || new)."""
         old, new = (self.policy(p, rows.obs) for p in (actor, candidate))
-        ratio = jnp.exp(new.log_prob(rows.action) - old.log_prob(rows.action))
+        ratio = jnp.exp(residual(new.log_prob(rows.action), old.log_prob(rows.action)))
+        chex.assert_equal_shape([ratio, rows.weight, rows.advantage])
         gain = (rows.weight * (ratio - 1.0) * rows.advantage).sum()
         return gain, (rows.weight * kl_divergence(old, new)).sum()
 

@@ -23,6 +23,7 @@ authors' code has one per step of the horizon.
 from dataclasses import replace
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -30,6 +31,7 @@ from purejaxo2o.agents.base import descend, init_adam, td_target
 from purejaxo2o.distributions import Categorical
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, pytree, static
 
 Targets = tuple[Array, Array, Array]
@@ -99,6 +101,7 @@ class Hybrid:
             action, log_prob = policy.sample_and_log_prob(key, (self.samples,))  # type: ignore[call-arg]
             weight = jnp.full_like(log_prob, 1.0 / self.samples)
         q = self.q(critic, jnp.broadcast_to(obs, (len(weight), *obs.shape)), action).mean(axis=0)
+        chex.assert_equal_shape([weight, q])
         return (weight * q).sum(axis=0)
 
     def weights(self, offline: Array, online: Array) -> Array:
@@ -126,6 +129,8 @@ class Hybrid:
         """One iteration: evaluate the policy that made the rollout `[T, E, ...]`, with a round for each of the
         minibatches `[K, B, ...]`, then improve it, offline at the last minibatch."""
         rollout, batches = fed
+        assert_batch(rollout)
+        assert_batch(batches)
         key_critic, key_policy = jax.random.split(key)
         state, losses = self.evaluate(state, rollout, batches, key_critic)
         actor, metrics = self.improve(state, rollout, jax.tree.map(lambda x: x[-1], batches), key_policy)
@@ -178,7 +183,7 @@ class Hybrid:
 
         def error(obs: Array, action: Array, target: Array) -> tuple[Array, Array]:
             q = self.q(critic, obs, action)[0]
-            return jnp.square(q - target).mean(), q.mean()
+            return jnp.square(residual(q, target)).mean(), q.mean()
 
         (td, q), (regression, _) = error(*offline), error(*online)
         loss = self.offline_share * td + (1.0 - self.offline_share) * regression

@@ -15,12 +15,14 @@ use a categorical and Q heads of one output per action. At the switch nothing is
 from dataclasses import replace
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
 from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
 CRITICS = 2
@@ -118,12 +120,14 @@ class IQL:
         q_target = self.q(state.target, batch.obs, batch.action).min(axis=0)
         value, value_opt, value_metrics = self.value_step(state, batch, q_target)
         action, q_action = self.imitated(state, batch, q_target, key)
-        advantage = q_action - self.value(value, batch.obs)
+        advantage = residual(q_action, self.value(value, batch.obs))
         seen, temperature = self.guidance(state, batch, key)
         weight = jnp.minimum(jnp.exp(temperature * advantage), self.max_weight)
 
         def actor_loss(params: Any) -> tuple[Array, Metrics]:
-            loss = -(weight * self.policy(params, seen).log_prob(action)).mean()
+            log_prob = self.policy(params, seen).log_prob(action)
+            chex.assert_equal_shape([weight, log_prob])
+            loss = -(weight * log_prob).mean()
             return loss, {"actor_loss": loss, "advantage": advantage.mean()}
 
         actor_rate = rate_or(self.actor_learning_rate, self.learning_rate)
@@ -148,7 +152,7 @@ class IQL:
 
         def loss(params: Any) -> tuple[Array, Metrics]:
             v = self.value(params, batch.obs)
-            loss = self.value_loss(q_target - v)
+            loss = self.value_loss(residual(q_target, v))
             return loss, {"value_loss": loss, "value": v.mean()}
 
         return descend(loss, state.value, state.value_opt, self.learning_rate)
@@ -158,7 +162,7 @@ class IQL:
 
         def loss(params: Any) -> tuple[Array, Metrics]:
             q = self.q(params, batch.obs, batch.action)  # [2, B]
-            value = jnp.square(q - y).mean(axis=1).sum()
+            value = jnp.square(residual(q, y)).mean(axis=1).sum()
             return value, {"critic_loss": value, "q": q.mean()}
 
         return descend(loss, state.critic, state.critic_opt, self.learning_rate)

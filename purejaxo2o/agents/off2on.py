@@ -27,6 +27,7 @@ sampled actions; priorities come from the ratio after its step.
 from dataclasses import fields, replace
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -37,6 +38,7 @@ from purejaxo2o.distributions import TanhNormal
 from purejaxo2o.models import density_ratio
 from purejaxo2o.networks import Hidden
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, tree_where
 
 LEAST, MOST = 1e-3, 1e3
@@ -102,18 +104,20 @@ class Off2On(CQL):
         drawn, offline, online = _thirds(batch)
         alpha = jnp.exp(state.log_temperature[0])
         next_action, next_log_prob = self.combined(state.actor, drawn.next_obs).sample_and_log_prob(key_next)
-        next_value = self.all_values(state.target, drawn.next_obs, next_action).min(axis=1) - alpha * next_log_prob
+        next_value = self.all_values(state.target, drawn.next_obs, next_action).min(axis=1)
+        next_value = residual(next_value, alpha * next_log_prob)
         y = td_target(drawn.reward, drawn.terminated, next_value, self.discount)[:, None]  # [E, 1, B]
 
         def critic_loss(critics: Any) -> tuple[Array, Metrics]:
             q = self.all_values(critics, drawn.obs, drawn.action)  # [E, 2, B]
+            chex.assert_shape(q, (self.members, None, drawn.reward.shape[0]))
             loss = jnp.square(q - y).sum(axis=(0, 1)).mean()
             return loss, {"critic_loss": loss, "q": q.mean()}
 
         def actor_loss(actors: Any) -> tuple[Array, Metrics]:
             action, log_prob = self.combined(actors, drawn.obs).sample_and_log_prob(key_own)
             value = self.all_values(state.critic, drawn.obs, action).min(axis=1).mean(axis=0)
-            loss = (alpha * log_prob - value).mean()
+            loss = residual(alpha * log_prob, value).mean()
             return loss, {"actor_loss": loss, "entropy": -log_prob.mean(), "temperature": alpha}
 
         def ratio_loss(params: Any) -> tuple[Array, Metrics]:

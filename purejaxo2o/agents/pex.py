@@ -23,13 +23,14 @@ from purejaxo2o.agents.base import init_adam
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.networks import action_space_of
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Number, Spaces, Transition, pytree, static, tree_where
+from purejaxo2o.types import Array, Number, Space, Spaces, Transition, pytree, static, tree_where
 
 
 @pytree
 class PEXState(IQLState):
     frozen: Any  # pi_off; the same as the policy until the expansion
     grown: Array  # bool: the expansion has been made
+    obs_space: Space = static()  # what the new policy is made for
 
 
 @pytree
@@ -42,7 +43,7 @@ class PEX(IQL):
 
     def init(self, key: Array, spaces: Spaces) -> PEXState:
         state = super().init(key, spaces)
-        return PEXState(**vars(state), frozen=state.actor, grown=jnp.array(False))
+        return PEXState(**vars(state), frozen=state.actor, grown=jnp.array(False), obs_space=spaces.obs)
 
     def preferences(self, state: PEXState, obs: Array, first: Array, second: Array) -> Array:
         """`[..., 2]` logits of the frozen policy's and the new policy's action."""
@@ -56,7 +57,8 @@ class PEX(IQL):
         key_sample, key_choice, key_noise = jax.random.split(key, 3)
         policy = self.policy(state.actor, obs)
         first, second = self.policy(state.frozen, obs).mode(), policy.sample(key_sample)
-        noisy = jax.random.uniform(key_noise, (2, *obs.shape[:-1])) < (1.0 if explore else self.evaluation_noise)
+        rows = second.shape if action_space_of(state.actor).discrete else second.shape[:-1]
+        noisy = jax.random.uniform(key_noise, (2, *rows)) < (1.0 if explore else self.evaluation_noise)
         second = tree_where(noisy[0], second, policy.mode())
         logits = self.preferences(state, obs, first, second)
         choice = jnp.where(noisy[1], jax.random.categorical(key_choice, logits), logits.argmax(axis=-1))
@@ -72,8 +74,8 @@ class PEX(IQL):
         if not self.expanded:
             return state
         assert isinstance(state, PEXState)
-        size = state.value["MLP_0"]["Dense_0"]["kernel"].shape[0]  # of an observation
-        actor = self.actor_network(action_space_of(state.actor)).init(key, jnp.zeros(size))["params"]
+        network = self.actor_network(action_space_of(state.actor))
+        actor = network.init(key, state.obs_space.zeros())["params"]
         grown = replace(
             state,
             actor=actor,

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -27,6 +28,7 @@ from purejaxo2o.agents.base import ADAM, advantages, bound_norm, init_adam, rate
 from purejaxo2o.distributions import Categorical
 from purejaxo2o.networks import Activation, Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, pytree, static
 
 
@@ -37,6 +39,7 @@ def standardised(advantage: Array) -> Array:
 
 def surrogate(ratio: Array, advantage: Array, clip: Number) -> Array:
     """Elementwise `min rho A, clip(rho, 1 - eps, 1 + eps) A`: nothing is gained farther than eps from 1."""
+    chex.assert_equal_shape([ratio, advantage])
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
 
 
@@ -136,6 +139,7 @@ class PPO:
 
     def update(self, state: PPOState, rollout: Transition, key: Array) -> tuple[PPOState, Metrics]:
         """Learn from a rollout `[T, E, ...]` that the policy of `state` has just made."""
+        assert_batch(rollout)
         value, following = (self.value(state.params["value"], x) for x in (rollout.obs, rollout.next_obs))
         advantage = advantages(
             rollout.reward, rollout.terminated, rollout.last, value, following, self.discount, self.gae_lambda
@@ -165,7 +169,9 @@ class PPO:
         rates = {"actor": self.learning_rate, "value": rate_or(self.value_learning_rate, self.learning_rate)}
         left = relaxation(state.steps, state.span, self.learning_rate_end)
         params = {
-            name: jax.tree.map(lambda p, u, rate=rate: p - left * rate * u, state.params[name], updates[name])
+            name: jax.tree.map(
+                lambda p, u, rate=rate: (p - left * rate * u).astype(p.dtype), state.params[name], updates[name]
+            )
             for name, rate in rates.items()
         }
         return replace(state, params=params, opt=opt), metrics | {"grad_norm": norm}
@@ -173,11 +179,11 @@ class PPO:
     def loss(self, params: Any, batch: Transition, known: dict[str, Array], key: Array) -> tuple[Array, Metrics]:
         """The paper's equation 9, to be minimised."""
         policy, value = self.policy(params["actor"], batch.obs), self.value(params["value"], batch.obs)
-        ratio = jnp.exp(policy.log_prob(batch.action) - known["log_prob"])
+        ratio = jnp.exp(residual(policy.log_prob(batch.action), known["log_prob"]))
         gain = surrogate(ratio, standardised(known["advantage"]), self.clip)
-        error = jnp.square(value - known["target"])
+        error = jnp.square(residual(value, known["target"]))
         if self.clip_values:
-            near = known["value"] + jnp.clip(value - known["value"], -self.clip, self.clip)
+            near = known["value"] + jnp.clip(residual(value, known["value"]), -self.clip, self.clip)
             error = jnp.maximum(error, jnp.square(near - known["target"]))
         actor_loss, value_loss = -gain.mean(), 0.5 * error.mean()
         entropy = self.entropy(policy, key)

@@ -33,7 +33,19 @@ from purejaxo2o.agents.base import adam, bound_norm, init_adam
 from purejaxo2o.agents.ppo import PPO, PPOState, passes, surrogate
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, pytree, static, tree_where
+from purejaxo2o.shapes import assert_batch, residual
+from purejaxo2o.types import (
+    Array,
+    Metrics,
+    Number,
+    O2OError,
+    Spaces,
+    Transition,
+    pytree,
+    static,
+    tree_where,
+    vary_like,
+)
 
 
 def mean_of(x: Array, valid: Array) -> Array:
@@ -89,7 +101,7 @@ class PROPS(PPO):
         def step(carry: Any, fed: tuple[Array, Array, Array], _: Array) -> tuple[Any, Metrics]:
             return self.behaviour_step(state.actor, carry, *fed)
 
-        start = (state.actor, state.behaviour_opt, jnp.array(True))
+        start = vary_like((state.actor, state.behaviour_opt, jnp.array(True)), state)
         sizes = self.behaviour_epochs, self.behaviour_minibatches
         (behaviour, opt, _), _ = passes(step, start, (obs, action, valid), key, *sizes)
         return replace(state, behaviour=behaviour, behaviour_opt=opt)
@@ -111,7 +123,7 @@ class PROPS(PPO):
     ) -> tuple[Array, Metrics]:
         """L; the target is a constant."""
         old, new = (self.policy(actor, obs) for actor in (target, behaviour))
-        log_ratio = new.log_prob(action) - jax.lax.stop_gradient(old.log_prob(action))
+        log_ratio = residual(new.log_prob(action), jax.lax.stop_gradient(old.log_prob(action)))
         ratio = jnp.exp(log_ratio)
         # PPO's surrogate with an advantage of -1 everywhere: every row's action should become rarer.
         loss = -mean_of(surrogate(ratio, jnp.full_like(ratio, -1.0), self.behaviour_clip), valid)
@@ -127,6 +139,7 @@ class PROPS(PPO):
 
     def update(self, state: PPOState, rollout: Transition, key: Array) -> tuple[PPOState, Metrics]:
         """PPO on all rows `[T, E, ...]` that are kept."""
+        assert_batch(rollout)
         assert isinstance(state, PROPSState)
         target, behaviour = (self.policy(actor, rollout.obs) for actor in (state.actor, state.behaviour))
         valid = rollout.extras["valid"]

@@ -42,6 +42,7 @@ from purejaxo2o.agents.base import (
 from purejaxo2o.agents.iql import CRITICS, IQL, IQLState
 from purejaxo2o.distributions import ClippedNormal
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
 
 
@@ -113,7 +114,7 @@ class PROTO(IQL):
     def cost(self, state: PROTOState, obs: Array, action: Array, log_prob: Array) -> Array:
         """`c(s, a)` `[B]` of the policy's own actions."""
         anchor = self.gaussian(state.anchor, obs).log_prob(action)
-        return jnp.exp(state.log_temperature) * log_prob + self.trust(state) * (log_prob - anchor)
+        return jnp.exp(state.log_temperature) * log_prob + self.trust(state) * residual(log_prob, anchor)
 
     def next_value(self, state: PROTOState, batch: Transition, key: Array) -> Array:
         """`[B]` value of `next_obs`."""
@@ -124,7 +125,7 @@ class PROTO(IQL):
             member = jax.random.randint(key_member, (1,), 0, CRITICS)
             target = jax.tree.map(lambda x: x[member], target)
         value = self.q(target, batch.next_obs, action).min(axis=0)
-        return value - self.cost(state, batch.next_obs, action, log_prob) if self.backup_entropy else value
+        return residual(value, self.cost(state, batch.next_obs, action, log_prob)) if self.backup_entropy else value
 
     def finetune(self, state: PROTOState, batch: Transition, key: Array) -> tuple[PROTOState, Metrics]:
         """One minibatch online: critics, their targets, policy, T, pi_k."""
@@ -143,7 +144,7 @@ class PROTO(IQL):
         def actor_loss(params: Any) -> tuple[Array, Metrics]:
             action, log_prob = self.gaussian(params, batch.obs).sample_and_log_prob(key)
             q = self.q(state.critic, batch.obs, action).mean(axis=0)
-            loss = (self.cost(state, batch.obs, action, log_prob) - q).mean()
+            loss = residual(self.cost(state, batch.obs, action, log_prob), q).mean()
             return loss, {"actor_loss": loss, "entropy": -log_prob.mean()}
 
         rate = rate_or(self.actor_learning_rate, self.learning_rate)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import relaxation
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
 from purejaxo2o.networks import NormPlace
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
 
 
@@ -40,12 +41,12 @@ class ReBRAC(TD3):
         value = super().next_value(state, batch, action)
         if not self.conservative:
             return value
-        distance = jnp.square(action - batch.extras["next_action"]).sum(axis=-1)
+        distance = jnp.square(residual(action, batch.extras["next_action"])).sum(axis=-1)
         return value - self.critic_penalty * jnp.where(batch.last, 0.0, distance)
 
     def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
         action = self.action(actor, batch.obs)
-        bc = jnp.square(action - batch.action).sum(axis=-1).mean()
+        bc = jnp.square(residual(action, batch.action)).sum(axis=-1).mean()
         weight = self.actor_penalty * relaxation(state.steps, state.span, self.actor_penalty_end)
         q = self.q(state.critic, batch.obs, action).min(axis=0)
         loss = weight * bc - normalised(q).mean()

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.sac import SAC, SACState
 from purejaxo2o.distributions import TanhNormal
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
 
 
@@ -105,7 +106,7 @@ class RO2O(SAC):
         if self.pessimism == "minimum":
             return super().next_value(state, batch, key, key_subset)
         action, log_prob = self.policy(state.actor, batch.next_obs).sample_and_log_prob(key)
-        return self.q(state.target, batch.next_obs, action) - self.temperature(state) * log_prob
+        return residual(self.q(state.target, batch.next_obs, action), self.temperature(state) * log_prob)
 
     def policy_value(self, q: Array) -> Array:
         if self.pessimism == "minimum":
@@ -132,7 +133,7 @@ class RO2O(SAC):
     def policy_penalty(
         self, actor: Any, state: SACState, batch: Transition, action: Array, key: Array
     ) -> tuple[Number, Metrics]:
-        imitation = self.bc_weight * jnp.square(action - batch.action).mean()
+        imitation = self.bc_weight * jnp.square(residual(action, batch.action)).mean()
         if not self.robust:
             return imitation, {}
         near = self.near(batch.obs, self.policy_radius, jax.random.fold_in(key, 1))

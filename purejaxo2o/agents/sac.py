@@ -28,6 +28,7 @@ from purejaxo2o.agents.base import (
 from purejaxo2o.distributions import TanhNormal
 from purejaxo2o.networks import Actor, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
+from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static
 
 
@@ -152,12 +153,13 @@ class SAC:
         elif self.target_critics < self.critics:
             subset = jax.random.permutation(key_subset, self.critics)[: self.target_critics]
             target = jax.tree.map(lambda x: x[subset], target)
+        assert_rows(action[..., 0], batch.reward)
         obs = jnp.broadcast_to(batch.next_obs, (*action.shape[:-1], batch.next_obs.shape[-1]))
         q = self.q(target, obs, action).min(axis=0)  # [K, B]
         best = jnp.argmax(q, axis=0)[None]
         value = jnp.take_along_axis(q, best, axis=0)[0]
         if self.backup_entropy:
-            value -= self.temperature(state) * jnp.take_along_axis(log_prob, best, axis=0)[0]
+            value = residual(value, self.temperature(state) * jnp.take_along_axis(log_prob, best, axis=0)[0])
         return value
 
     def penalty(
@@ -184,7 +186,7 @@ class SAC:
 
         def loss(critic: Any) -> tuple[Array, Metrics]:
             q = self.q(critic, batch.obs, batch.action)  # [N, B]
-            td = jnp.square(q - y).mean()
+            td = jnp.square(residual(q, y)).mean()
             penalty, metrics = self.penalty(critic, state, batch, q, key_penalty)
             return td + penalty, {"critic_loss": td, "q": q.mean(), **metrics}
 
@@ -202,7 +204,7 @@ class SAC:
             action, log_prob = self.policy(actor, batch.obs).sample_and_log_prob(key_actor)
             q = self.policy_value(self.q(state.critic, batch.obs, action))
             penalty, metrics = self.policy_penalty(actor, state, batch, action, key_actor)
-            value = (alpha * log_prob - q).mean() + penalty
+            value = residual(alpha * log_prob, q).mean() + penalty
             return value, {"actor_loss": value, "entropy": -log_prob.mean(), **metrics}
 
         rate = rate_or(self.actor_learning_rate, self.learning_rate)

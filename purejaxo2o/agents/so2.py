@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.sac import SACState
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Transition, pytree, static
 
 
@@ -36,7 +37,7 @@ class SO2(EDAC):
         action, log_prob = self.policy(state.actor, batch.next_obs).sample_and_log_prob(key_action)
         noise = self.target_noise * jax.random.normal(key_noise, action.shape)
         action = jnp.clip(action + jnp.clip(noise, -self.noise_clip, self.noise_clip), -1.0, 1.0)
-        return self.q(state.target, batch.next_obs, action) - self.temperature(state) * log_prob
+        return residual(self.q(state.target, batch.next_obs, action), self.temperature(state) * log_prob)
 
     def penalty(
         self, critic: Any, state: SACState, batch: Transition, q: Array, key: Array

@@ -26,7 +26,8 @@ from purejaxo2o.agents.base import (
 )
 from purejaxo2o.networks import DeterministicActor, Hidden, NormPlace, action_space_of, apply, ensemble, q_values
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static
+from purejaxo2o.shapes import residual
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, vary_like
 
 
 @pytree
@@ -127,7 +128,7 @@ class TD3:
             return state, jax.tree.map(lambda x: x * self.delay, metrics)
 
         def rest(state: TD3State) -> tuple[TD3State, Metrics]:
-            return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), names)
+            return state, vary_like(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), names), state)
 
         state, actor_metrics = jax.lax.cond((state.steps + 1) % self.delay == 0, move, rest, state)
         return replace(state, steps=state.steps + 1), metrics | actor_metrics
@@ -144,7 +145,7 @@ class TD3:
 
         def loss(critic: Any) -> tuple[Array, Metrics]:
             q = self.q(critic, batch.obs, batch.action)  # [N, B]
-            value = jnp.square(q - y).mean(axis=1).sum()
+            value = jnp.square(residual(q, y)).mean(axis=1).sum()
             return value, {"critic_loss": value, "q": q.mean()}
 
         critic, opt, metrics = descend(loss, state.critic, state.critic_opt, self.learning_rate)

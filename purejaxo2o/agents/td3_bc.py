@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import relaxation
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Transition, pytree
 
 
@@ -25,7 +26,7 @@ class TD3BC(TD3):
 
     def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
         action = self.action(actor, batch.obs)
-        bc = jnp.square(action - batch.action).mean()
+        bc = jnp.square(residual(action, batch.action)).mean()
         weight = self.bc_weight * relaxation(state.steps, state.span, self.bc_weight_end)
         q = self.first_q(state.critic, batch.obs, action)
         loss = weight * bc - self.alpha * normalised(q).mean()

@@ -34,7 +34,7 @@ from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.models import dynamics
 from purejaxo2o.networks import Distribution, Hidden, action_space_of
 from purejaxo2o.phases import Phase
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, pytree, static, tree_where
+from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, pytree, static, tree_where, vary_like
 
 
 def above_others(own: Array, everyone: Array) -> Array:
@@ -56,7 +56,8 @@ def divergence(policies: Distribution, key: Array) -> Array:
         return (jnp.exp(own) * above_others(own, everyone)).sum(axis=-1)
     assert isinstance(policies, ClippedNormal)
     action, own = policies.sample_and_log_prob(key)
-    return above_others(own, others.log_prob(action[:, None]))
+    everyone = jnp.broadcast_to(action[:, None], (len(action), *action.shape))  # member i's, as each j sees them
+    return above_others(own, others.log_prob(everyone))
 
 
 @pytree
@@ -64,6 +65,7 @@ class UniO4State(BPPOState):
     model: Any
     model_opt: Any
     scale: Any  # what the model's inputs and outputs are standardised with
+    obs_space: Space = static()  # what a new V is made for
 
 
 @pytree
@@ -93,7 +95,7 @@ class UniO4(BPPO):
         action = dynamics.features(spaces.action.zeros(), spaces.action)
         model, scale = dynamics.init(key_model, self.model_hidden, self.models, spaces.obs.zeros(), action)
         known = vars(super().init(key_rest, spaces))
-        return UniO4State(**known, model=model, model_opt=init_adam(model), scale=scale)
+        return UniO4State(**known, model=model, model_opt=init_adam(model), scale=scale, obs_space=spaces.obs)
 
     def update(self, state: PPOState, rollout: Transition, key: Array) -> tuple[PPOState, Metrics]:
         """Offline `rollout` is the minibatches `[U, B, ...]`."""
@@ -162,7 +164,8 @@ class UniO4(BPPO):
             return (obs, alive * (1.0 - ends), total), None
 
         first = jnp.broadcast_to(starts, (count, *starts.shape))
-        carry = (first, jnp.ones(first.shape[:2]), jnp.zeros(count))
+        carry = (first, jnp.ones(first.shape[:2], starts.dtype), jnp.zeros(count, starts.dtype))
+        carry = vary_like(carry, state)
         return jax.lax.scan(step, carry, jax.random.split(key, self.ope_horizon))[0][2] / self.ope_horizon
 
     # ---- the boundaries ----------------------------------------------------------------------------------------
@@ -174,7 +177,6 @@ class UniO4(BPPO):
         assert isinstance(state, UniO4State)
         value = state.value
         if not self.carry_value:
-            width = value["MLP_0"]["Dense_0"]["kernel"].shape[0]
-            value = self.value_network.init(key, jnp.zeros(width))["params"]
+            value = self.value_network.init(key, state.obs_space.zeros())["params"]
         params = state.params | {"value": value}
         return PPO.enter(self, replace(state, params=params, opt=init_adam(params)), key, phase)

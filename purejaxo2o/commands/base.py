@@ -38,6 +38,13 @@ def key_seed(seed: int) -> int:
     return seed
 
 
+def episode_count(count: int) -> int:
+    """A number of episodes. Raises `O2OError` for none and for more than a device counts."""
+    if not 1 <= count < 2**31:
+        raise O2OError(f"--episodes is {count}; give at least 1 and fewer than {2**31:,}")
+    return count
+
+
 def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | Sequence[str] | None = None) -> str:
     """A table, as wide as `terminal_width` at most."""
     from purejaxo2o.tables import table

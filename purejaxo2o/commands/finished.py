@@ -9,7 +9,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from purejaxo2o import places
-from purejaxo2o.commands.base import Answer, Command, key_seed, show
+from purejaxo2o.commands.base import Answer, Command, episode_count, key_seed, show
 from purejaxo2o.commands.given import Reference, reference_of
 from purejaxo2o.types import O2OError
 
@@ -36,10 +36,11 @@ class Evaluate(Command):
 
         from purejaxo2o.policies import load_policies
 
-        seed = key_seed(self.seed)
+        seed, episodes = key_seed(self.seed), episode_count(self.episodes)
         low, high = (None, None) if self.reference is None else reference_of(self.reference)
         trained = load_policies(self.run_dir)
-        outcome = trained.evaluate(jax.random.key(seed), episodes=self.episodes)
+        _check_memory(trained, episodes)
+        outcome = trained.evaluate(jax.random.key(seed), episodes=episodes)
         returns, task = np.asarray(outcome.returns), trained.task
         if low is not None:
             task = dataclasses.replace(task, score_low=low, score_high=high)
@@ -58,6 +59,18 @@ class Evaluate(Command):
         text = f"{self.episodes} greedy episodes in {task.eval_env.name}, after segment {trained.segment}"
         data = {"task": task.name, "segment": trained.segment, "episodes": self.episodes}
         return Answer(f"{text}\n{show(rows)}", data | {"lanes": lanes, "all": total})
+
+
+def _check_memory(trained: Any, copies: int) -> None:
+    """Raise `O2OError` for so many states of the environment at once that they do not fit in memory."""
+    import jax
+
+    from purejaxo2o import memory
+
+    one = jax.eval_shape(trained.task.eval_env.reset, jax.eval_shape(lambda: jax.random.key(0)))
+    need, there = copies * trained.lanes * memory.nbytes(one), memory.limit(())
+    if there is not None and need > there:
+        raise O2OError(f"episodes take {memory.size(need)}, there are {memory.size(there)}; give fewer --episodes")
 
 
 def _mean(name: str, values: np.ndarray) -> dict[str, float]:
@@ -139,9 +152,11 @@ class Render(Command):
 
         target = Path(self.run_dir) / "trajectories.png" if self.out is None else Path(self.out)
         places.check_file(target)
-        seed, trained = key_seed(self.seed), load_policies(self.run_dir)
+        seed, episodes = key_seed(self.seed), episode_count(self.episodes)
+        trained = load_policies(self.run_dir)
         env = trained.task.eval_env
-        found = paths.of_policy(env, trained.policy(self.lane), jax.random.key(seed), episodes=self.episodes)
+        _check_memory(trained, episodes * env.horizon)
+        found = paths.of_policy(env, trained.policy(self.lane), jax.random.key(seed), episodes=episodes)
         reached = int(found.reached.sum())
         title = f"{Path(self.run_dir).resolve().name}: {reached} of {self.episodes} reach their goal"
         draw = render.maze_animation if target.suffix == ".gif" else render.maze_trajectories

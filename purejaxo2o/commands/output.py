@@ -10,8 +10,8 @@ from purejaxo2o import places
 from purejaxo2o.files import TEMPORARY
 from purejaxo2o.types import O2OError
 
-MARKS = ("config.json", "study.json")
-"""Files by which a folder is known to be one of ours."""
+MARKS = {"config.json": "a run", "study.json": "runs"}
+"""Files by which a folder is known to be one of ours, and what it then holds."""
 
 
 def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -21,12 +21,12 @@ def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
     places.check_folder(folder)
     if resume or not folder.exists() or all(entry.name.endswith(TEMPORARY) for entry in folder.iterdir()):
         return
-    ours = any((folder / mark).is_file() for mark in MARKS)
-    if not ours:
+    what = next((what for mark, what in MARKS.items() if (folder / mark).is_file()), None)
+    if what is None:
         raise O2OError(f"output folder {folder} is not empty and holds no run; choose another or empty it")
     if not overwrite:
         raise O2OError(
-            f"output folder {folder} already holds a run; choose another (--out), go on with it (--resume), or "
+            f"output folder {folder} already holds {what}; choose another (--out), go on with it (--resume), or "
             "replace it (--overwrite)"
         )
     if folder.is_symlink() or folder.resolve() == Path.cwd().resolve():

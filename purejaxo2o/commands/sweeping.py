@@ -109,7 +109,8 @@ class Sweep(Command):
         if self.task is not None:
             raise O2OError(f"sweep {self.recipe} takes its tasks from the file; drop {self.task}")
         for name in OF_THE_FILE:
-            if getattr(self, name) not in (None, (), False):
+            value = getattr(self, name)
+            if value is not None and value is not False and value != ():  # 0 is a seed
                 flag = "--" + name.replace("_", "-")
                 raise O2OError(f"sweep {self.recipe} takes {name} from the file; drop {flag}, or change the file")
         changes: dict[str, Any] = {"seeds": self.seeds, "log": self.log or None, "out": self.out}

@@ -155,7 +155,7 @@ def _record(
         clock = tree_where(row.last, fresh, clock._replace(time=clock.time + 1))
         return (state, following, clock, jnp.where(ended, 0, length + 1)), row
 
-    def iteration(carry: Any, t: Array) -> tuple[Any, Transition]:
+    def iteration(carry: tuple[Any, Array, Clock, Array], t: Array) -> tuple[Any, Transition]:
         keys = jax.random.split(jax.random.fold_in(key_run, t), num_envs)
         return jax.vmap(step)(*carry, keys)
 

@@ -21,7 +21,7 @@ from gymnasium.envs.registration import EnvSpec
 from purejaxo2o.data import scores
 from purejaxo2o.data.checks import flags
 from purejaxo2o.data.d4rl_names import Published, published
-from purejaxo2o.data.hdf5 import column, declared, opened, readable
+from purejaxo2o.data.hdf5 import column, opened, readable, working
 from purejaxo2o.data.limits import check_regular, check_size
 from purejaxo2o.data.reading import DatasetInfo, Reading, allocate
 from purejaxo2o.store import Store
@@ -90,8 +90,10 @@ def _stream(path: Path) -> dict[str, np.ndarray]:
     with opened(where, path) as file:
         named = {name: column(where, file, name) for name in (*REQUIRED, "timeouts", "next_observations")}
         there = {name: array for name, array in named.items() if array is not None}
-        size = sum(declared(array) for array in there.values())
-        check_size(where, stored=path.stat().st_size, declared=size, needed=2 * size)  # raw, and as rows
+        size = sum(working(array) for array in there.values())
+        check_size(
+            where, stored=path.stat().st_size, declared=size, needed=3 * size
+        )  # raw, and as rows with both obs
         with readable(where):
             stream: dict[str, np.ndarray] = {name: np.asarray(array[()]) for name, array in there.items()}
     missing = [name for name in REQUIRED if name not in stream]

@@ -17,7 +17,7 @@ from minari.dataset.minari_storage import is_image_space
 
 from purejaxo2o.data.arrow_files import ArrowEpisodes, check_installed
 from purejaxo2o.data.fields import short
-from purejaxo2o.data.hdf5 import AGAIN, column, declared, member, opened, readable
+from purejaxo2o.data.hdf5 import AGAIN, column, declared, member, opened, readable, working
 from purejaxo2o.data.metadata import Metadata
 from purejaxo2o.data.pictures import unpacked
 from purejaxo2o.types import O2OError
@@ -81,10 +81,10 @@ class _Hdf5Episodes:
             steps = len(columns["rewards"]) if columns["rewards"].shape else 0
             if not steps:
                 raise O2OError(f"{where}, episode {index} has no steps; drop it from the dataset")
-            size = sum(self._bytes(columns[name], space) for name, space in self._spaces.items())
-            size += sum(declared(columns[name]) for name in SCALARS)
-            self.steps, self.declared = self.steps + steps, self.declared + size
-            self.largest = max(self.largest, size)
+            sizes = [self._sizes(columns[name], space) for name, space in self._spaces.items()]
+            sizes += [self._sizes(columns[name], None) for name in SCALARS]
+            self.steps, self.declared = self.steps + steps, self.declared + sum(size for size, _ in sizes)
+            self.largest = max(self.largest, sum(needed for _, needed in sizes))
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in self.indices:  # all links have been checked
@@ -112,14 +112,16 @@ class _Hdf5Episodes:
             return {key: self._found(where, group, f"{name}/{key}", part) for key, part in space.spaces.items()}
         return _needed(where, group, name, numbers=not self._pictures(space))
 
-    def _pictures(self, space: gym.Space) -> bool:
-        return self.metadata.jpeg_encoding and is_image_space(space)
+    def _pictures(self, space: gym.Space | None) -> bool:
+        return space is not None and self.metadata.jpeg_encoding and is_image_space(space)
 
-    def _bytes(self, found: Any, space: gym.Space) -> int:
+    def _sizes(self, found: Any, space: gym.Space | None) -> tuple[int, int]:
+        """Bytes of a column, and of reading it."""
         if isinstance(space, gym.spaces.Dict):
-            return sum(self._bytes(found[name], part) for name, part in space.spaces.items())
-        pictures = len(found) * math.prod(space.shape or ()) if found.shape and self._pictures(space) else 0
-        return declared(found) + pictures
+            parts = [self._sizes(found[name], part) for name, part in space.spaces.items()]
+            return sum(size for size, _ in parts), sum(needed for _, needed in parts)
+        pictures = math.prod((*found.shape[:1], *((space and space.shape) or ()))) if self._pictures(space) else 0
+        return declared(found) + pictures, working(found) + pictures
 
     def _read(self, found: Any, space: gym.Space) -> Any:
         if isinstance(space, gym.spaces.Dict):

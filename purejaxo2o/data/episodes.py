@@ -34,7 +34,8 @@ def rows_of(
     if not steps:
         raise O2OError(f"{where} holds no episodes; record some first")
     needed = steps * row_bytes(spaces) + episodes.largest
-    check_size(where, stored=episodes.stored, declared=episodes.declared, needed=needed)
+    declared = max(episodes.declared, episodes.largest)
+    check_size(where, stored=episodes.stored, declared=declared, needed=needed)
     rows, ends, at = allocate(steps, spaces), [], 0
     for index, columns in episodes:
         observation, action, reward, terminated, truncated = _checked(

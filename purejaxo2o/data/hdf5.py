@@ -7,6 +7,7 @@ are arrays that were declared and never written.
 
 import contextlib
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from purejaxo2o.types import O2OError
 
 AGAIN = "it was not downloaded or written completely: delete it, then download or make it again"
 ALONE = "a dataset has to lie in one file: copy what it points to into it, or do not trust it"
+ROOM, HARMLESS = 1 << 10, 1 << 20
+"""Bytes: what a filter may add to a chunk, and a packed chunk that need not be unpacked to see how large it gets."""
 DAMAGES = (
     *(ValueError, KeyError, TypeError, OSError, AssertionError, AttributeError, IndexError, MemoryError),
-    *(NotImplementedError, RuntimeError, OverflowError, Image.DecompressionBombError),
+    *(NotImplementedError, RuntimeError, OverflowError, Image.DecompressionBombError, zlib.error),
 )
 """What a damaged file makes h5py, Pillow, pyarrow and Minari raise."""
 
@@ -78,7 +81,8 @@ def column(where: str, group: h5py.Group, name: str, *, numbers: bool = True) ->
     if found is None or not isinstance(found, h5py.Dataset):
         return None
     with readable(where):
-        virtual, external = found.is_virtual, bool(found.external)
+        plan = found.id.get_create_plist()
+        virtual, external = plan.get_layout() == h5py.h5d.VIRTUAL, plan.get_external_count() > 0
         shape, kind, stored = found.shape, found.dtype, found.id.get_storage_size()
     if virtual or external:
         raise O2OError(f"{where}: {name} is {'put together from' if virtual else 'stored in'} other files; {ALONE}")
@@ -86,12 +90,39 @@ def column(where: str, group: h5py.Group, name: str, *, numbers: bool = True) ->
         raise O2OError(f"{where}: {name} was declared and never written; {AGAIN}")
     if numbers and kind.kind not in "biuf":
         raise O2OError(f"{where}: {name} are {kind}, no real numbers; re-record it")
+    with readable(where):
+        swollen = plan.get_nfilters() > 0 and _swells(found, plan)
+    if swollen:
+        raise O2OError(f"{where}: {name} unpacks to more than its own size; it is damaged or hostile: do not use it")
     return found
 
 
 def declared(array: h5py.Dataset) -> int:
     """Bytes of the array once it is read."""
     return math.prod(array.shape) * array.dtype.itemsize
+
+
+def working(array: h5py.Dataset) -> int:
+    """Bytes that reading the array takes: HDF5 unpacks whole chunks, and those may be larger than the array."""
+    return max(declared(array), math.prod(array.chunks or (0,)) * array.dtype.itemsize)
+
+
+def _swells(array: h5py.Dataset, plan: Any) -> bool:
+    """Whether a packed chunk becomes larger than a chunk is. HDF5 goes on unpacking as long as there is something:
+    2 MB may become 2 GB, for an array of three numbers."""
+    whole, packed = math.prod(array.chunks or (0,)) * array.dtype.itemsize, []
+    array.id.chunk_iter(packed.append)
+    if any(part.size > whole + whole // 8 + ROOM for part in packed):
+        return True
+    last = plan.get_filter(plan.get_nfilters() - 1)[0]
+    if last != h5py.h5z.FILTER_DEFLATE:
+        return False
+    for part in packed:
+        if part.size > HARMLESS:  # smaller ones swell to a thousand times their size, and no more
+            _, content = array.id.read_direct_chunk(part.chunk_offset)
+            if len(zlib.decompressobj().decompress(content, whole + ROOM + 1)) > whole + ROOM:
+                return True
+    return False
 
 
 def _target(link: Any) -> str:

@@ -49,14 +49,17 @@ def _discounted(reward: Array, decay: Array) -> Array:
         new = reward + decay * later, decay * weight
         return new, new
 
-    start = jnp.zeros(blocks), jnp.ones(blocks)  # the return within the block, and the weight of what follows it
+    start = (
+        jnp.zeros_like(gain[0]),
+        jnp.ones_like(keep[0]),
+    )  # the return within the block, and the weight of what follows it
     _, (inside, weight) = jax.lax.scan(back, start, (gain, keep), reverse=True)
 
     def join(after: Array, block: tuple[Array, Array]) -> tuple[Array, Array]:
         inside, weight = block
         return inside + weight * after, after
 
-    _, after = jax.lax.scan(join, jnp.float32(0.0), (inside[0], weight[0]), reverse=True)
+    _, after = jax.lax.scan(join, jnp.zeros_like(inside[0, 0]), (inside[0], weight[0]), reverse=True)
     return (inside + weight * after).T.reshape(-1)[:count]
 
 

@@ -152,7 +152,7 @@ def _array(name: str, function: str, field: str, found: Any, space: Space) -> No
 
 def _scalar(name: str, field: str, found: Any, kind: Any, wanted: str) -> None:
     shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
-    if shape != () or not jnp.issubdtype(dtype, kind):
+    if shape != () or dtype is None or not jnp.issubdtype(dtype, kind):
         raise O2OError(f"environment {name!r}: step gives {field} of shape {shape} and type {dtype}; give {wanted}")
 
 

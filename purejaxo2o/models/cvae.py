@@ -13,7 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.networks import MLP, XAVIER, Hidden, apply
+from purejaxo2o.networks import MLP, XAVIER, Hidden, apply, beside
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Number
 
 LOG_STD_RANGE = (-4.0, 15.0)
@@ -34,12 +35,12 @@ class CVAE(nn.Module):
 
     def encode(self, obs: Array, action: Array) -> tuple[Array, Array]:
         """Mean and log std `[..., L]` of `q(z|s,a)`."""
-        x = self.encoder(jnp.concatenate([obs, action], axis=-1))
+        x = self.encoder(beside(obs, action))
         return self.mean(x), jnp.clip(self.log_std(x), *LOG_STD_RANGE)
 
     def decode(self, obs: Array, z: Array) -> Array:
         """The action `[..., A]` that `z [..., L]` stands for."""
-        return jnp.tanh(self.decoder(jnp.concatenate([obs, z], axis=-1)))
+        return jnp.tanh(self.decoder(beside(obs, z)))
 
     def __call__(self, obs: Array, action: Array, noise: Array) -> tuple[Array, Array, Array]:
         """Reconstructions `[S, ..., A]` for `noise [S, ..., L]`, mean and log std `[..., L]`."""
@@ -50,7 +51,7 @@ class CVAE(nn.Module):
 
 def init(network: CVAE, key: Array, obs: Array) -> Any:
     """Fresh parameters, for observations like `obs [O]`."""
-    return network.init(key, obs, jnp.zeros(network.size), jnp.zeros((1, network.latent)))["params"]
+    return network.init(key, obs, jnp.zeros(network.size), jnp.zeros(network.latent))["params"]
 
 
 def divergence(mean: Array, log_std: Array) -> Array:
@@ -64,5 +65,5 @@ def elbo_loss(
     """`L [B]` of rows `obs [B, O]`, `action [B, A]`, with fresh noise; differentiable in the actions as well."""
     noise = jax.random.normal(key, (samples, *action.shape[:-1], network.latent))
     reconstruction, mean, log_std = apply(network, params, obs, action, noise)
-    error = jnp.square(reconstruction - action).mean(axis=(0, -1))
+    error = jnp.square(residual(reconstruction, action)).mean(axis=(0, -1))
     return error + kl_weight * divergence(mean, log_std).mean(axis=-1)

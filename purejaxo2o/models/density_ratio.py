@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.networks import MLP, Hidden, apply
+from purejaxo2o.networks import MLP, Hidden, apply, beside
 from purejaxo2o.types import Array
 
 TINY = 1e-10
@@ -20,14 +20,14 @@ TINY = 1e-10
 
 def init(hidden: Hidden, key: Array, obs: Array, action: Array) -> Any:
     """Fresh parameters; the last bias is 1, so that every ratio starts near 1."""
-    params: Any = MLP(hidden, 1).init(key, jnp.concatenate([obs, action]))["params"]
+    params: Any = MLP(hidden, 1).init(key, beside(obs, action))["params"]
     last = f"Dense_{len(hidden)}"
     return params | {last: params[last] | {"bias": jnp.ones_like(params[last]["bias"])}}
 
 
 def ratio(hidden: Hidden, params: Any, obs: Array, action: Array) -> Array:
     """`w [...]`, at least 0, of rows `[..., O]`, `[..., A]`."""
-    return jax.nn.relu(apply(MLP(hidden, 1), params, jnp.concatenate([obs, action], axis=-1))[..., 0])
+    return jax.nn.relu(apply(MLP(hidden, 1), params, beside(obs, action))[..., 0])
 
 
 def loss(first: Array, second: Array) -> Array:

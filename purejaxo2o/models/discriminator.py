@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.networks import MLP, Hidden, apply
+from purejaxo2o.networks import MLP, Hidden, apply, beside
 from purejaxo2o.types import Array, Number
 
 LIMIT = 2.0
@@ -32,23 +32,23 @@ class Classifier(nn.Module):
 
 def init(hidden: Hidden, key: Array, obs: Array, action: Array) -> dict[str, Any]:
     """Fresh parameters of both classifiers, `{"sa": ..., "sas": ...}`."""
-    pair = jnp.concatenate([obs, action])
+    pair = beside(obs, action)
     key_pair, key_triple = jax.random.split(key)
     return {
         "sa": Classifier(hidden).init(key_pair, pair)["params"],
-        "sas": Classifier(hidden).init(key_triple, jnp.concatenate([pair, obs]))["params"],
+        "sas": Classifier(hidden).init(key_triple, beside(pair, obs))["params"],
     }
 
 
 def logits(hidden: Hidden, params: Any, obs: Array, action: Array, next_obs: Array) -> tuple[Array, Array]:
     """Both classifiers' own outputs `[..., 2]`, those of `(s, a, s')` without the other's."""
-    pair = jnp.concatenate([obs, action], axis=-1)
+    pair = beside(obs, action)
     return apply(Classifier(hidden), params["sa"], pair), triple_logits(hidden, params, obs, action, next_obs)
 
 
 def triple_logits(hidden: Hidden, params: Any, obs: Array, action: Array, next_obs: Array) -> Array:
     """Those of `(s, a, s')` alone."""
-    return apply(Classifier(hidden), params["sas"], jnp.concatenate([obs, action, next_obs], axis=-1))
+    return apply(Classifier(hidden), params["sas"], beside(obs, action, next_obs))
 
 
 def log_ratio(hidden: Hidden, params: Any, obs: Array, action: Array, next_obs: Array) -> Array:

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from purejaxo2o.networks import MLP, Hidden, apply
+from purejaxo2o.networks import MLP, Hidden, apply, beside
+from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Space
 
 LOG_VARIANCE = (-10.0, 0.5)
@@ -55,10 +56,10 @@ def features(action: Array, space: Space) -> Array:
 
 def init(key: Array, hidden: Hidden, members: int, obs: Array, action: Array) -> tuple[Any, Any]:
     """Fresh parameters, and a scale of nothing absorbed yet; `action`: an example as the model sees it."""
-    x = jnp.concatenate([obs, action])
+    x = beside(obs, action)
     params = ensemble(obs.shape[-1], hidden, members).init(key, x)["params"]
     scale = {
-        "batches": jnp.zeros(()),
+        "batches": jnp.zeros((), obs.dtype),
         "x": {"mean": jnp.zeros_like(x), "variance": jnp.ones_like(x)},
         "y": {"mean": jnp.zeros_like(obs), "variance": jnp.ones_like(obs)},
     }
@@ -73,9 +74,10 @@ def absorb(scale: Any, obs: Array, action: Array, next_obs: Array) -> Any:
         step = rows.mean(axis=0) - old["mean"]
         inner = rows.var(axis=0) - old["variance"]
         variance = old["variance"] + (inner + jnp.square(step) * (count - 1.0) / count) / count
-        return {"mean": old["mean"] + step / count, "variance": variance}
+        new = {"mean": old["mean"] + step / count, "variance": variance}
+        return jax.tree.map(lambda x, known: x.astype(known.dtype), new, old)
 
-    x = jnp.concatenate([obs, action], axis=-1)
+    x = beside(obs, action)
     return {"batches": count, "x": merged(scale["x"], x), "y": merged(scale["y"], next_obs - obs)}
 
 
@@ -91,10 +93,11 @@ def loss(
     network: nn.Module, params: Any, scale: Any, obs: Array, action: Array, next_obs: Array, terminated: Array
 ) -> Array:
     """`L` of a minibatch `[B, ...]`; `scale` is a constant."""
-    x = _standardised(scale["x"], jnp.concatenate([obs, action], axis=-1))
+    x = _standardised(scale["x"], beside(obs, action))
     y = _standardised(scale["y"], next_obs - obs)
     mean, log_variance, end = apply(network, params, x)  # [E, B, O], [E, B, O], [E, B]
-    error = (jnp.square(mean - y) * jnp.exp(-log_variance) + log_variance).mean(axis=(1, 2))
+    error = (jnp.square(residual(mean, y)) * jnp.exp(-log_variance) + log_variance).mean(axis=(1, 2))
+    assert_rows(end, terminated)
     ends = optax.sigmoid_binary_cross_entropy(end, terminated.astype(end.dtype)).mean(axis=1)
     return (error + ends).sum()
 
@@ -105,7 +108,7 @@ def imagine(
     """Next observations `[..., O]` and the chances `[...]` that the episode ends there.
 
     member: which member predicts each row, `[...]` int; noise: standard normal `[..., O]`. Both broadcast."""
-    x = _standardised(scale["x"], jnp.concatenate([obs, action], axis=-1))
+    x = _standardised(scale["x"], beside(obs, action))
     member = jnp.broadcast_to(member, obs.shape[:-1])
 
     def chosen(out: Array) -> Array:

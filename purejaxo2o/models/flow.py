@@ -15,7 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.networks import MLP, Hidden, apply
+from purejaxo2o.networks import MLP, Hidden, apply, beside
+from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array
 
 Velocity = Callable[[Array, Array], Array]
@@ -32,7 +33,7 @@ class Field(nn.Module):
 
     @nn.compact
     def __call__(self, *inputs: Array) -> Array:
-        return MLP(self.hidden, self.size, activation="gelu")(jnp.concatenate(inputs, axis=-1))
+        return MLP(self.hidden, self.size, activation="gelu")(beside(*inputs))
 
 
 def size_of(params: Any, hidden: Hidden) -> int:
@@ -51,7 +52,7 @@ def matching_errors(velocity: Velocity, data: Array, key: Array) -> Array:
     key_noise, key_time = jax.random.split(key)
     noise = jax.random.normal(key_noise, data.shape)
     time = jax.random.uniform(key_time, (*data.shape[:-1], 1))
-    return jnp.square(velocity((1.0 - time) * noise + time * data, time) - (data - noise))
+    return jnp.square(residual(velocity((1.0 - time) * noise + time * data, time), data - noise))
 
 
 def transport(velocity: Velocity, noise: Array, steps: int) -> Array:
