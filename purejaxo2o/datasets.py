@@ -95,7 +95,7 @@ def _check_spaces(info: "DatasetInfo", task: Task) -> None:
     for what, one, other in (("observations", have.obs, need.obs), ("actions", have.action, need.action)):
         same = (one.shape, one.n, one.dtype) == (other.shape, other.n, other.dtype)
         if not same or (one.parts and other.parts and one.parts != other.parts):
-            where = info.env_id or _noted(info)
+            where = info.env_id or info.provenance.get("environment")
             origin = f"it was recorded in {where}" if where else "it does not say where it was recorded"
             raise O2OError(
                 f"dataset {info.id!r} has {what} {one}, {task.env.name} has {other}: another environment, version or "
@@ -112,18 +112,11 @@ def _check_origin(info: "DatasetInfo", task: Task) -> None:
     found = []
     if info.env_spec is not None:
         found = list(contradictions(origin(info, info.env_spec), task.env))
-    elif _noted(info) not in (None, task.env.name):
-        found = [f"{_noted(info)} there, {task.env.name} here"]
+    elif info.provenance.get("environment", task.env.name) != task.env.name:
+        found = [f"{info.provenance['environment']} there, {task.env.name} here"]
     if found:
         warnings.warn(
             f"dataset {info.id!r} was recorded in another environment than task {task.name!r} trains in: "
             f"{'; '.join(found)}; if that is not meant, train in its own: give {info.id} as the task",
             stacklevel=3,
         )
-
-
-def _noted(info: "DatasetInfo") -> str | None:
-    """The environment that `purejaxo2o collect` has noted."""
-    provenance = info.metadata.get("provenance")
-    noted = provenance.get("environment") if isinstance(provenance, dict) else None
-    return noted if isinstance(noted, str) else None

@@ -215,9 +215,7 @@ def _tuples(value: Any) -> Any:
 def stated_physics(info: "DatasetInfo") -> str | None:
     """The physics switch that follows from what a dataset says about its MuJoCo; None if it says nothing."""
     stated = [str(text).replace(" ", "") for text in info.metadata.get("requirements") or ()]
-    provenance = info.metadata.get("provenance") or {}
-    versions = provenance.get("versions") if isinstance(provenance, dict) else None
-    version = versions.get("mujoco") if isinstance(versions, dict) else None
+    version = info.provenance.get("versions", {}).get("mujoco")
     stated += [f"mujoco=={version}"] if version else []
     for text in stated:
         if text.startswith("mujoco-py"):

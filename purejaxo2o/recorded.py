@@ -88,11 +88,10 @@ def _own(info: "DatasetInfo", physics: str | None, limit: int | None) -> Env:
     """The environment that recorded a dataset; one that `purejaxo2o collect` made may have a source of ours alone."""
     if info.env_spec is not None:
         return origin(info, info.env_spec).make(info, physics, limit)
-    provenance = info.metadata.get("provenance")
-    source = provenance.get("source") if isinstance(provenance, dict) else None
-    if isinstance(source, str) and source in TASKS:
+    source = info.provenance.get("source")
+    if source in TASKS:
         return TASKS[source](source).env
-    if isinstance(source, str) and source in envs.names():
+    if source in envs.names():
         return envs.make(source)
     raise O2OError(
         f"dataset {info.id!r} declares no environment", python="pass it: env=envs.make(...)", shell=IN_PYTHON

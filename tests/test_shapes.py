@@ -335,3 +335,15 @@ def test_robots_with_goals_run(root, name):
     np.testing.assert_allclose(rows.obs[0], obs, atol=1e-6)
     np.testing.assert_allclose(rows.next_obs[-1], step.obs, atol=1e-5)
     np.testing.assert_allclose(rows.reward, rewards, atol=1e-6)
+
+
+def test_a_constructor_that_fails_without_a_word_is_named():
+    def broken(**settings):
+        raise AssertionError
+
+    gym.register("Broken-v0", broken, max_episode_steps=3)
+    try:
+        with pytest.raises(O2OError, match="host/Broken-v0 cannot be made: its constructor raises AssertionError"):
+            envs.make("host/Broken-v0")
+    finally:
+        del gym.registry["Broken-v0"]

@@ -39,7 +39,7 @@ sys.addaudithook(step)
 with staging.staging(Path(root)) as folder:
     (folder / "new" / "data").mkdir(parents=True)
     (folder / "new" / "data" / "metadata.json").write_text("new")
-    staging.publish(folder, "ab/set-v0", Path(root) / "ab" / "set-v0")
+    staging.publish(folder, "ab/set-v0", Path(root) / "ab" / "set-v0", overwrite=True)
 """
 
 
@@ -145,6 +145,8 @@ def test_a_reader_and_a_writer_finish_what_was_begun(root, monkeypatch, exchange
     shutil.copytree(folder, left / "new")
     (left / "name").write_text(NAME)
     folder.rename(left / "old")
+    with pytest.raises(O2OError, match="exists in"):
+        export(3.0)
     assert local_ids() == [NAME]
     assert value() == 2.0
     export(3.0, overwrite=True)
@@ -174,6 +176,21 @@ def test_a_disk_that_fails_leaves_what_was_there(root, monkeypatch, call, fails_
                 export(2.0, overwrite=True)
     assert value() == (2.0 if call == "rename" and fails_at == 3 else 1.0)
     assert sorted(root.rglob("*")) == before
+
+
+def test_of_two_writers_of_one_name_the_second_is_refused(root, monkeypatch):
+    publish = minari.publish
+
+    def late(folder, *arguments, **settings):
+        monkeypatch.setattr(minari, "publish", publish)
+        export(1.0)  # the other one is done first
+        publish(folder, *arguments, **settings)
+
+    monkeypatch.setattr(minari, "publish", late)
+    with pytest.raises(O2OError, match=r"cannot be written to .*not empty"):
+        export(2.0)
+    assert value() == 1.0
+    assert sorted(path.name for path in root.iterdir()) == ["ab"]
 
 
 EXPORTS = """

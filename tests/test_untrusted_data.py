@@ -414,6 +414,25 @@ def test_metadata_of_the_wrong_kind_are_one_line(data, changes, message):
     assert NAME in refused(message)
 
 
+@pytest.mark.parametrize("value", [None, 3, "text", [], [[1, "x"]], {"a": 1}])
+def test_provenance_may_be_anything(data, value):
+    """It is nobody's standard: what is not as we write it says nothing."""
+    for field in ("source", "environment", "versions", None):
+        change(data, provenance=value if field is None else {field: value}, env_spec=declared("Hopper-v5", kwargs={}))
+        assert main(["inspect", NAME]) == 0
+        for spec in ({}, {"env_spec": ...}):
+            change(data, **spec)
+            with pytest.raises(O2OError, match=f"{NAME}' (has observations|declares no environment)"):
+                o2o.task_from_minari(NAME, reference=(0.0, 1.0))
+
+
+@pytest.mark.parametrize("plan", [3, True, "maze", [1], {"a": 1}])
+def test_a_map_that_is_none_is_named(data, plan):
+    change(data, env_spec=declared("PointMaze_UMaze-v3", kwargs={"maze_map": plan}))
+    with pytest.raises(O2OError, match=f"{NAME}.* maze_map=.*, no rows of cells"):
+        o2o.task_from_minari(NAME, reference=(0.0, 1.0))
+
+
 @pytest.mark.parametrize("text", ["", "null", "[]", "3", '"x"', "{[]: 1}", "{1: 2}", "\x00", "9" * 5000, "[" * 10**5])
 def test_metadata_that_are_no_object_are_one_line(data, text):
     (data / "metadata.json").write_text(text)

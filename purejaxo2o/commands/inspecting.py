@@ -67,14 +67,13 @@ class Inspect(Command):
 
 def _facts(info: Any) -> dict[str, Any]:
     """What the dataset says about itself."""
-    spec, provenance = info.env_spec, info.metadata.get("provenance")
-    noted = provenance if isinstance(provenance, dict) else {}
+    spec = info.env_spec
     return {
         "dataset": info.id,
         "path": str(info.path),
         "steps": info.steps,
         "episodes": info.episodes,
-        "environment": info.env_id or noted.get("environment"),
+        "environment": info.env_id or info.provenance.get("environment"),
         "time_limit": None if spec is None else spec.max_episode_steps,
         "obs": str(info.spaces.obs),
         "obs_parts": dict(info.spaces.obs.parts),
@@ -82,7 +81,7 @@ def _facts(info: Any) -> dict[str, Any]:
         "reference": None if info.reference is None else list(info.reference),
         "algorithm": info.metadata.get("algorithm_name"),
         "description": info.metadata.get("description"),
-        "provenance": provenance,
+        "provenance": info.metadata.get("provenance"),
     }
 
 

@@ -162,8 +162,7 @@ def make_dataset(name: str, seed: int = 0, *, steps: int | None = None, overwrit
     plan, folder = _plan(name, steps), root()  # before the work: there must be a place for it
     if name in local_ids() and not overwrite:
         found, path = minari.info(name), folder / name
-        noted = found.metadata.get("provenance")
-        have = (noted.get("seed") if isinstance(noted, dict) else None, found.steps)
+        have = (found.provenance.get("seed"), found.steps)
         if have != (seed, plan.steps):
             raise O2OError(
                 f"dataset {name!r} in {folder} has (seed, steps) = {have}, not {(seed, plan.steps)}",

@@ -49,8 +49,7 @@ def limit_of(info: "DatasetInfo") -> int | None:
     """Rows of an episode that runs out of time, as far as a dataset tells.
 
     None, too, for tasks that go on: their trajectories end where the recorder likes, mostly at a goal."""
-    noted = info.metadata.get("provenance")
-    limit = noted.get("time_limit") if isinstance(noted, dict) else None
+    limit = info.provenance.get("time_limit")
     if isinstance(limit, int) and limit > 0:
         return limit
     spec = info.env_spec

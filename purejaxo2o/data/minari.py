@@ -30,7 +30,7 @@ from purejaxo2o.data.gym_spaces import action_space, gym_action_space, gym_obs_s
 from purejaxo2o.data.hdf5 import readable
 from purejaxo2o.data.metadata import Metadata, read_metadata
 from purejaxo2o.data.reading import DatasetInfo, Reading
-from purejaxo2o.data.staging import NEW, publish, staging
+from purejaxo2o.data.staging import NEW, publish, recover, staging
 from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Spaces, Transition
 
@@ -57,9 +57,10 @@ def spaces_of(dataset_id: str) -> Spaces:
 def load(dataset_id: str, *, clip: bool = False) -> Store:
     """A local dataset as a full store of `N` rows, episode after episode.
 
-    Flat dictionaries of observations become one vector, keys in alphabetical order (`Space.parts`). Box actions are
-    scaled from their declared bounds to [-1, 1]; `clip` accepts recordings whose actions leave those bounds (the
-    environment clipped them). Discrete actions count from 0. An episode that ends without any flag was cut by
+    Images (uint8 `[H, W, C]`) stay, all other observations become one vector, whatever their shape: dictionaries,
+    nested ones too, with keys in alphabetical order (`Space.parts`), choices as one-hot vectors. Box actions become a
+    vector, scaled from their declared bounds to [-1, 1]; `clip` accepts recordings whose actions leave those bounds
+    (the environment clipped them). Discrete actions count from 0. An episode that ends without any flag was cut by
     the end of the recording: its last row is marked truncated. Everything is float32 but uint8 images.
     """
     return read(dataset_id, clip=clip).store()
@@ -103,11 +104,13 @@ def export(
     Actions are written scaled to [-1, 1]; where the environment's own bounds differ, give `env_spec` with a
     `RescaleAction` wrapper. `env_spec` is stored, never made, so its package need not be installed. `extras` of the
     rows are not written. `provenance` (seed, settings, versions; JSON values) goes into the metadata, `reference`
-    becomes Minari's `ref_min_score` and `ref_max_score`. Nothing half-written stays: the folder appears under its
-    name only when complete. The same rows and arguments give the same bytes. Raises `O2OError` for an id that exists
-    (unless `overwrite`), for rows that `check_store` refuses, and where a trajectory is not continuous.
+    becomes Minari's `ref_min_score` and `ref_max_score`. Nothing half-written stays, also when the program is killed:
+    the folder appears under its name only when complete, and takes the place of an old one at once. The same rows and
+    arguments give the same bytes. Raises `O2OError` for an id that exists (unless `overwrite`), for rows that
+    `check_store` refuses, and where a trajectory is not continuous.
     """
     namespace, target = namespace_of(dataset_id), root() / dataset_id
+    recover(root())
     if target.exists() and not overwrite:
         raise O2OError(
             f"dataset {dataset_id!r} exists in {root()}",
@@ -122,7 +125,7 @@ def export(
         with staging(root()) as folder:
             _write(folder / NEW, data, spaces, env_spec, metadata)
             _make_namespace(folder, namespace)
-            publish(folder, dataset_id, target)
+            publish(folder, dataset_id, target, overwrite=overwrite)
     except OSError as error:
         raise O2OError(
             f"dataset {dataset_id!r} cannot be written to {root()} ({error}); set MINARI_DATASETS_PATH to a folder "

@@ -45,6 +45,14 @@ class DatasetInfo:
     metadata: dict[str, Any]
     eval_env_spec: "EnvSpec | None" = None
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where it comes from, as `export` notes it; what is there under those names in another form is left out."""
+        given = self.metadata.get("provenance")
+        kinds = {"source": str, "environment": str, "versions": dict}
+        noted = given.items() if isinstance(given, dict) else ()
+        return {name: value for name, value in noted if isinstance(value, kinds.get(name, object))}
+
 
 @dataclasses.dataclass(frozen=True)
 class Reading:

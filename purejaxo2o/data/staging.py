@@ -39,13 +39,15 @@ def staging(root: Path) -> Iterator[Path]:
             os.close(lock)
 
 
-def publish(folder: Path, dataset_id: str, target: Path) -> None:
-    """Give the finished dataset `folder / NEW` its name. What had the name is in `folder` afterwards."""
+def publish(folder: Path, dataset_id: str, target: Path, *, overwrite: bool) -> None:
+    """Give the finished dataset `folder / NEW` its name. What had the name is in `folder` afterwards.
+
+    Raises `OSError` where there is one of that name by now, unless `overwrite`."""
     for path in (folder / NEW).rglob("*"):
         _to_disk(path)
     (folder / NAME).write_text(dataset_id)
     _to_disk(folder / NAME)
-    if not target.exists():
+    if not (overwrite and target.exists()):
         os.rename(folder / NEW, target)
     elif not _exchange(folder / NEW, target):
         os.rename(target, folder / OLD)
