@@ -21,7 +21,11 @@ class Paths(NamedTuple):
 
 
 def of_dataset(rows: Store, count: int, *, seed: int = 0) -> Paths:
-    """`count` trajectories of a PointMaze dataset (fewer if it has fewer), drawn without replacement."""
+    """`count` trajectories of a PointMaze dataset (fewer if it has fewer), drawn without replacement.
+
+    Raises `O2OError` for fewer than one."""
+    if count < 1:
+        raise O2OError(f"count is {count}; it must be at least 1")
     data = jax.tree.map(np.asarray, stores.flat(rows))
     starts = np.concatenate([[0], np.flatnonzero(data.last)[:-1] + 1])
     picked = np.random.default_rng(seed).permutation(starts)[:count]
@@ -29,7 +33,8 @@ def of_dataset(rows: Store, count: int, *, seed: int = 0) -> Paths:
 
 
 def of_policy(env: Any, act: Policy, key: Array, *, episodes: int) -> Paths:
-    """The first episode of `act` in each of `episodes` copies of `env`.
+    """The first episode of `act`, a trained policy or a function scaled to [-1, 1], in each of `episodes` copies of
+    `env`.
 
     Raises `O2OError` for an environment that is no PointMaze, and for fewer than one episode."""
     if not isinstance(env, PointMaze):

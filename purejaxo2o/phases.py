@@ -7,6 +7,7 @@ written here, in data, so that two methods can be compared by reading their phas
 import dataclasses
 from typing import Any, Literal
 
+from purejaxo2o.policy import lane_index
 from purejaxo2o.types import Number, O2OError, pytree, static
 
 Mix = Literal["offline", "online", "fraction", "ratio", "by_size", "prioritised"]
@@ -115,6 +116,13 @@ class Recipe:
     def agent_in(self, phase: Phase) -> Any:
         """The agent with the settings that hold in `phase`."""
         return dataclasses.replace(self.agent, **phase.override, **dict(phase.override_static))
+
+    def place_of(self, phase: Any) -> int:
+        """The index of a phase, counted from 0, from any integer (negative: from the end).
+
+        Raises `O2OError` for one that is not there."""
+        last = len(self.phases) - 1
+        return lane_index(phase, (last + 1,), f"phase={phase!r}", f"recipe {self.name!r} has phases 0 to {last}")[0]
 
     @property
     def uses_offline(self) -> bool:

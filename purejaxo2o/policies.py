@@ -33,7 +33,7 @@ class Trained(NamedTuple):
         """`act(obs, key) -> action` in the environment's own units, greedy, as `Result.policy`.
 
         lane: an integer of any kind; negative: from the end. Raises `O2OError` for a lane that is not there."""
-        (index,) = lane_index(lane, (self.lanes,), f"lane {lane!r}", f"the run has lanes 0 to {self.lanes - 1}")
+        (index,) = lane_index(lane, (self.lanes,), "lane", f"the run has lanes 0 to {self.lanes - 1}")
         agent, state = jax.tree.map(lambda x: x[index], (self.agent, self.state))
         return TrainedPolicy(agent=agent, state=state, bounds=bounds_of(self.task.env))
 
@@ -54,8 +54,8 @@ class Trained(NamedTuple):
         there = memory.limit(())
         if there is not None and each * episodes > there:
             raise O2OError(
-                f"episodes is {episodes}: so many copies of {self.task.eval_env.name} for {self.lanes} lanes need "
-                f"{memory.size(each * episodes)}, there are {memory.size(there)}; give at most {there // each}"
+                f"episodes is {episodes}: so many copies of {self.task.eval_env.name} for each policy "
+                f"({self.lanes}) need {memory.size(each * episodes)}, there are {memory.size(there)}; give at most {there // each}"
             )
 
 

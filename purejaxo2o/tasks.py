@@ -46,7 +46,8 @@ class Task:
 
     def __post_init__(self) -> None:
         for field in ("env", "eval_env"):
-            object.__setattr__(self, field, envs.make(getattr(self, field)))
+            given = getattr(self, field)
+            object.__setattr__(self, field, envs.make(given) if isinstance(given, str) else envs.adopt(given))
         if isinstance(self.dataset, os.PathLike):
             object.__setattr__(self, "dataset", os.fspath(self.dataset))
         pair = self.score_low, self.score_high

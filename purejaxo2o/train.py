@@ -110,6 +110,7 @@ def init(key: Array, recipe: Recipe, task: Task, offline: Store | int | None = N
 
 def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
     """The boundary before phase `phase`: the agent's `enter`, and clearing the store if the phase says so."""
+    phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
     agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), spec)
     replay, order = run.store, run.priorities
@@ -125,6 +126,7 @@ def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phas
 
     dataset: as `prepare` gives it. The record has no returns (`judge` finds them), and a `train_return` of 0 where no
     episode ended. Raises `O2OError` for a dataset that nobody prepared."""
+    phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
     missing = recipe.agent_in(spec).needs - set(dataset.data.extras) if dataset is not None else frozenset()
     if missing and spec.uses_offline:

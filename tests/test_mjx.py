@@ -235,6 +235,19 @@ def test_a_missing_file_is_named():
         envs.make("mjx/Hopper-v5", xml_file="hoper.xml").obs_space  # noqa: B018
 
 
+def test_a_file_that_has_changed_since_it_was_loaded_is_refused(tmp_path):
+    path = xml(tmp_path, "<geom")
+    with pytest.raises(O2OError, match="is no MuJoCo model"):
+        model.load(path, OLD)
+    xml(tmp_path, '<geom size=".1"/>')  # repaired, and never loaded before
+    envs.make("mjx/Hopper-v5", xml_file=path)
+    model.load(path, OLD)
+    envs.make("mjx/Hopper-v5", xml_file=path)
+    xml(tmp_path, '<geom size=".2"/>')
+    with pytest.raises(O2OError, match="has changed since it was loaded; give it another name"):
+        envs.make("mjx/Hopper-v5", xml_file=path)
+
+
 @pytest.mark.parametrize(
     ("c", "mjx", "fits"),
     [

@@ -17,6 +17,7 @@ from purejaxo2o.policies import Trained
 from purejaxo2o.policy import TrainedPolicy
 from purejaxo2o.result import Result, no_fault
 from purejaxo2o.tasks import make as make_task
+from purejaxo2o.train import enter
 from purejaxo2o.types import O2OError, Space, Step, pytree
 
 KEY = jax.random.key(0)
@@ -177,6 +178,15 @@ def test_what_is_no_index_is_refused(shape, index, message):
         result(shape).policy(seed=index)
 
 
+@pytest.mark.parametrize("phase", [1, -2, 0.0, None])
+def test_a_phase_that_is_not_there_is_refused(phase):
+    recipe = Recipe(name="test", agent=Counting(), phases=(online(2, mix="online", segments=1),), eval_episodes=1)
+    run = o2o.init(KEY, recipe, make_task("paid", Paid()))
+    for advance in (enter, lambda *given, phase: o2o.segment(*given, make_task("paid", Paid()), None, phase=phase)):
+        with pytest.raises(O2OError, match=r"phase=.* recipe 'test' has phases 0 to 0"):
+            advance(run, recipe, phase=phase)
+
+
 def test_an_index_is_chosen_outside_of_a_trace():
     with pytest.raises(O2OError, match="depends on a traced value; choose outside of jit and vmap"):
         jax.jit(lambda i: result((3,)).policy(seed=i)(jnp.zeros(1), KEY))(jnp.int32(1))
@@ -213,6 +223,6 @@ def test_a_number_of_episodes_is_checked(episodes):
 def test_episodes_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr("purejaxo2o.memory.limit", lambda devices: 1000)
     trained = Trained(task=make_task("paid", Paid()), agent=Constant(), state=jnp.zeros((2, 2)), lanes=2, segment=1)
-    line = "episodes is 1000000: so many copies of test/Paid for 2 lanes need .*, there are 1 kB; give at most 31"
+    line = r"episodes is 1000000: so many copies of test/Paid for each policy \(2\) need .*; give at most 31"
     with pytest.raises(O2OError, match=line):
         trained.evaluate(KEY, episodes=1_000_000)

@@ -13,7 +13,7 @@ from purejaxo2o.envs import ant_maze, brax, gymnax, lock, maze, mjx, tabular, to
 from purejaxo2o.envs.base import Env, EnvState, spaces
 from purejaxo2o.types import O2OError, nearest
 
-__all__ = ["Env", "EnvState", "family", "make", "names", "spaces"]
+__all__ = ["Env", "EnvState", "adopt", "family", "make", "names", "spaces"]
 
 _FAMILIES: dict[ModuleType, tuple[str, ...]] = {
     brax: tuple(f"brax/{short}" for short in brax.IDS),
@@ -65,7 +65,7 @@ def make(what: Any, **settings: Any) -> Env:
     wrong type.
     """
     if not isinstance(what, str):
-        return _adopt(what, settings)
+        return adopt(what, **settings)
     found = family(what)
     if what.startswith("host/"):  # whose constructors check their own
         return found.load(what, **settings)
@@ -73,7 +73,8 @@ def make(what: Any, **settings: Any) -> Env:
     return found.load(what, **settings)
 
 
-def _adopt(given: Any, settings: dict[str, Any]) -> Any:
+def adopt(given: Any, **settings: Any) -> Any:
+    """`make` for objects: an environment of a library behind our protocol, anything else as it is."""
     library = _library(given[0] if isinstance(given, tuple) and len(given) == 2 else given)
     if library == "gymnasium":
         return _host().adopted(given, **settings)

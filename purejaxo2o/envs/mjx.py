@@ -10,6 +10,7 @@ from typing import Any, Literal, get_origin
 
 from purejaxo2o.envs.locomotion import Ant, HalfCheetah, Hopper, Swimmer, Walker2d
 from purejaxo2o.envs.mechanisms import InvertedDoublePendulum, InvertedPendulum, Reacher
+from purejaxo2o.envs.model import check_unchanged
 from purejaxo2o.envs.twin import Twin
 from purejaxo2o.types import Number
 
@@ -33,7 +34,10 @@ def settings(name: str) -> dict[str, Any]:
 def load(name: str, **changes: Any) -> Twin:
     """`mjx/<robot>-<version>`; the model is loaded at first use."""
     robot, version = _parts(name)
-    return robot(version=version, **changes)
+    twin = robot(version=version, **changes)
+    if twin.xml_file is not None:
+        check_unchanged(twin.xml_file)
+    return twin
 
 
 def _parts(name: str) -> tuple[type[Twin], Any]:

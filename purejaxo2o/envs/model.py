@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -74,6 +75,10 @@ class Walls(NamedTuple):
     contacts: int  # kept of all that there can be, the deepest ones
 
 
+_LOADED: dict[Path, str] = {}
+"""Digests of the files that models were loaded from: `load` keeps a model by the name of its file."""
+
+
 @functools.lru_cache
 def load(xml_file: str, physics: str, walls: Walls | None = None) -> Model:
     """The model in `xml_file`: a name in gymnasium's assets, or a path starting with `/`, `~` or `.`.
@@ -82,6 +87,7 @@ def load(xml_file: str, physics: str, walls: Walls | None = None) -> Model:
     not simulate as MuJoCo does."""
     check_versions(mujoco().__version__, importlib.metadata.version("mujoco-mjx"))
     path = _path(xml_file)
+    digest = _digest(path)
     model = _compiled(path, walls)
     contacts = _check(path.name, physics, model)
     contacts = contacts if walls is None else min(contacts, walls.contacts)
@@ -99,7 +105,19 @@ def load(xml_file: str, physics: str, walls: Walls | None = None) -> Model:
     put, blank = jax.tree.map(np.asarray, (put, blank))
     bodies = tuple(model.body(i).name for i in range(model.nbody))
     added = tuple(model.geom(f"{_WALL}{i}").id for i in range(walls.number if walls else 0))
+    _LOADED.setdefault(path, digest)
     return Model(put, blank, float(model.opt.timestep), model.actuator_ctrlrange.copy(), bodies, added)
+
+
+def check_unchanged(xml_file: str) -> None:
+    """Raise `O2OError` if a file is another than when its model was first loaded: programs go on with that one."""
+    path, now = _path(xml_file), _digest(_path(xml_file))
+    if _LOADED.get(path, now) != now:
+        raise O2OError(f"{path} has changed since it was loaded; give it another name, or start Python anew")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes()).hexdigest()
 
 
 def check_versions(mujoco: str, mjx: str) -> None:
