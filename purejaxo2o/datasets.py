@@ -112,8 +112,8 @@ def _check_origin(info: "DatasetInfo", task: Task) -> None:
     found = []
     if info.env_spec is not None:
         found = list(contradictions(origin(info, info.env_spec), task.env))
-    elif info.provenance.get("environment") not in (None, task.env.name):
-        found = [f"{info.provenance.get('environment')} there, {task.env.name} here"]
+    elif info.provenance.get("environment", task.env.name) != task.env.name:
+        found = [f"{info.provenance['environment']} there, {task.env.name} here"]
     if found:
         warnings.warn(
             f"dataset {info.id!r} was recorded in another environment than task {task.name!r} trains in: "

@@ -89,9 +89,9 @@ def _own(info: "DatasetInfo", physics: str | None, limit: int | None) -> Env:
     if info.env_spec is not None:
         return origin(info, info.env_spec).make(info, physics, limit)
     source = info.provenance.get("source")
-    if isinstance(source, str) and source in TASKS:
+    if source in TASKS:
         return TASKS[source](source).env
-    if isinstance(source, str) and source in envs.names():
+    if source in envs.names():
         return envs.make(source)
     raise O2OError(
         f"dataset {info.id!r} declares no environment", python="pass it: env=envs.make(...)", shell=IN_PYTHON

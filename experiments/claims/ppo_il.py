@@ -18,7 +18,7 @@ MORE = {"10 demonstrations": 10, "100 demonstrations": 100}
 
 def task() -> o2o.Task:
     """Four rooms of 5 x 5 cells with doors, a start and a goal anywhere."""
-    return make("four rooms", envs.make("xland/MiniGrid-FourRooms", height=13, width=13))
+    return make("four rooms", envs.make("xland/MiniGrid-FourRooms", height=13, width=13), reference=(0.0, 1.0))
 
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
