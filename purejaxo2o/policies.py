@@ -56,8 +56,8 @@ class Trained(NamedTuple):
         if there is not None and each * episodes > there:
             raise O2OError(
                 f"episodes is {episodes}: so many copies of {self.task.eval_env.name} for each policy "
-                f"({self.lanes}) need {memory.size(each * episodes)}, there are {memory.size(there)}; give at most "
-                f"{there // each}"
+                f"({self.lanes}) need {memory.size(each * episodes)}, there are {memory.size(there)}; "
+                f"give at most {there // each}"
             )
 
 
