@@ -51,7 +51,9 @@ class Train(Command):
         """Train; `over` are the axes of a sweep."""
         from purejaxo2o import fit, grid, plots, settings, stats, sweep
 
-        lanes = {name: grid.lane_count(f"--{name}", getattr(self, name)) for name in ("width", "chunk")}
+        lanes: dict[str, Any] = {
+            name: grid.lane_count(f"--{name}", getattr(self, name)) for name in ("width", "chunk")
+        }
         recipe, task = self._recipe_and_task()
         settings.check_apart(recipe, pairs(self.set), over)
         keys = self._keys()
