@@ -19,8 +19,9 @@ from purejaxo2o.archive import with_axes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check_agents, check_settings
 from purejaxo2o.result import SEED, Result
+from purejaxo2o.spelling import shown
 from purejaxo2o.types import Array, O2OError, whole
-from purejaxo2o.values import plain, shown
+from purejaxo2o.values import plain
 
 MOST_LANES, MOST_PROGRAMS = 100_000, 1_000
 """Of a sweep: each lane is a run, each program minutes of compiling."""

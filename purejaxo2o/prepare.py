@@ -9,10 +9,11 @@ from purejaxo2o import store
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs.base import check_env, spaces
 from purejaxo2o.phases import Phase, Recipe, check_phases
+from purejaxo2o.spelling import shown
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, O2OError, check_value, check_values, nearest
-from purejaxo2o.values import kinds, shown
+from purejaxo2o.values import kinds
 
 
 def online_needs(recipe: Recipe) -> tuple[str, ...]:

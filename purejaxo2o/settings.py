@@ -13,8 +13,9 @@ from typing import Any
 import jax
 
 from purejaxo2o.phases import Phase, Recipe
+from purejaxo2o.spelling import shown
 from purejaxo2o.types import O2OError, check_value, nearest
-from purejaxo2o.values import kinds, settled, shown
+from purejaxo2o.values import kinds, settled
 
 
 def names(recipe: Recipe) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""The remedy for an unknown name: the one that was meant, or some of those that exist.
+"""How messages name things: values in short, and for an unknown name the one that was meant, or some that exist.
 
 Names may be dotted, `agent.learning_rate`: the last part says what it is, the rest whose it is.
 """
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from typing import Any
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "alpha": ("temperature", "initial_temperature", "cql_weight"),
@@ -125,3 +126,14 @@ def _cut(names: list[str], more: str) -> str:
     if len(found) == len(names):
         return text
     return f"{text}, ... and {len(names) - len(found)} more" + (f" ({more})" if more else "")
+
+
+def shown(value: Any) -> str:
+    """`repr` on one line of at most 60 characters, for messages."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        text = "a number of thousands of digits"
+    except Exception:  # somebody's own class
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:40]}...{text[-12:]}"

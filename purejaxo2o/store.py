@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import row_arrays
+from purejaxo2o.spelling import shown
 from purejaxo2o.types import Array, Number, O2OError, Transition, pytree
-from purejaxo2o.values import shown
 
 
 @pytree

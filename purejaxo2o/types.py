@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o.spelling import nearest as nearest
-from purejaxo2o.values import LARGEST, Kind, Range, fault, kinds, settled, shown
+from purejaxo2o.spelling import shown
+from purejaxo2o.values import LARGEST, Kind, Range, fault, kinds, settled
 
 Array = jax.Array
 Device = Any

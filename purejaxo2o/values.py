@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from purejaxo2o.spelling import nearest
+from purejaxo2o.spelling import nearest, shown
 
 LARGEST = 2**31 - 1
 """Counters are int32."""
@@ -252,14 +252,3 @@ def _type_fault(value: Any) -> str:
     if jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer):
         return ""
     return f"takes a number, got an array of {kind}"
-
-
-def shown(value: Any) -> str:
-    """`repr` on one line of at most 60 characters, for messages."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # Python writes no integer of more than 4300 digits
-        text = "a number of thousands of digits"
-    except Exception:  # somebody's own class
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:40]}...{text[-12:]}"

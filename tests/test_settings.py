@@ -70,6 +70,7 @@ def test_replace_adapts_kinds(recipe):
         recipe, {"agent.hidden": [4, 4], "online.steps": 80.0, "agent.discount": 1, "store_rows": 9}
     )
     assert changed.agent.hidden == (4, 4)
+    assert o2o.replace(recipe, {"agent.hidden": []}).agent.hidden == ()  # a linear function
     assert changed.phases[2].steps == 80
     assert type(changed.agent.discount) is float
     assert o2o.replace(changed, {"store_rows": None}).store_rows is None
