@@ -21,18 +21,20 @@ from purejaxo2o.datasets import dataset
 from purejaxo2o.evaluate import evaluate
 from purejaxo2o.fit import fit
 from purejaxo2o.phases import Phase, Recipe
+from purejaxo2o.prepare import prepare
 from purejaxo2o.recipes import names as recipes
 from purejaxo2o.recipes import recipe
 from purejaxo2o.recorded import task_from_minari
 from purejaxo2o.report import report
 from purejaxo2o.result import Result
+from purejaxo2o.run import Run
 from purejaxo2o.settings import replace
 from purejaxo2o.store import Store
 from purejaxo2o.study import Study
 from purejaxo2o.sweep import sweep
 from purejaxo2o.tasks import Task, task
 from purejaxo2o.tasks import names as tasks
-from purejaxo2o.train import Run, enter, init, judge, prepare, segment, train
+from purejaxo2o.train import enter, init, judge, segment, train
 from purejaxo2o.types import O2OError, Space, Spaces, Step, Transition
 
 __all__ = [

@@ -21,10 +21,10 @@ from purejaxo2o.lanes import first_lanes, repeat_last_lane
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.programs import START, Programs
 from purejaxo2o.result import Record, Result, assemble, told
+from purejaxo2o.run import Run
 from purejaxo2o.sinks import JsonLines, Sink
 from purejaxo2o.store import Store
 from purejaxo2o.trackers import Tracker
-from purejaxo2o.train import Run
 from purejaxo2o.types import Array
 from purejaxo2o.watching import NOTHING, Watch
 

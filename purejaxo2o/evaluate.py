@@ -114,7 +114,7 @@ class Standing:
 
 
 def standing(run: Any) -> Standing:
-    """Of a `train.Run`."""
+    """Of a `run.Run`."""
     return Standing(agent=run.agent, segment=run.segment, fault=run.fault)
 
 

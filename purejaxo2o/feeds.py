@@ -17,7 +17,7 @@ from purejaxo2o.store import Store
 from purejaxo2o.types import Array, Metrics, Transition
 
 if TYPE_CHECKING:
-    from purejaxo2o.train import Run
+    from purejaxo2o.run import Run
 
 
 def feed(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: Array) -> Any:

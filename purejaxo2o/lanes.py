@@ -16,8 +16,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from purejaxo2o.phases import Recipe
+from purejaxo2o.run import Run
 from purejaxo2o.store import Store
-from purejaxo2o.train import Run
 from purejaxo2o.types import Device
 
 AXIS = "lane"

@@ -16,8 +16,9 @@ from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.policy import TrainedPolicy, lane_index
 from purejaxo2o.rebuild import lanes_of, rebuild, sound
+from purejaxo2o.run import Run
 from purejaxo2o.tasks import Task
-from purejaxo2o.train import Run, init
+from purejaxo2o.train import init
 from purejaxo2o.types import Array, O2OError
 
 

@@ -52,6 +52,18 @@ def prepare(recipe: Recipe, task: Task, dataset: Store | None) -> Store | None:
     return store.with_extras(dataset, extras)
 
 
+def ready(recipe: Recipe, phase: Phase, dataset: Store | None) -> Store | None:
+    """The dataset as a phase can draw from it. Raises `O2OError` for one that nobody prepared, and for arrays that do
+    not fit together."""
+    if dataset is None:
+        return None
+    store.check(dataset)
+    missing = recipe.agent_in(phase).needs - set(dataset.data.extras)
+    if missing and phase.uses_offline:
+        raise O2OError(f"the dataset lacks the extras {sorted(missing)}; pass o2o.prepare(recipe, task, dataset)")
+    return jax.tree.map(jnp.asarray, dataset)  # NumPy's arrays take no traced index
+
+
 def rows_of(dataset: Store | None) -> int:
     """How many rows a dataset has, 0 without one."""
     return 0 if dataset is None else dataset.rows * dataset.envs

@@ -19,9 +19,10 @@ from purejaxo2o.lanes import Lanes, platform, recipe_axes, run_axes
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import prepare, rows_of
 from purejaxo2o.result import Record
+from purejaxo2o.run import Run
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.train import Run, enter, init, record, segment
+from purejaxo2o.train import enter, init, record, segment
 from purejaxo2o.types import Array, likeness
 
 START = -1

@@ -76,7 +76,7 @@ class Result:
     phase: Array  # [S] int32 index into `phase_names`
     finite: Array  # [S] bool
     fault: Fault  # [S]; see `failures`
-    run: Any  # `train.Run`: the state at the end, stores included (a sweep in parts keeps no stores)
+    run: Any  # `run.Run`: the state at the end, stores included (a sweep in parts keeps no stores)
     agent: Any  # the settings of the last phase, to act with
     action_bounds: Any = None  # lowest and highest action of the environment's own, `envs.base.bounds_of`
     phase_names: tuple[str, ...] = static()

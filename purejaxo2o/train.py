@@ -18,35 +18,13 @@ from purejaxo2o.evaluate import Standing, judge_all, standing
 from purejaxo2o.evaluate import judge as judge_standing
 from purejaxo2o.feeds import feed, reconsider, roll
 from purejaxo2o.phases import Phase, Recipe, check_phases
-from purejaxo2o.prepare import check, check_settings, online_needs, prepare, rows_of
-from purejaxo2o.priorities import Priorities
+from purejaxo2o.prepare import check, check_settings, online_needs, prepare, ready, rows_of
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
-from purejaxo2o.rollout import Episodes
+from purejaxo2o.run import Run
 from purejaxo2o.store import Store
 from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import Array, Metrics, O2OError, pytree, transition_example, tree_finite, tree_where, vary_like
-
-
-@pytree
-class Run:
-    """Everything that changes while training. The four counters (and the store's) are the same for all seeds
-    and stay unbatched; `env`, `obs`, `memory`, `episodes` and `store` are None in a run that never acts. A run with
-    a fault is frozen: its learner and environment stay as they were before the segment in which it occurred."""
-
-    key: Array  # root, never changes
-    agent: Any
-    env: Any  # [E, ...] environment states
-    obs: Any  # [E, ...] observations to act on
-    memory: Any  # [E, ...] what the agent keeps in mind from step to step of an episode; None for most
-    episodes: Episodes | None
-    store: Store | None
-    priorities: Priorities | None  # of dataset's and store's rows, where a phase draws by them
-    iteration: Array  # int32
-    env_steps: Array  # int32
-    grad_steps: Array  # int32: minibatches consumed
-    segment: Array  # int32
-    fault: Fault
+from purejaxo2o.types import Array, Metrics, transition_example, tree_finite, tree_where, vary_like
 
 
 def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) -> Result:
@@ -128,14 +106,9 @@ def segment(run: Run, recipe: Recipe, task: Task, dataset: Store | None, *, phas
 
     dataset: as `prepare` gives it. The record has no returns (`judge` finds them), and a `train_return` of 0 where no
     episode ended. Raises `O2OError` while tracing for a dataset that nobody prepared, or whose arrays do not fit."""
-    if dataset is not None:
-        store.check(dataset)
-        dataset = jax.tree.map(jnp.asarray, dataset)  # NumPy's arrays take no traced index
     phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
-    missing = recipe.agent_in(spec).needs - set(dataset.data.extras) if dataset is not None else frozenset()
-    if missing and spec.uses_offline:
-        raise O2OError(f"the dataset lacks the extras {sorted(missing)}; pass o2o.prepare(recipe, task, dataset)")
+    dataset = ready(recipe, spec, dataset)
     count = spec.iterations(recipe.num_envs)
     after, metrics, fault = advance(run, recipe, task, dataset, phase=phase, count=count)
     run = replace(_freeze(run, after, fault, learned=spec.updates > 0), segment=run.segment + 1)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from purejaxo2o.phases import Recipe
 from purejaxo2o.progress import Meter, Progress
+from purejaxo2o.run import Run
 from purejaxo2o.sinks import Sink
 from purejaxo2o.tasks import Task
-from purejaxo2o.train import Run
 
 Each = Callable[[int, Run], None]
 NOTHING = "nothing to resume from; starting at the beginning"

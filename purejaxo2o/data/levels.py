@@ -28,9 +28,9 @@ from purejaxo2o.files import read_arrays, write_arrays
 from purejaxo2o.fit import fit
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import recipe
+from purejaxo2o.run import Run
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
-from purejaxo2o.train import Run
 from purejaxo2o.types import Array, O2OError, Policy
 
 Level = Literal["random", "medium", "medium-replay", "medium-expert", "expert", "full-replay", "noisy-scripted"]
