@@ -127,10 +127,9 @@ def result(shape, **changes):
     zeros = jnp.zeros((*shape, 3))
     given = {"run": Ran(agent=lanes / 100), "agent": Constant(shift=jnp.zeros(shape) if shape else 0.0)}
     steps = dict.fromkeys(("scores", "env_steps", "grad_steps", "phase", "finite"), zeros)
+    episodes = dict.fromkeys(("returns", "episode_scores"), zeros[..., None])
     names = {"phase_names": ("a",), "metric_names": ((),), "switch": 0, "recipe_name": "r", "task_name": "t"}
-    return Result(
-        **(steps | names | given | {"returns": zeros[..., None], "metrics": {}, "fault": no_fault()} | changes)
-    )
+    return Result(**(steps | names | given | episodes | {"metrics": {}, "fault": no_fault()} | changes))
 
 
 def lane_of(policy):
