@@ -24,7 +24,6 @@ from purejaxo2o.cli import cache_compilations
 from purejaxo2o.files import replacing, write_json
 from purejaxo2o.sinks import plain
 from purejaxo2o.stats import Interval, bootstrap_interval
-from purejaxo2o.sweep import seed_keys
 from purejaxo2o.tables import markdown_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "spread"
@@ -68,7 +67,7 @@ def train(name: str, methods: Sequence[str], task_name: str, out: Path) -> None:
         folder = out / folder_of(name) / method
         if not (folder / "results.npz").exists():
             recipe = o2o.recipe(method, task, scale="small")
-            seeds = seed_keys(SEEDS + setting.extra)
+            seeds = SEEDS + setting.extra
             o2o.sweep(recipe, task, data, seeds=seeds, width=setting.width, out=folder, resume=folder.exists())
 
 
