@@ -9,14 +9,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
 import purejaxo2o as o2o
 from purejaxo2o.result import Result
 from purejaxo2o.stats import Interval, difference_interval
-from purejaxo2o.sweep import seed_keys
-from purejaxo2o.types import Array
 
 SEEDS = 8
 TRIED, CONFIRMED = range(0, 8), range(100, 108)
@@ -92,8 +89,3 @@ def only_offline(recipe: o2o.Recipe) -> o2o.Recipe:
 def with_agent(recipe: o2o.Recipe, **changes: Any) -> o2o.Recipe:
     """The recipe with some of its agent's settings changed, in every phase."""
     return o2o.replace(recipe, {f"agent.{name}": value for name, value in changes.items()})
-
-
-def keys(seeds: range) -> Array:
-    """The keys of seed numbers: seed `i` is always the same run."""
-    return seed_keys(seeds.stop)[jax.numpy.asarray(seeds)]

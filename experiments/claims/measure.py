@@ -12,7 +12,7 @@ import jax
 import purejaxo2o as o2o
 from experiments import claims, cores
 from experiments.benchmarks import rows
-from experiments.claims.claim import Claim, Contrast, keys, verdict
+from experiments.claims.claim import Claim, Contrast, verdict
 from purejaxo2o import plots, stats
 from purejaxo2o.files import write_json
 from purejaxo2o.result import Result
@@ -38,7 +38,7 @@ def run(claim: Claim, seeds: range, *, progress: bool = True, processes: int = 1
             recipe,
             tasks.get(arm, task),
             data[needs[arm]] if arm in needs else None,
-            seeds=keys(seeds),
+            seeds=seeds,
             progress=progress,
         )
         for arm, recipe in arms.items()
