@@ -38,11 +38,12 @@ def evaluate(act: Callable[[Array, Array], Array], env: Any, key: Array, *, epis
         episode's end count nothing.
     Raises `O2OError` for fewer than one episode, and for an environment that breaks the protocol.
     """
+    count = counted(episodes)
     named = isinstance(env, Task) or (isinstance(env, str) and env in TASKS)
     env = as_task(env).eval_env if named else envs.make(env)
     check_env(env)
     own = scaled(act)
-    return _run(lambda obs, key, memory: (own(obs, key), memory), None, env, key, counted(episodes))
+    return _run(lambda obs, key, memory: (own(obs, key), memory), None, env, key, count)
 
 
 def counted(episodes: Any) -> int:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o.types import Array, O2OError
+from purejaxo2o.types import Array, O2OError, whole
 
 MOST = 1_000_000
 LAST = 2**32 - 1
@@ -41,7 +41,7 @@ def numbers_and_keys(seeds: Any) -> tuple[tuple[int, ...], Array]:
     if isinstance(seeds, jax.Array) and seeds.dtype == jnp.uint32:
         raise O2OError("seeds is a raw key (uint32); give jax.random.key(...), or seeds by number")
     if _whole(seeds):
-        numbers: Any = range(_counted(operator.index(seeds)))
+        numbers: Any = range(_counted(seeds))
     else:
         numbers = _listed(seeds)
     return tuple(numbers), keys_of(numbers)
@@ -74,12 +74,8 @@ def _listed(seeds: Any) -> list[int]:
     return numbers
 
 
-def _counted(count: int) -> int:
-    if count < 1:
-        raise O2OError(f"seeds is {count}; it must be at least 1")
-    if count > MOST:
-        raise O2OError(f"seeds is {_shown(count)}; it must be at most {MOST}")
-    return count
+def _counted(count: Any) -> int:
+    return whole("seeds", count, f"it must be at least 1 and at most {MOST:,}", high=MOST)
 
 
 def _whole(value: Any) -> bool:

@@ -14,15 +14,15 @@ LIMIT = 1e9
 LARGE = {
     "a batch": ({"offline.batch_size": 10**8}, r"the largest offline\.batch_size that fits is about [\d,]+$"),
     "an online batch": ({"online.batch_size": 10**9}, r"the largest online\.batch_size that fits is about [\d,]+$"),
-    "many updates": ({"offline.updates": 10**9}, r"the largest offline\.updates that fits is about [\d,]+$"),
+    "many updates": ({"offline.updates": 10**7}, r"the largest offline\.updates that fits is about [\d,]+$"),
     "a policy": (
         {"agent.actor_hidden": (10**9, 10**9)},
         r"make agent\.actor_hidden smaller, which is \(1000000000, 1000000000\)$",
     ),
     "critics": ({"agent.hidden": (10**6, 10**6)}, r"make agent\.hidden smaller, which is \(1000000, 1000000\)$"),
-    "environments": ({"num_envs": 10**9, "online.steps": 4 * 10**9}, r"the largest num_envs that fits is about"),
-    "a store": ({"online.steps": 4 * 10**10}, r"the largest store_rows that fits is about [\d,]+$"),
-    "an evaluation": ({"eval_episodes": 10**12}, r"the largest eval_episodes that fits is about [\d,]+$"),
+    "environments": ({"num_envs": 10**8, "online.steps": 4 * 10**8}, r"the largest num_envs that fits is about"),
+    "a store": ({"online.steps": 10**9}, r"the largest store_rows that fits is about [\d,]+$"),
+    "an evaluation": ({"eval_episodes": 2 * 10**9}, r"the largest eval_episodes that fits is about [\d,]+$"),
 }
 
 

@@ -22,7 +22,7 @@ from purejaxo2o.phases import Phase
 from purejaxo2o.streams import ITERATE, stream
 from purejaxo2o.sweep import seed_keys
 from purejaxo2o.train import enter, iterate
-from purejaxo2o.types import Transition
+from purejaxo2o.types import Transition, pytree
 
 FLOW: dict[str, Any] = {"flow_steps": 3, "learning_rate": 1e-2, **NETS}
 KEYS = seed_keys(2)
@@ -40,7 +40,8 @@ def steps(reward: Any, terminated: Any, truncated: Any = False) -> Transition:
 
 def chunk_at_the_start(rows: Transition, length: int) -> Transition:
     """The chunk `[1, length, ...]` that starts with the first row, as agents get it."""
-    drawn, valid = stores.sample_chunks(stores.from_transitions(rows), KEY, (200,), length)
+    cut = rows.truncated.at[-1].set(~rows.terminated[-1])  # where the recording stops
+    drawn, valid = stores.sample_chunks(stores.from_transitions(rows._replace(truncated=cut)), KEY, (200,), length)
     first = int(jnp.argmin(drawn.obs[:, 0, 0]))
     assert drawn.obs[first, 0, 0] == 0
     return jax.tree.map(lambda x: x[first : first + 1], drawn._replace(extras={"valid": valid}))
@@ -206,6 +207,7 @@ def test_random_steps_leave_no_plan() -> None:
     assert after.memory.left.tolist() == [0]
 
 
+@pytree
 class Forgetful:
     """Stays where it is."""
 
@@ -213,6 +215,7 @@ class Forgetful:
         return jnp.zeros_like(obs)
 
 
+@pytree
 class Counting(Forgetful):
     """Goes right for two steps, then left; it could not tell from what it sees."""
 
