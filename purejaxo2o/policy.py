@@ -35,6 +35,9 @@ class TrainedPolicy:
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
+    def __repr__(self) -> str:  # without the parameters, which fill screens
+        return f"TrainedPolicy({type(self.agent).__name__}, explore={self.explore})"
+
     def __call__(self, obs: Array, key: Array) -> Array:
         return to_own_units(self.scaled(obs, key), self.bounds)
 

@@ -46,10 +46,16 @@ def report(
 
     results: one `Result` or several by label, with axes `[seed, S]` or `[S]`. title: above the picture, by default
     the task. note: a line under the table.
-    Raises `O2OError` for no results, for results with other axes, and for a folder that cannot be written to."""
+    Raises `O2OError` for no results, for what is none, for results with other axes, and for a folder that
+    cannot be written to."""
     from purejaxo2o import plots  # matplotlib, only where something is drawn
 
-    named = {results.recipe_name: results} if isinstance(results, Result) else dict(results)
+    named = {results.recipe_name: results} if isinstance(results, Result) else results
+    if not (isinstance(named, Mapping) and all(isinstance(result, Result) for result in named.values())):
+        raise O2OError(
+            f"report takes a Result, or several by label ({{label: result}}), no {type(results).__name__} of others; "
+            "archive.load_results(folder, ...) reads those of run folders"
+        )
     if not named:
         raise O2OError("report got no results; give at least one")
     curves = {label: plots.curve(result) for label, result in named.items() if np.ndim(result.scores) <= 2}

@@ -17,6 +17,8 @@ FAMILIES = ("gymnax", "xminigrid")
 """Packages whose parameters our environments hold."""
 IMPORTED = (f"{OURS}.agents.", f"{OURS}.envs.")
 """Where the modules are that `restore` may import."""
+REGISTERED = f"{OURS}.envs.registered:Registered"
+"""An environment that Gymnasium knows, by its id."""
 FILES = ("file", "path")
 """Parts of the names of settings that name a file."""
 
@@ -47,6 +49,8 @@ def restore(description: Any) -> Any:
 
 def _instance(description: Mapping[str, Any]) -> Any:
     path = description[CLASS]
+    if path == REGISTERED:
+        return _registered(description)
     kind = _class(path)
     fields = {name: part for name, part in description.items() if name != CLASS}
     known = {field.name for field in dataclasses.fields(kind)}
@@ -55,6 +59,16 @@ def _instance(description: Mapping[str, Any]) -> Any:
     for name, part in fields.items():
         _check_no_file(path, name, part)
     return kind(**{name: restore(part) for name, part in fields.items()})
+
+
+def _registered(description: Mapping[str, Any]) -> Any:
+    """What this process's registry says of the id; `rebuild` compares it with the rest of the description."""
+    from purejaxo2o.envs import host
+
+    env_id = description.get("id")
+    if not isinstance(env_id, str) or ":" in env_id:
+        raise O2OError(f"{REGISTERED} names a module ({str(env_id)[:100]!r})")
+    return host.registered(env_id)
 
 
 def _class(path: str) -> Any:

@@ -36,6 +36,9 @@ def other(value):
         return (*value, 7)
     if isinstance(value, dict):
         return value | {"discount": 0.123}
+    if dataclasses.is_dataclass(value):
+        first = dataclasses.fields(value)[0].name
+        return changed(value, first, other(getattr(value, first)))
     return 0.5 if value is None else jnp.asarray(value) + 1
 
 
@@ -189,6 +192,7 @@ UNTRUSTED = {
         "horizon": 3,
         "options": [],
     },
+    "a module in Gymnasium's id": {"@class": "purejaxo2o.envs.registered:Registered", "id": "antigravity:Fly-v0"},
     "code": {"@code": "os:system"},
 }
 

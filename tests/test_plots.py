@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from purejaxo2o import plots, render
+from purejaxo2o import plots, render, report
 from purejaxo2o.types import O2OError
 
 
@@ -200,3 +200,10 @@ def test_animation_shows_the_ball_where_it_was(tmp_path):
     assert not blue(frames[0], 0.5)
     orange = frames[-1][height // 2, round((-0.3 + 2) / 4 * width)]
     assert orange[0] > orange[2] + 80
+
+
+@pytest.mark.parametrize("given", [["runs/one"], {"one": "runs/one"}, None])
+def test_a_report_of_no_results_is_refused(given, tmp_path):
+    with pytest.raises(O2OError, match=r"report takes a Result, .*load_results\(folder, \.\.\.\)"):
+        report(given, tmp_path / "report")
+    assert not list(tmp_path.iterdir())

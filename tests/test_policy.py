@@ -225,3 +225,8 @@ def test_episodes_that_do_not_fit_are_refused(monkeypatch):
     line = r"episodes is 1000000: so many copies of test/Paid for each policy \(2\) need .*; give at most 31"
     with pytest.raises(O2OError, match=line):
         trained.evaluate(KEY, episodes=1_000_000)
+
+
+def test_a_policy_is_shown_in_one_line():
+    policy = TrainedPolicy(agent=Constant(), state=np.zeros(10**4))
+    assert repr(policy) == "TrainedPolicy(Constant, explore=False)"

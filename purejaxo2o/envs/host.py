@@ -178,6 +178,11 @@ def _build(name: str, spec: Any, max_episode_steps: int | None, options: dict[st
     return env
 
 
+def registered(env_id: str) -> Registered:
+    """What Gymnasium's registry says of an id. Raises `O2OError` for an unknown one."""
+    return Registered(_spec(f"host/{env_id}"))
+
+
 def _spec(name: str) -> Any:
     import gymnasium as gym
 

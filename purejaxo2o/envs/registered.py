@@ -1,37 +1,52 @@
 """What Gymnasium's registry says of an id, and whether what it makes does the same again: for `host.py`."""
 
-import sys
+import contextlib
+import dataclasses
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from purejaxo2o.identity import path_of
 from purejaxo2o.types import O2OError
 
 PROBED = 3
 """Actions that a new environment takes twice."""
 
 
+@dataclasses.dataclass(init=False, eq=False)
 class Registered:
-    """What Gymnasium's registry says of an id, hashable; equal for those that make the same environment."""
+    """What Gymnasium's registry says of an id, hashable; equal for those that make the same environment.
+
+    The fields are texts, the same in every process: a run folder describes its environment by them."""
+
+    id: str
+    arguments: str
+    wrappers: str
+    order_enforced: bool
+    entry_point: str
 
     def __init__(self, spec: Any) -> None:
         self.spec = spec
-        self.key = (spec.id, *(repr(x) for x in (spec.kwargs, spec.additional_wrappers, spec.order_enforce)))
+        self.id, self.order_enforced = spec.id, spec.order_enforce
+        self.arguments, self.wrappers = repr(spec.kwargs), repr(spec.additional_wrappers)
         creator = spec.entry_point
-        if isinstance(creator, str) and creator.partition(":")[0] in sys.modules:
-            module, _, attribute = creator.partition(":")
-            creator = getattr(sys.modules[module], attribute, creator)  # a module that was loaded anew has another
+        self.entry_point = creator if isinstance(creator, str) else path_of(creator)
+        if isinstance(creator, str):  # a module that was loaded anew has another class
+            with contextlib.suppress(Exception):  # what cannot be imported is named when it is made
+                creator = getattr(importlib.import_module(creator.partition(":")[0]), creator.partition(":")[2])
         self.creator = creator
 
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return self.id, self.arguments, self.wrappers, self.order_enforced
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Registered) and (self.key, self.creator) == (other.key, other.creator)
+        return isinstance(other, Registered) and (self._key, self.creator) == (other._key, other.creator)
 
     def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __repr__(self) -> str:
-        return f"Registered{self.key}"
+        return hash(self._key)
 
 
 def check_repeats(name: str, env: Any, flat: Callable[[Any], np.ndarray]) -> dict[str, Any]:
