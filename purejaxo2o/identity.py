@@ -95,6 +95,8 @@ def _code(value: Any, inner: Any, known: set[int]) -> dict[str, Any]:
         return {CODE: "partial", "of": inner((value.func, value.args, value.keywords))}
     if isinstance(value, types.MethodType):
         return {CODE: value.__func__.__qualname__, "of": inner(value.__self__)}
+    if isinstance(value, types.ModuleType):  # brax's environments hold one; its attributes are everything it imports
+        return {CODE: value.__name__}
     found = {CODE: path_of(value if hasattr(value, "__qualname__") else type(value))}
     if isinstance(value, types.FunctionType) and "<" in value.__qualname__:  # no name leads to it
         closed = tuple(cell.cell_contents for cell in value.__closure__ or ())

@@ -133,7 +133,10 @@ def plain(value: Any) -> Any:
     if traced(value):
         return value
     if isinstance(value, np.generic | np.ndarray) or (isinstance(value, jax.Array) and _is_data(value)):
-        return plain(np.asarray(value).tolist())
+        array = np.asarray(value)
+        if array.dtype in (np.float16, np.float32):  # 0.9, not the 0.8999999761581421 that is nearest to it
+            array = array.astype(str).astype(float)
+        return plain(array.tolist())
     if type(value) in (list, tuple):
         return tuple(map(plain, value))
     return value

@@ -118,6 +118,15 @@ def test_every_field_of_a_task_and_its_environment_is_part_of_it(name):
     assert flat(found) == before
 
 
+def test_an_object_of_brax_is_described_and_not_all_that_it_imports():
+    """Such an object holds a module."""
+    brax = pytest.importorskip("brax.envs")
+    one, again, other = (brax.get_environment(name) for name in ("fast", "fast", "inverted_pendulum"))
+    one, again, other = (identity.describe(make("some", env).env) for env in (one, again, other))
+    assert one == again != other
+    assert len(identity.text_of(other)) < 100_000
+
+
 @pytree
 class Held:
     """Every kind of value that a setting may have."""

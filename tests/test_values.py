@@ -14,7 +14,7 @@ from purejaxo2o import settings
 from purejaxo2o.agents import AWAC, IQL, SAC, FamAWAC
 from purejaxo2o.prepare import check, check_settings
 from purejaxo2o.types import O2OError, number, pytree, static
-from purejaxo2o.values import kinds
+from purejaxo2o.values import kinds, plain
 
 TASKS = {"dqn": "dqn", "hyq": "dqn"}
 
@@ -255,3 +255,10 @@ def test_what_is_no_recipe_or_agent():
     ):
         with pytest.raises(O2OError, match=message):
             check(recipe, task(), None)
+
+
+def test_a_narrow_number_is_the_one_that_was_written():
+    assert plain(np.float32(0.9)) == 0.9
+    assert plain(jnp.array([0.1, 3e-4], jnp.float32)) == (0.1, 3e-4)
+    assert plain(np.float16(0.1)) == 0.1
+    assert np.isinf(plain(np.float32(np.inf)))
