@@ -26,6 +26,8 @@ FOR_THE_SCREEN = {
     *("visual_options", "mujoco_xml_file_path"),
 }
 """Constructor arguments of MuJoCo environments that change nothing but pictures."""
+OURS = {"physics", "max_episode_steps"}
+"""What we say besides an environment's own arguments."""
 HARMLESS = {
     *("RescaleAction", "ClipAction", "FlattenObservation", "DtypeObservation"),
     *("TimeLimit", "OrderEnforcing", "PassiveEnvChecker"),
@@ -70,6 +72,8 @@ class Origin(NamedTuple):
                     shell=IN_PYTHON,
                 )
         check_arguments(self.where, self.settings)
+        for name in sorted(self.settings.keys() & OURS):
+            raise O2OError(f"{self.where}: kwargs has {name}=, which is no constructor's; correct or drop it")
         limit = limit or _limit(self.spec)
         if self.name.startswith("host/"):
             return _host(self, physics, limit)

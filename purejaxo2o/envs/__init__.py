@@ -52,7 +52,7 @@ def _host() -> ModuleType:
     return host
 
 
-def make(what: Any, **settings: Any) -> Env:
+def make(what: Any, /, **settings: Any) -> Env:
     """The environment of an id, e.g. `gymnax/CartPole-v1`, `brax/hopper`, `toy/reach` (see `names`), or of an object.
 
     what: an id, also one that `gymnax.register` or `brax.envs.register_environment` made known; or an environment of
@@ -73,7 +73,7 @@ def make(what: Any, **settings: Any) -> Env:
     return found.load(what, **settings)
 
 
-def adopt(given: Any, **settings: Any) -> Any:
+def adopt(given: Any, /, **settings: Any) -> Any:
     """`make` for objects: an environment of a library behind our protocol, anything else as it is."""
     library = _library(given[0] if isinstance(given, tuple) and len(given) == 2 else given)
     if library == "gymnasium":
