@@ -341,7 +341,7 @@ def _maze(name, plan):
             "Nowhere-v5",
             348,
             {},
-            r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* install what registers",
+            r"recorded in Nowhere-v5, which has no twin \(purejaxo2o list envs\) .* install what registers",
         ),
         ("AntMaze_Nowhere-v4", 27, {}, "recorded in AntMaze_Nowhere-v4, which has no twin"),
         (

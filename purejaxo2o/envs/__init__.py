@@ -98,9 +98,10 @@ def _check(name: str, settings: dict[str, Any], known: dict[str, Any]) -> None:
     for setting, value in settings.items():
         if setting not in known:
             remedy = nearest(setting, known) if known else "it has none"
-            raise O2OError(f"{name}: unknown setting {setting!r}; {remedy}; settings: {', '.join(known) or '-'}")
+            rest = f"; settings: {', '.join(known)}" if remedy.startswith("did you mean") else ""
+            raise O2OError(f"{name}: unknown setting {setting!r:.80}; {remedy}{rest}")
         if not _fits(value, known[setting]):
-            raise O2OError(f"{name}: {setting}={value!r} must be of type {_type_name(known[setting])}")
+            raise O2OError(f"{name}: {setting}={value!r:.80} must be of type {_type_name(known[setting])}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -61,8 +61,8 @@ def check_repeats(name: str, env: Any, flat: Callable[[Any], np.ndarray]) -> dic
         (first, _), (second, info) = play(), play()
     except Exception as error:
         raise O2OError(
-            f"{name}: {reason(error)}, when it was reset and stepped for the first time; correct the arguments of its "
-            "constructor, or the environment"
+            f"{name}: {reason(error)}, when it was reset and stepped for the first time; correct the arguments of "
+            "its constructor, or the environment"
         ) from error
     for i, (one, other) in enumerate(zip(first, second, strict=False)):
         if np.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True):

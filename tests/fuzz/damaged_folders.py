@@ -60,7 +60,7 @@ def _archives() -> None:
     case(RUN, "arrays.npz as the records", _renamed("arrays.npz", "records.npz"))
     case(RUN, "the checkpoint of another run", checkpoint(both_foreign))
     for kind, function in CHANGES.items():
-        for which in (0, 3, 7, 9):
+        for which in (0, 3, 7, 9) if kind != "as objects" else ():  # which nobody can seal
             case(RUN, f"results.npz array {which} {kind}, sealed again", resealed(one(function, which)), other=True)
     for about in ODD:
         case(RUN, f"results.npz, identity {about!r:.20}", resealed(lambda found: found, identity=about))

@@ -56,7 +56,7 @@ def _put(document: Any, path: tuple[Any, ...], value: Any) -> Any:
     for part in path[:-1]:
         inner = inner[part]
     if value is ...:
-        del inner[path[-1]]
+        inner.pop(path[-1], None) if isinstance(inner, dict) else inner.pop(path[-1])
     else:
         inner[path[-1]] = value
     return document
