@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from damage import DOCUMENTS, ODD, RUN, SWAPS, SWEEP, case, cut, gone, instead, put
+from damage import DOCUMENTS, ODD, RUN, SWAPS, SWEEP, case, cut, flip, gone, instead, put
 from forgery import entry, forged, junk
 
 OWN = (
@@ -47,6 +47,8 @@ def _configs() -> None:
         case(SWEEP, f"config.json with junk, seed {seed}", junk(seed, sealed=True))
     for seed in range(12):
         case(RUN, f"config.json with junk, seed {seed}, not sealed", junk(seed))
+        case(SWEEP, f"config.json changed bytes, seed {seed}", flip("config.json", seed))
+        case(SWEEP, f"part-0 config.json with junk, seed {seed}", junk(seed, "part-0/config.json", sealed=True))
     for key in SWEPT:
         for value in (..., *NUMBERS):
             _entry(SWEEP, f"{key} {value!r:.20}", (key,), value)

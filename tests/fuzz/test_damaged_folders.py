@@ -80,6 +80,7 @@ def good() -> dict[str, Any]:
     root, found = Path(os.environ[RUNS]), {}
     for name in (RUN, SWEEP):
         found[name, "results"] = _measured(archive.load_results(root / name))
+    found[SWEEP, "policies"] = jax.tree.map(np.asarray, policies.load_policies(root / SWEEP / "part-0").state)
     newest = policies.load_policies(root / RUN)
     found[newest.segment] = jax.tree.map(np.asarray, newest.state)
     work = Path(tempfile.mkdtemp(prefix="older-", dir=root)) / RUN
@@ -144,6 +145,8 @@ def attempt(label: str, folder: Path) -> list[Fault]:
     faults += _named("load_results", _results(run, expected[name, "results"]))
     if name == RUN:
         faults += _named("load_policies", _policies(run, expected))
+    else:
+        faults += _named("load_policies", _swept(run, expected[SWEEP, "policies"]))
     faults += _named("report", _command(["report", "RUN", "--out", "report"], run, None))
     if list(CASES).index(label) % SECONDARY == 0 and name == RUN:
         for what, argv in COMMANDS.items():
@@ -203,6 +206,13 @@ def _policies(run: Path, expected: Any) -> list[Fault]:
     if found.segment not in expected:
         return [Fault("a segment that was never saved", f"{found.segment}")]
     return [] if _same(state, expected[found.segment]) else [Fault("other parameters", f"segment {found.segment}")]
+
+
+def _swept(run: Path, expected: Any) -> list[Fault]:
+    found, faults, refused = bench.outcome(lambda: policies.load_policies(run / "part-0"), [run.name])
+    if refused or faults or _same(jax.tree.map(np.asarray, found.state), expected):
+        return faults
+    return [Fault("other parameters", "part-0")]
 
 
 def _resumed(run: Path, expected: Any) -> list[Fault]:
