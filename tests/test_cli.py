@@ -356,7 +356,7 @@ def test_a_folder_in_use_is_not_moved_away_and_one_that_was_only_locked_is_free(
         output.check(folder, resume=False, overwrite=False)  # the run itself says that another process is there
         (folder / "config.json").write_text("old")
         with (
-            pytest.raises(O2OError, match="another process is at work in .*run; wait"),
+            pytest.raises(O2OError, match=r"another process is at work in .*run; wait"),
             output.room(folder, overwrite=True),
         ):
             raise AssertionError("the body runs")
