@@ -75,9 +75,16 @@ class Checkpoints:
             async_options=ocp.AsyncOptions(post_finalization_callback=self._finished),
             multiprocessing_options=alone,
         )
-        self._manager = ocp.CheckpointManager(
-            self._folder, options=options, item_handlers={"run": sealed.SealedHandler()}
-        )
+        try:
+            self._manager = ocp.CheckpointManager(
+                self._folder, options=options, item_handlers={"run": sealed.SealedHandler()}
+            )
+        except Exception as error:  # Orbax reads what it has written about each of them
+            line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise O2OError(
+                f"the checkpoints in {self._folder} cannot be listed ({line[:200]}); delete the newest to go on from "
+                "the one before, or start a new folder"
+            ) from error
 
     def latest(self) -> int | None:
         """The newest complete segment, or None."""

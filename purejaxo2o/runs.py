@@ -191,7 +191,7 @@ def _wrong(config: Any) -> str:
     for name, kinds in (FIELDS | {name: (kind,) for name, kind in more.items()}).items():
         value = config.get(name)
         too_low = isinstance(value, int) and value < (0 if name == "program" else 1)
-        if not isinstance(value, kinds) or isinstance(value, bool) or too_low:
+        if name not in config or not isinstance(value, kinds) or isinstance(value, bool) or too_low:
             return f"is damaged: its {name} is {_brief(repr(value))}"
     if config["identity"] != _hash(config):
         return "is damaged: it is not what was written"

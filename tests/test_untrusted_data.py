@@ -429,7 +429,7 @@ def test_provenance_may_be_anything(data, value):
 @pytest.mark.parametrize("plan", [3, True, "maze", [1], {"a": 1}])
 def test_a_map_that_is_none_is_named(data, plan):
     change(data, env_spec=declared("PointMaze_UMaze-v3", kwargs={"maze_map": plan}))
-    with pytest.raises(O2OError, match=f"{NAME}.* maze_map=.*, no rows of cells"):
+    with pytest.raises(O2OError, match=f"{NAME}.* maze_map is .*, no rows of cells"):
         o2o.task_from_minari(NAME, reference=(0.0, 1.0))
 
 
