@@ -50,6 +50,9 @@ class Checkpoints:
         self._folder, self._read_only = Path(os.path.realpath(folder / "checkpoints")), read_only
         if os.path.lexists(self._folder) and not self._folder.is_dir():
             raise O2OError(f"{folder / 'checkpoints'} is no folder; remove it, or choose another output folder")
+        for path in self._folder.glob("*/*"):
+            if os.path.lexists(path) and not (path.is_file() or path.is_dir()):
+                raise O2OError(f"{path} is no ordinary file, which Orbax might wait for; delete {path.parent}")
         self._identity = runs.identity(runs.load_config(folder))
         self._every, self._last = every, last
         self._opened = time.perf_counter()
