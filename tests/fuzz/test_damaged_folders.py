@@ -75,7 +75,7 @@ def _trains(*_: Any, **__: Any) -> Any:
 
 
 @functools.cache
-def good() -> dict[str, Any]:
+def good() -> dict[Any, Any]:
     """What the undamaged folders give, by folder; policies also by segment. From now on nothing is compiled."""
     root, found = Path(os.environ[RUNS]), {}
     for name in (RUN, SWEEP):
