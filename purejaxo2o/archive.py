@@ -202,11 +202,13 @@ def _load(path: Path, config: Mapping[str, Any]) -> Result:
     try:
         return _result(arrays, config)
     except (KeyError, ValueError) as error:
-        raise O2OError(f"{name} is damaged (it lacks {error}); resume the run to write it again") from None
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise O2OError(f"{name} is damaged ({reason}); resume the run to write it again") from None
 
 
 def _result(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> Result:
     phases = tuple(arrays["phase_names"].tolist())
+    _check_forms(arrays, (len(config["lanes"]),) if "lanes" in config else ())
     return Result(
         **{name: arrays[name] for name in RESULT_ARRAYS},  # type: ignore[arg-type]
         metrics={name[8:]: x for name, x in arrays.items() if name.startswith("metrics/")},  # type: ignore[misc]
@@ -219,3 +221,22 @@ def _result(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> Resu
         recipe_name=config["recipe"],
         task_name=config["task"],
     )
+
+
+def _check_forms(arrays: Mapping[str, np.ndarray], lanes: tuple[int, ...]) -> None:
+    """Raise `ValueError` unless all are numbers `[*lanes, S]`, those of episodes `[*lanes, S, episodes]`.
+
+    A seal says that they are what somebody wrote, not that it was a result."""
+    wanted = (*lanes, arrays["scores"].shape[-1] if arrays["scores"].ndim else 0)
+    for name, array in arrays.items():
+        if name == "phase_names" or name.startswith("metric_names/"):
+            fits = (array.ndim == 1 and array.dtype.kind == "U") or not array.size
+        elif name == "switch":
+            fits = array.dtype.kind == "i" and not array.shape and 0 <= array < wanted[-1]
+        else:
+            shape = array.shape[:-1] if name in ("returns", "episode_scores") else array.shape
+            fits = array.dtype.kind in "fiub" and shape == wanted
+        if not fits:
+            raise ValueError(f"its {name[:100]} is {array.dtype}{list(array.shape)}, which no result has")
+    if (phase := arrays["phase"]).size and not 0 <= phase.min() <= phase.max() < arrays["phase_names"].size:
+        raise ValueError("its phases have no names")

@@ -6,6 +6,7 @@ carries what it belongs to (`sealed.py`): one that is damaged or another run's i
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,13 +40,19 @@ class Checkpoints:
         expected to take at most `SHARE` of the wall time so far, and none is under way. `last` is always saved, and
         with None the first segment that this process completes, too.
     read_only: only look; another process may be writing there.
-    Raises `O2OError` for a folder without a run.
+    Raises `O2OError` for a folder without a run, and where `checkpoints` is something else.
     """
 
     def __init__(
         self, folder: Path, *, every: int | None = None, last: int | None = None, read_only: bool = False
     ) -> None:
-        self._folder, self._read_only = (folder / "checkpoints").resolve(), read_only
+        # Of a link to itself `resolve` makes an error of its own.
+        self._folder, self._read_only = Path(os.path.realpath(folder / "checkpoints")), read_only
+        if os.path.lexists(self._folder) and not self._folder.is_dir():
+            raise O2OError(f"{folder / 'checkpoints'} is no folder; remove it, or choose another output folder")
+        for path in self._folder.glob("*/*"):
+            if os.path.lexists(path) and not (path.is_file() or path.is_dir()):
+                raise O2OError(f"{path} is no ordinary file, which Orbax might wait for; delete {path.parent}")
         self._identity = runs.identity(runs.load_config(folder))
         self._every, self._last = every, last
         self._opened = time.perf_counter()
@@ -71,9 +78,16 @@ class Checkpoints:
             async_options=ocp.AsyncOptions(post_finalization_callback=self._finished),
             multiprocessing_options=alone,
         )
-        self._manager = ocp.CheckpointManager(
-            self._folder, options=options, item_handlers={"run": sealed.SealedHandler()}
-        )
+        try:
+            self._manager = ocp.CheckpointManager(
+                self._folder, options=options, item_handlers={"run": sealed.SealedHandler()}
+            )
+        except Exception as error:  # Orbax reads what it has written about each of them
+            line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise O2OError(
+                f"the checkpoints in {self._folder} cannot be listed ({line[:200]}); delete the newest to go on from "
+                "the one before, or start a new folder"
+            ) from error
 
     def latest(self) -> int | None:
         """The newest complete segment, or None."""

@@ -117,7 +117,10 @@ class _Driver:
     def _lines(self) -> JsonLines:
         """The folder's rows, from the first on."""
         assert self.folder is not None
-        lines = JsonLines(self.folder / "metrics.jsonl")
+        path = self.folder / "metrics.jsonl"
+        if path.is_symlink() or not path.is_file():
+            path.unlink(missing_ok=True)  # a pipe waits for ever, and what a link names is not ours to cut
+        lines = JsonLines(path)
         self.closing.callback(lines.close)
         self.sinks.append(lines)
         return lines

@@ -10,7 +10,6 @@ import json
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -95,7 +94,9 @@ def read_arrays(path: Path, sealed: Seal | None = None) -> dict[str, np.ndarray]
     with _opened(path) as file:
         try:
             arrays = _arrays(file)
-        except (EOFError, RuntimeError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # a damaged file makes zipfile and NumPy raise anything
             raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
     return arrays if sealed is None else _compared(arrays, sealed)
 
@@ -196,6 +197,7 @@ def _typed(array: np.ndarray, kind: Any) -> np.ndarray:
 def replacing(path: Path) -> Iterator[Path]:
     """A name to write a file under; it takes the place of `path` at the end, and is gone if the body fails."""
     temporary = path.with_name(path.name + TEMPORARY)
+    temporary.unlink(missing_ok=True)  # if it is a link, what it names is not ours to write
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -37,7 +37,9 @@ def held(folder: Path | None, note: Callable[[str], None], *, name: str = NAME) 
         descriptor = _take(folder / name, note)
     except OSError as error:
         _clear(made)
-        raise O2OError(f"output folder {folder} cannot be used ({error.strerror}); choose another") from None
+        blocked = (folder / name).is_dir() or (folder / name).is_symlink()
+        remedy = f"remove {folder / name}, or choose another" if blocked else "choose another"
+        raise O2OError(f"output folder {folder} cannot be used ({error.strerror}); {remedy}") from None
     try:
         yield
     finally:
@@ -56,7 +58,7 @@ def _clear(made: list[Path]) -> None:
 
 def _take(path: Path, note: Callable[[str], None]) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             if fcntl is None:
                 raise OSError(errno.ENOTSUP, "no locks on this system")

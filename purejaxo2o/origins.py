@@ -26,6 +26,8 @@ FOR_THE_SCREEN = {
     *("visual_options", "mujoco_xml_file_path"),
 }
 """Constructor arguments of MuJoCo environments that change nothing but pictures."""
+OURS = {"physics", "max_episode_steps"}
+"""What we say besides an environment's own arguments."""
 HARMLESS = {
     *("RescaleAction", "ClipAction", "FlattenObservation", "DtypeObservation"),
     *("TimeLimit", "OrderEnforcing", "PassiveEnvChecker"),
@@ -53,7 +55,10 @@ class Origin(NamedTuple):
         if not self.name.startswith("maze/"):
             return None
         maze = self.name.partition("_")[2].rpartition("-")[0].removesuffix("Dense")
-        return layout(maze, self.settings.get("maze_map")).walls
+        try:
+            return layout(maze, self.settings.get("maze_map")).walls
+        except O2OError as error:
+            raise error.within(self.where) from None
 
     def make(self, info: "DatasetInfo", physics: str | None, limit: int | None) -> Env:
         """The environment. physics, limit: instead of what the dataset says.
@@ -70,13 +75,17 @@ class Origin(NamedTuple):
                     shell=IN_PYTHON,
                 )
         check_arguments(self.where, self.settings)
+        for name in sorted(self.settings.keys() & OURS):
+            raise O2OError(f"{self.where}: kwargs has {name}=, which is no constructor's; correct or drop it")
         limit = limit or _limit(self.spec)
         if self.name.startswith("host/"):
             return _host(self, physics, limit)
         limited = {} if limit is None else {"max_episode_steps": limit}
-        return envs.make(
-            self.name, **self.settings, **limited, physics=physics or self.physics or assumed_physics(info, self.spec)
-        )
+        engine = physics or self.physics or assumed_physics(info, self.spec)
+        try:
+            return envs.make(self.name, **self.settings, **limited, physics=engine)
+        except O2OError as error:
+            raise error.within(self.where) from None
 
 
 def origin(info: "DatasetInfo", spec: "EnvSpec") -> Origin:
@@ -135,11 +144,10 @@ def _host(origin: Origin, physics: str | None, limit: int | None) -> Env:
     try:
         return envs.make(f"host/{env_id}", **origin.settings, **limited)
     except O2OError as error:
-        have = ", ".join(n for n in envs.names() if n.startswith(("mjx/", "maze/")))
         install = f"import or install what registers it{_entry(origin)}"
         raise O2OError(
-            f"{where} was recorded in {env_id}, which has no twin (there are {have}) and cannot be run by Gymnasium "
-            f"either ({error})",
+            f"{where} was recorded in {env_id}, which has no twin (purejaxo2o list envs) and cannot be run by "
+            f"Gymnasium either ({error})",
             python=f"{install}, or pass env=",
             shell=f"{install}, or {IN_PYTHON}",
         ) from None
@@ -183,7 +191,7 @@ def _maze(where: str, short: str, settings: dict[str, Any]) -> tuple[str, dict[s
     plan = settings.pop("maze_map", None)
     if plan is not None:
         plan = _plan(where, plan)
-        if not _is_map_of(maze, plan):
+        if not _is_map_of(where, maze, plan):
             settings["maze_map"] = plan
     return name, settings
 
@@ -197,11 +205,14 @@ def _plan(where: str, plan: Any) -> MazeMap:
     return rows
 
 
-def _is_map_of(maze: str, plan: MazeMap) -> bool:
+def _is_map_of(where: str, maze: str, plan: MazeMap) -> bool:
     """Whether a recorded map is the one that its environment is registered with."""
     if maze not in MAZES:
         return False
-    pairs = zip(layout(maze), layout(maze, plan), strict=True)
+    try:
+        pairs = zip(layout(maze), layout(maze, plan), strict=True)
+    except O2OError as error:
+        raise error.within(where) from None
     return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 

@@ -44,10 +44,11 @@ def sound(folder: Path) -> Iterator[None]:
     """One `O2OError` for whatever is wrong inside with a recipe and a task that a folder describes."""
     try:
         yield
-    except O2OError:
-        raise
     except Exception as error:  # a description may hold any value in any place
-        line = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        if isinstance(error, O2OError) and str(folder) in str(error):
+            raise
+        kind = "" if isinstance(error, O2OError) else f"{type(error).__name__}: "
+        line = f"{kind}{' '.join(str(error).split())[:200]}"
         raise O2OError(f"what {folder / 'config.json'} describes does not run ({line}); {runs.GIVE}") from error
 
 

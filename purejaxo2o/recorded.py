@@ -6,7 +6,7 @@ What a dataset declares decides everything. Where it declares nothing, the remed
 
 import os
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from purejaxo2o import envs
 from purejaxo2o.data import scores
@@ -26,7 +26,7 @@ def task_from_minari(
     *,
     physics: str | None = None,
     reference: tuple[float, float] | None = None,
-    env: Env | None = None,
+    env: Any = None,
     limit: int | None = None,
     clip: bool = False,
 ) -> Task:
@@ -38,7 +38,7 @@ def task_from_minari(
     reference: returns that score 0 and 100; by default the dataset's own, else those known of its environment
         (D4RL's), else scores are returns (`Task.raw`).
     env: for datasets that declare no environment, or one that can be had neither as a twin nor on the host; trained
-        and evaluated in.
+        and evaluated in. Whatever `envs.make` takes: an environment, an id, an object of gymnax, brax or Gymnasium.
     limit: time limit of an episode in steps, of the environments and of a D4RL file whose ends are not marked; by
         default as declared.
     clip: accept recorded actions beyond their declared bounds.
@@ -53,7 +53,7 @@ def task_from_minari(
         reference = scores.checked(reference)
     name = os.fspath(dataset_id)
     info = datasets.info(name, limit=limit)
-    train_env = eval_env = env
+    train_env = eval_env = None if env is None else _given(env)
     if train_env is None:
         train_env = eval_env = _own(info, physics, limit)
         judged = _judged(info)
@@ -82,6 +82,13 @@ def task_from_minari(
         domain=domain_of(train_env),
         fail_reward=fail_reward_of(train_env),
     )
+
+
+def _given(env: Any) -> Env:
+    found = envs.make(env)
+    if not hasattr(found, "obs_space"):
+        raise O2OError(f"env is {env!r:.80}, no environment; give one (envs.make) or its id")
+    return found
 
 
 def _own(info: "DatasetInfo", physics: str | None, limit: int | None) -> Env:

@@ -186,11 +186,12 @@ def _wrong(config: Any) -> str:
     """What is wrong with what `describe` wrote, in words; empty if nothing is."""
     if not isinstance(config, dict):
         return f"is damaged: it holds {_brief(repr(config))} and no table"
-    parts = {name: (kind,) for name, kind in (PART | SWEEP).items() if name in config}
-    for name, kinds in (FIELDS | parts).items():
+    more = {} if (PART | SWEEP).keys().isdisjoint(config) else SWEEP
+    more = more if PART.keys().isdisjoint(config) else PART | SWEEP
+    for name, kinds in (FIELDS | {name: (kind,) for name, kind in more.items()}).items():
         value = config.get(name)
         too_low = isinstance(value, int) and value < (0 if name == "program" else 1)
-        if not isinstance(value, kinds) or isinstance(value, bool) or too_low:
+        if name not in config or not isinstance(value, kinds) or isinstance(value, bool) or too_low:
             return f"is damaged: its {name} is {_brief(repr(value))}"
     if config["identity"] != _hash(config):
         return "is damaged: it is not what was written"

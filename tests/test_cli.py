@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import purejaxo2o as o2o
-from purejaxo2o import archive
+from purejaxo2o import archive, lock
 from purejaxo2o.cli import cache_compilations, main
 from purejaxo2o.commands import given, output
 from purejaxo2o.policies import load_policies, load_policy
@@ -348,6 +348,22 @@ def test_overwriting_puts_the_old_run_back_unless_a_new_one_began(tmp_path):
     assert not aside.exists()
     with output.room(folder, overwrite=False):
         assert folder.exists()
+
+
+def test_a_folder_in_use_is_not_moved_away_and_one_that_was_only_locked_is_free(tmp_path):
+    folder = tmp_path / "run"
+    with lock.held(folder, print):
+        output.check(folder, resume=False, overwrite=False)  # the run itself says that another process is there
+        (folder / "config.json").write_text("old")
+        with (
+            pytest.raises(O2OError, match=r"another process is at work in .*run; wait"),
+            output.room(folder, overwrite=True),
+        ):
+            raise AssertionError("the body runs")
+        assert (folder / "config.json").read_text() == "old"
+    with output.room(folder, overwrite=True):
+        assert not folder.exists()
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
 def test_only_runs_are_overwritten(tmp_path, monkeypatch, capsys):

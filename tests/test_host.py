@@ -187,6 +187,13 @@ def test_refuses_a_tpu_before_compiling():
         ("host/Blackjack-v1", {"max_episode_steps": 9}, "spaces that no agent here takes"),
         ("host/Blackjack-v1", {}, "declares no time limit; pass max_episode_steps="),
         ("host/Hopper-v2", {}, "host/Hopper-v2 cannot be made"),
+        (
+            "host/Pendulum-v1",
+            {"g": "abc"},
+            "Pendulum-v1: TypeError: .*when it was reset and stepped for the first time",
+        ),
+        ("host/Pendulum-v1", {"what": 1}, "Pendulum-v1 cannot be made: TypeError: .*'what'"),
+        ("host/FrozenLake-v1", {"desc": "abc"}, "FrozenLake-v1 cannot be made: ValueError: not enough values"),
     ],
 )
 def test_what_cannot_be_stepped_is_named(name, settings, message):

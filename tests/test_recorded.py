@@ -341,7 +341,7 @@ def _maze(name, plan):
             "Nowhere-v5",
             348,
             {},
-            r"recorded in Nowhere-v5, which has no twin \(there are .*mjx/Hopper-v5.* install what registers",
+            r"recorded in Nowhere-v5, which has no twin \(purejaxo2o list envs\) .* install what registers",
         ),
         ("AntMaze_Nowhere-v4", 27, {}, "recorded in AntMaze_Nowhere-v4, which has no twin"),
         (
@@ -370,6 +370,35 @@ def test_an_environment_can_be_given(minari_root):
     name = write("test/broken/one-v0", None, 3, 1)
     task = o2o.task_from_minari(name, env=envs.make("gymnax/Pendulum-v1"))
     assert (task.env.name, task.score_low) == ("gymnax/Pendulum-v1", -1200.0)
+
+
+def test_it_may_be_an_object_of_a_library_or_an_id(minari_root):
+    import gymnax
+
+    name = write("test/broken/two-v0", None, 3, 1)
+    own, parameters = gymnax.make("Pendulum-v1")
+    for given in (own, (own, parameters), "gymnax/Pendulum-v1"):
+        task = o2o.task_from_minari(name, env=given)
+        assert (task.env.name, task.env.horizon) == ("gymnax/Pendulum-v1", 200)
+    with pytest.raises(O2OError, match="env is 5, no environment; give one"):
+        o2o.task_from_minari(name, env=5)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs", "message"),
+    [
+        ("Pendulum-v1", {"g": "abc"}, "cannot be run by Gymnasium either .*Pendulum-v1: TypeError: "),
+        ("Pendulum-v1", {"what": 1}, "cannot be run by Gymnasium either .*Pendulum-v1 cannot be made: TypeError: "),
+        ("Pendulum-v1", {"max_episode_steps": "abc"}, "kwargs has max_episode_steps=, which is no constructor's"),
+        ("Hopper-v5", {"physics": "x"}, "kwargs has physics=, which is no constructor's; correct or drop it"),
+    ],
+)
+def test_arguments_that_are_none_are_one_line_before_anything_is_stepped(minari_root, env_id, kwargs, message):
+    name = write("test/odd/arguments-v0", env_id, 3, 1, kwargs=kwargs)
+    with pytest.raises(O2OError, match=message) as caught:
+        o2o.task_from_minari(name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_named_tasks_are_twins_of_minaris_datasets():

@@ -179,7 +179,10 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
 
 def _histogram(values: np.ndarray) -> dict[str, list[Any]]:
     """Trajectories by return: counts between edges."""
-    counts, edges = np.histogram(values, bins=BINS)
+    try:
+        counts, edges = np.histogram(values, bins=BINS)
+    except ValueError:  # so large that there are not as many numbers between the lowest and the highest
+        counts, edges = np.array([len(values)]), np.array([values.min(), values.max()])
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from purejaxo2o import places
+from purejaxo2o import lock, places
 from purejaxo2o.files import TEMPORARY
 from purejaxo2o.types import O2OError
 
@@ -19,7 +19,8 @@ def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise O2OError("--resume and --overwrite exclude each other; give the one that is meant")
     places.check_folder(folder)
-    if resume or not folder.exists() or all(entry.name.endswith(TEMPORARY) for entry in folder.iterdir()):
+    # What a process has that has just begun here, or was killed before it had written anything.
+    if resume or not folder.exists() or all(map(_passing, folder.iterdir())):
         return
     what = next((what for mark, what in MARKS.items() if (folder / mark).is_file()), None)
     if what is None:
@@ -35,17 +36,24 @@ def check(folder: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
+def _passing(entry: Path) -> bool:
+    return entry.name.endswith(TEMPORARY) or entry.name.startswith(lock.NAME)
+
+
 @contextlib.contextmanager
 def room(folder: Path, *, overwrite: bool) -> Iterator[None]:
     """With `overwrite`, an earlier run in `folder` lies aside while the body runs, and is deleted at its end.
 
-    It comes back if the body fails before it has put anything there."""
+    It comes back if the body fails before it has put anything there. Raises `O2OError` while another process is at
+    work in it."""
     if not (overwrite and folder.is_dir()):
         yield
         return
     aside = folder.with_name(f".{folder.name}.replaced")
     shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
-    os.rename(folder, aside)
+    with lock.held(folder, lambda note: None):
+        os.rename(folder, aside)
+        (aside / lock.NAME).unlink(missing_ok=True)
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ a row is the next row only inside a trajectory; D4RL's own loader looks no close
   truncated is in the rows from then on; nobody has to count to 1000 again (a trajectory may well have 999 rows).
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from purejaxo2o.store import Store
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
+VECTORS = ("observations", "actions", "next_observations")
 JUMP = 1e-6
 """Two observations farther apart are not the same (the distance that IQL's loader takes)."""
 
@@ -90,39 +92,44 @@ def _stream(path: Path) -> dict[str, np.ndarray]:
     with opened(where, path) as file:
         named = {name: column(where, file, name) for name in (*REQUIRED, "timeouts", "next_observations")}
         there = {name: array for name, array in named.items() if array is not None}
+        missing = [name for name in REQUIRED if name not in there]
+        if missing:
+            layout = ", ".join(REQUIRED)
+            raise O2OError(f"file {path} has no {', '.join(missing)}; it is not in D4RL's layout ({layout})")
+        _check_shapes(path, there)
         size = sum(working(array) for array in there.values())
         check_size(
             where, stored=path.stat().st_size, declared=size, needed=3 * size
         )  # raw, and as rows with both obs
         with readable(where):
             stream: dict[str, np.ndarray] = {name: np.asarray(array[()]) for name, array in there.items()}
-    missing = [name for name in REQUIRED if name not in stream]
-    if missing:
-        raise O2OError(f"file {path} has no {', '.join(missing)}; it is not in D4RL's layout ({', '.join(REQUIRED)})")
-    return _checked(path, stream)
+    # Some files have rewards [N, 1].
+    return {name: x.reshape((len(x), -1) if name in VECTORS else len(x)) for name, x in stream.items()}
 
 
-def _checked(path: Path, stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays of one length, flags and rewards `[N]`, observations and actions `[N, ...]`."""
+def _check_shapes(path: Path, stream: dict[str, Any]) -> None:
+    """Raise `O2OError` unless flags and rewards are `[N]`, observations and actions `[N, ...]`."""
     count = stream["rewards"].shape[0] if stream["rewards"].ndim else 0
     if not count:
         raise O2OError(f"file {path} holds no rows; download it again")
     for name, array in stream.items():
-        vectors = name in ("observations", "actions", "next_observations")
         if array.shape[:1] != (count,):
             raise O2OError(
                 f"file {path}: {name} is {list(array.shape)}, there are {count} rewards; download it again"
             )
         if array.ndim == 4 and array.dtype == np.uint8:
             raise O2OError(f"file {path}: {name} are images {list(array.shape[1:])}; keep them in a Minari dataset")
-        if not vectors and array.size != count:
+        if name not in VECTORS and array.size != count:
             raise O2OError(
                 f"file {path}: {name} is {list(array.shape)}; only one number a row can be loaded, convert it"
             )
-        stream[name] = array.reshape((count, -1) if vectors else count)  # some files have rewards [N, 1]
-    if "next_observations" in stream and stream["next_observations"].shape != stream["observations"].shape:
+    after = stream.get("next_observations")
+    if after is not None and _width(after) != _width(stream["observations"]):
         raise O2OError(f"file {path}: next_observations is of another shape than observations; drop it from the file")
-    return stream
+
+
+def _width(array: Any) -> int:
+    return math.prod(array.shape[1:])
 
 
 def _ends(path: str, stream: dict[str, np.ndarray], limit: int | None) -> tuple[np.ndarray, np.ndarray]:

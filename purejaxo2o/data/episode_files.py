@@ -90,6 +90,13 @@ class _Hdf5Episodes:
         for index in self.indices:  # all links have been checked
             with readable(f"{self.where}, episode {index}"):
                 group: Any = self.file[f"episode_{index}"]
+                for name in (*self._spaces, *SCALARS):
+                    self._check_length(
+                        f"{self.where}, episode {index}: {name}",
+                        group[name],
+                        self._spaces.get(name),
+                        len(group["rewards"]),
+                    )
                 columns = {name: self._read(group[name], space) for name, space in self._spaces.items()}
                 columns |= {name: group[name][()] for name in SCALARS}
             yield index, columns
@@ -114,6 +121,14 @@ class _Hdf5Episodes:
 
     def _pictures(self, space: gym.Space | None) -> bool:
         return space is not None and self.metadata.jpeg_encoding and is_image_space(space)
+
+    def _check_length(self, what: str, found: Any, space: gym.Space | None, steps: int) -> None:
+        """Raise `O2OError` for more rows than the episode has steps, of which nobody would read the rest."""
+        if isinstance(space, gym.spaces.Dict):
+            for name, part in space.spaces.items():
+                self._check_length(f"{what}/{name}", found[name], part, steps)
+        elif found.shape and found.shape[0] > steps + 1 and not self._pictures(space):
+            raise O2OError(f"{what} has length {found.shape[0]}, there are {steps} rewards; re-record it")
 
     def _sizes(self, found: Any, space: gym.Space | None) -> tuple[int, int]:
         """Bytes of a column, and of reading it."""

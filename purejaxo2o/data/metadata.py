@@ -39,7 +39,10 @@ def _count(value: Any) -> bool:
 
 
 def _score(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of more digits than a floating-point number has
+        return False
 
 
 FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -122,12 +125,11 @@ def read_fields(where: str, path: Path) -> dict[str, Any]:
     """The fields of the file at `path`, those of `FIELDS` of the right kind. Spaces and environments are not read."""
     check_regular(where, path)
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(LARGEST + 1)
+        if path.stat().st_size > LARGEST:
+            raise O2OError(f"{where}: its metadata.json has more than {LARGEST >> 20} MiB; download or make it again")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise O2OError(f"{where} cannot be read ({error}); download or make it again") from None
-    if len(text) > LARGEST:
-        raise O2OError(f"{where}: its metadata.json has more than {LARGEST >> 20} MiB; download or make it again")
     raw = parsed(f"{where}: metadata.json", text)
     if not isinstance(raw, dict):
         raise O2OError(f"{where}: metadata.json is {short(raw)}, no object; download or make it again")

@@ -48,7 +48,8 @@ def _box(where: str, fields: dict[str, Any]) -> gym.Space:
         raise ValueError(f"its shape {shape} has more than {LARGEST} numbers")
     if not isinstance(dtype, str) or dtype not in NUMBERS:
         raise ValueError(f"dtype is {short(dtype)}")
-    low, high = (np.array(fields[name], dtype) for name in ("low", "high"))
+    with np.errstate(over="ignore"):  # what becomes infinite is no bound
+        low, high = (np.array(fields[name], dtype) for name in ("low", "high"))
     for name, bound in (("low", low), ("high", high)):
         if bound.shape != tuple(shape):
             raise ValueError(f"{name} is of shape {list(bound.shape)}, not {shape}")

@@ -52,7 +52,7 @@ def _host() -> ModuleType:
     return host
 
 
-def make(what: Any, **settings: Any) -> Env:
+def make(what: Any, /, **settings: Any) -> Env:
     """The environment of an id, e.g. `gymnax/CartPole-v1`, `brax/hopper`, `toy/reach` (see `names`), or of an object.
 
     what: an id, also one that `gymnax.register` or `brax.envs.register_environment` made known; or an environment of
@@ -73,7 +73,7 @@ def make(what: Any, **settings: Any) -> Env:
     return found.load(what, **settings)
 
 
-def adopt(given: Any, **settings: Any) -> Any:
+def adopt(given: Any, /, **settings: Any) -> Any:
     """`make` for objects: an environment of a library behind our protocol, anything else as it is."""
     library = _library(given[0] if isinstance(given, tuple) and len(given) == 2 else given)
     if library == "gymnasium":
@@ -98,9 +98,10 @@ def _check(name: str, settings: dict[str, Any], known: dict[str, Any]) -> None:
     for setting, value in settings.items():
         if setting not in known:
             remedy = nearest(setting, known) if known else "it has none"
-            raise O2OError(f"{name}: unknown setting {setting!r}; {remedy}; settings: {', '.join(known) or '-'}")
+            rest = f"; settings: {', '.join(known)}" if remedy.startswith("did you mean") else ""
+            raise O2OError(f"{name}: unknown setting {setting!r:.80}; {remedy}{rest}")
         if not _fits(value, known[setting]):
-            raise O2OError(f"{name}: {setting}={value!r} must be of type {_type_name(known[setting])}")
+            raise O2OError(f"{name}: {setting}={value!r:.80} must be of type {_type_name(known[setting])}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -25,7 +25,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 from purejaxo2o.envs import robotics
-from purejaxo2o.envs.registered import Registered, check_repeats
+from purejaxo2o.envs.registered import Registered, check_repeats, reason
 from purejaxo2o.types import Array, O2OError, Space, Step, nearest, pytree, static
 
 KEPT = 64
@@ -139,7 +139,7 @@ def _refuse(context: Any, x: Any) -> Any:
 mlir.register_lowering(_not_on_tpu, _refuse, platform="tpu")
 
 
-def load(name: str, *, max_episode_steps: int | None = None, **options: Any) -> HostEnv:
+def load(name: str, /, *, max_episode_steps: int | None = None, **options: Any) -> HostEnv:
     """`host/<gymnasium id>` with options of its constructor.
 
     Raises `O2OError` for an unknown id, a missing time limit, options that the constructor refuses, spaces that
@@ -147,7 +147,7 @@ def load(name: str, *, max_episode_steps: int | None = None, **options: Any) -> 
     return _build(name, _spec(name), max_episode_steps, options)
 
 
-def adopted(env: Any, *, max_episode_steps: int | None = None, **options: Any) -> HostEnv:
+def adopted(env: Any, /, *, max_episode_steps: int | None = None, **options: Any) -> HostEnv:
     """The environment that a Gymnasium object is one of: simulators are made as its `spec` says, wrappers included.
 
     Raises `O2OError` as `load`, and for an object without a `spec`."""
@@ -272,9 +272,8 @@ class _Host:
                 disable_env_checker=True,
                 **self.options,
             )
-        except (TypeError, ValueError, ImportError, AssertionError, gym.error.Error) as error:
-            reason = " ".join(str(error).split()) or f"its constructor raises {type(error).__name__}"
-            raise O2OError(f"{self.name} cannot be made: {reason}") from error
+        except Exception as error:  # a constructor may raise anything
+            raise O2OError(f"{self.name} cannot be made: {reason(error)}") from error
 
     def _flat(self, obs: Any) -> np.ndarray:
         return np.asarray(self.spaces.flat_obs(obs, self.observations), self.obs_space.dtype)

@@ -49,10 +49,17 @@ class Registered:
         return hash(self._key)
 
 
+def reason(error: Exception) -> str:
+    """What an environment of somebody else raised, in one short line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
 def check_repeats(name: str, env: Any, flat: Callable[[Any], np.ndarray]) -> dict[str, Any]:
     """Play a few steps twice from the same seed; returns the last `info`.
 
-    flat: makes an array of an observation. Raises `O2OError` if the second time differs from the first."""
+    flat: makes an array of an observation. Raises `O2OError` if the second time differs from the first, and for
+    whatever goes wrong on the way: a constructor may store an argument of any type that only a step looks at."""
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(PROBED)]
 
@@ -65,7 +72,13 @@ def check_repeats(name: str, env: Any, flat: Callable[[Any], np.ndarray]) -> dic
                 break
         return seen, info
 
-    (first, _), (second, info) = play(), play()
+    try:
+        (first, _), (second, info) = play(), play()
+    except Exception as error:
+        raise O2OError(
+            f"{name}: {reason(error)}, when it was reset and stepped for the first time; correct the arguments of "
+            "its constructor, or the environment"
+        ) from error
     for i, (one, other) in enumerate(zip(first, second, strict=False)):
         if np.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True):
             continue

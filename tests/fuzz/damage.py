@@ -1,7 +1,7 @@
 """What can be done to a run folder: each function here returns one that damages it."""
 
 import io
-import json
+import os
 import shutil
 import warnings
 import zipfile
@@ -12,6 +12,29 @@ import numpy as np
 
 RUN, OTHER, SWEEP = "run", "other", "sweep"
 """Folders: a run, another one of the same form, a sweep in parts."""
+
+CASES: dict[str, tuple[str, Any, bool]] = {}
+"""Label: the folder that is damaged, how, and whether other numbers may come out, as of a run that was made up."""
+
+
+def case(folder: str, label: str, spoil: Any, *, other: bool = False) -> None:
+    label = f"{folder}: {label}"
+    assert label not in CASES, label
+    CASES[label] = (folder, spoil, other)
+
+
+DOCUMENTS: dict[str, bytes] = {
+    **{text: text.encode() for text in ("[]", "null", '""', "0", "{}", "true", "NaN", "[{}]", '{"recipe": "bc"}')},
+    **{"empty": b"", "binary": b"\x80\xff\x00", "deep": b"[" * 100_000, "digits": b'{"a": ' + b"9" * 5_000 + b"}"},
+}
+ODD = (None, 5, -1, 1e999, True, "x", "line\nbreak", "x" * 2_000, [], [[]], {}, {"a": [1]}, 10**400)
+SWAPS: dict[str, Any] = {
+    "a FIFO": os.mkfifo,
+    "a folder": lambda path: path.mkdir(),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "/dev/zero": lambda path: path.symlink_to("/dev/zero"),
+    "/dev/null": lambda path: path.symlink_to("/dev/null"),
+}
 
 
 def put(name: str, content: bytes):
@@ -27,8 +50,11 @@ def gone(name: str):
 
 
 def instead(name: str, make: Any):
+    """Something else under that name, be there a file or not: `make(path)`."""
+
     def spoil(folder: Path) -> None:
-        gone(name)(folder)
+        if os.path.lexists(folder / name):
+            gone(name)(folder)
         make(folder / name)
 
     return spoil
@@ -52,23 +78,6 @@ def flip(name: str, seed: int):
     return spoil
 
 
-def entry(path: tuple[str, ...], value: Any, name: str = "config.json"):
-    """One entry of a JSON file changed; `...` drops it."""
-
-    def spoil(folder: Path) -> None:
-        document = json.loads((folder / name).read_text())
-        inner = document
-        for part in path[:-1]:
-            inner = inner[part]
-        if value is ...:
-            del inner[path[-1]]
-        else:
-            inner[path[-1]] = value
-        (folder / name).write_text(json.dumps(document))
-
-    return spoil
-
-
 def arrays(name: str, change: Any, save: Any = np.savez):
     """A valid zip with other arrays: `change(arrays)` returns them."""
 
@@ -85,7 +94,8 @@ def one(function: Any, which: int):
     """One array changed, the same for the same number."""
 
     def change(found: dict[str, Any]) -> dict[str, Any]:
-        key = sorted(found)[which % len(found)]
+        names = sorted(name for name in found if name != "seal")
+        key = names[which % len(names)]
         return found | {key: function(found[key])}
 
     return change
@@ -187,8 +197,12 @@ def both_foreign(newest: Path, folder: Path) -> None:
     shutil.copytree(other, newest)
 
 
-def foreign_arrays(newest: Path, folder: Path) -> None:
+def foreign_inside(name: str):
     """Another run's arrays under one's own seal."""
-    other = folder.parent / f"good-{OTHER}" / "checkpoints" / newest.name
-    for path in newest.rglob("arrays.npz"):
-        shutil.copy(other / path.relative_to(newest), path)
+
+    def function(newest: Path, folder: Path) -> None:
+        other = folder.parent / f"good-{OTHER}" / "checkpoints" / newest.name
+        for path in newest.rglob(name):
+            shutil.copy(other / path.relative_to(newest), path)
+
+    return checkpoint(function)

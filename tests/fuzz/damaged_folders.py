@@ -1,25 +1,30 @@
-"""Cases of damaged run folders."""
+"""Cases of damaged run folders: what was measured, checkpoints, and whatever else lies there."""
 
-import os
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import damaged_configs  # noqa: F401  (whose cases come first)
 import numpy as np
 from damage import (
+    CASES,
     CHANGES,
+    DOCUMENTS,
+    ODD,
     RUN,
+    SWAPS,
     SWEEP,
     arrays,
     both_foreign,
+    case,
     checkpoint,
     cut,
     edited,
     encrypted,
-    entry,
     flip,
     foreign,
-    foreign_arrays,
+    foreign_inside,
     gone,
     header,
     inside,
@@ -28,33 +33,15 @@ from damage import (
     put,
     twice,
 )
+from forgery import entry, junk, resealed
 
-CASES: dict[str, tuple[str, Any]] = {}
-"""Label: the folder that is damaged, and how."""
+__all__ = ["ASKED", "CASES"]
 
-
-def case(folder: str, label: str, spoil: Any) -> None:
-    label = f"{folder}: {label}"
-    assert label not in CASES, label
-    CASES[label] = (folder, spoil)
-
-
-DOCUMENTS: dict[str, bytes] = {
-    **{text: text.encode() for text in ("[]", "null", '""', "0", "{}", "true", "NaN", "[{}]", '{"recipe": "bc"}')},
-    **{"empty": b"", "binary": b"\x80\xff\x00", "deep": b"[" * 100_000, "digits": b'{"a": ' + b"9" * 5_000 + b"}"},
+OUTSIDE: dict[str, Any] = {
+    "a link to another file": lambda path: path.symlink_to(path.parents[1] / "good-other" / "config.json"),
+    "a link to nothing": lambda path: path.symlink_to(path.parents[1] / "made-by-a-link"),
 }
-ODD = (None, 5, -1, 1e999, True, "x", "line\nbreak", "x" * 2_000, [], [[]], {}, {"a": [1]}, 10**400)
-OWN = ("recipe", "task", "keys", "key_impl", "settings", "data", "dataset")
-SWEPT = ("axes", "over", "static", "seeds", "processes", "parts")
-PART = ("width", "chunk", "program", "lanes")
-NUMBERS = (0, -1, 999, 10**12, 1.5, True, None, "2", [], [99], [0, 0], {})
-SWAPS: dict[str, Any] = {
-    "a FIFO": os.mkfifo,
-    "a folder": lambda path: path.mkdir(),
-    "a link to itself": lambda path: path.symlink_to(path.name),
-    "/dev/zero": lambda path: path.symlink_to("/dev/zero"),
-    "/dev/null": lambda path: path.symlink_to("/dev/null"),
-}
+"""What writing there would write into."""
 HEADERS = {
     "declares 10**12": b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }\n",
     "declares -1": b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }\n",
@@ -64,60 +51,27 @@ HEADERS = {
 }
 
 
-def _configs() -> None:
-    for folder in (RUN, SWEEP):
-        for name, content in DOCUMENTS.items():
-            case(folder, f"config.json {name}", put("config.json", content))
-        for name, make in SWAPS.items():
-            case(folder, f"config.json {name}", instead("config.json", make))
-        for share in (0.1, 0.9, 0.99):
-            case(folder, f"config.json cut to {share:.0%}", cut("config.json", share))
-        case(folder, "no config.json", gone("config.json"))
-    for key in OWN:
-        case(RUN, f"no {key}", entry((key,), ...))
-        for value in ODD:
-            case(RUN, f"{key} {value!r:.20}", entry((key,), value))
-    for key in (
-        "agent.hidden",
-        "agent.learning_rate",
-        "offline.steps",
-        "offline.segments",
-        "eval_episodes",
-        "num_envs",
-    ):
-        case(RUN, f"no setting {key}", entry(("settings", key), ...))
-        for value in (*ODD[::2], [0], 10**9):
-            case(RUN, f"setting {key} {value!r:.20}", entry(("settings", key), value))
-    case(RUN, "an unknown setting", entry(("settings", "agent.nothing"), 1))
-    case(RUN, "another seed's key", entry(("keys",), [0, 1]))
-    case(RUN, "another task", entry(("task",), "pointmaze-medium"))
-    case(RUN, "another recipe", entry(("recipe",), "iql"))
-    for key in ("versions", "commit", "platform"):
-        case(RUN, f"{key} null", entry((key,), None))
-    for key in SWEPT:
-        case(SWEEP, f"no {key}", entry((key,), ...))
-        for value in NUMBERS:
-            case(SWEEP, f"{key} {value!r:.20}", entry((key,), value))
-    for key in PART:
-        case(SWEEP, f"part, no {key}", entry((key,), ..., "part-0/config.json"))
-        for value in NUMBERS:
-            case(SWEEP, f"part, {key} {value!r:.20}", entry((key,), value, "part-0/config.json"))
-
-
 def _archives() -> None:
-    for name in ("results.npz", "records.npz"):
-        _archive(name, lambda spoil_named, name=name: spoil_named(name), flips=12)
-    _archive("arrays.npz", lambda spoil_named: inside("arrays.npz", spoil_named), flips=12)
-    for name in ("results.npz", "records.npz"):
-        case(RUN, f"{name} of another run", foreign(name))
-    case(RUN, "arrays.npz of another run", checkpoint(foreign_arrays))
+    _archive("results.npz", lambda spoil_named: spoil_named("results.npz"), flips=12)
+    for name in ("arrays.npz", "records.npz"):
+        _archive(name, lambda spoil_named, name=name: inside(name, spoil_named), flips=12)
+        case(RUN, f"{name} of another run", foreign_inside(name))
+    case(RUN, "records.npz as the arrays", _renamed("records.npz", "arrays.npz"))
+    case(RUN, "arrays.npz as the records", _renamed("arrays.npz", "records.npz"))
     case(RUN, "the checkpoint of another run", checkpoint(both_foreign))
-    for name in ("part-0/results.npz", "part-0/records.npz"):
-        case(SWEEP, f"no {name}", gone(name))
-        case(SWEEP, f"{name} cut", cut(name, 0.5))
-        case(SWEEP, f"{name} edited", arrays(name, lambda found: {k: edited(v) for k, v in found.items()}))
-        other = name.replace("part-0", "part-1")
-        case(SWEEP, f"{name} of the other part", lambda d, name=name, other=other: shutil.copy(d / other, d / name))
+    for kind, function in CHANGES.items():
+        for which in (0, 3, 7, 9) if kind != "as objects" else ():  # which nobody can seal
+            case(RUN, f"results.npz array {which} {kind}, sealed again", resealed(one(function, which)), other=True)
+    for about in ODD:
+        case(RUN, f"results.npz, identity {about!r:.20}", resealed(lambda found: found, identity=about))
+        case(RUN, f"results.npz, arrays {about!r:.20}", _seal_entry("arrays", about))
+    case(RUN, "results.npz without arrays, sealed again", resealed(lambda found: {}))
+    case(RUN, "results.npz of another run", foreign("results.npz"))
+    name, other = "part-0/results.npz", "part-1/results.npz"
+    case(SWEEP, f"no {name}", gone(name))
+    case(SWEEP, f"{name} cut", cut(name, 0.5))
+    case(SWEEP, f"{name} edited", arrays(name, lambda found: {k: edited(v) for k, v in found.items()}))
+    case(SWEEP, f"{name} of the other part", lambda d: shutil.copy(d / other, d / name))
     case(SWEEP, "no part", lambda d: [shutil.rmtree(d / f"part-{i}") for i in range(2)])
     case(SWEEP, "one part lacks", gone("part-1"))
     case(SWEEP, "a part is a file", instead("part-1", lambda path: path.write_text("x")))
@@ -127,6 +81,24 @@ def _archives() -> None:
         "a part is the other",
         lambda d: (shutil.rmtree(d / "part-1"), shutil.copytree(d / "part-0", d / "part-1")),
     )
+
+
+def _renamed(source: str, target: str):
+    def function(newest: Path, folder: Path) -> None:
+        path = next(newest.rglob(source))
+        shutil.copy(path, path.with_name(target))
+
+    return checkpoint(function)
+
+
+def _seal_entry(key: str, value: Any):
+    """One entry of the seal within results."""
+
+    def change(found: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(json.loads(found["seal"].tobytes()) | {key: value}).encode()
+        return found | {"seal": np.frombuffer(text, np.uint8)}
+
+    return arrays("results.npz", change)
 
 
 def _archive(name: str, at: Any, flips: int) -> None:
@@ -166,13 +138,20 @@ def _archive(name: str, at: Any, flips: int) -> None:
 def _checkpoints() -> None:
     for name, content in DOCUMENTS.items():
         case(RUN, f"seal.json {name}", inside("seal.json", lambda n, content=content: put(n, content)))
-    for key in ("identity", "segment", "arrays"):
+    for key in ("identity", "segment", "arrays", "records"):
         case(RUN, f"seal.json, no {key}", inside("seal.json", lambda n, key=key: entry((key,), ..., n)))
         for value in ODD:
             spoil = inside("seal.json", lambda n, key=key, value=value: entry((key,), value, n))
             case(RUN, f"seal.json, {key} {value!r:.20}", spoil)
-    case(RUN, "no seal.json", inside("seal.json", gone))
-    case(RUN, "seal.json a FIFO", inside("seal.json", lambda n: instead(n, os.mkfifo)))
+    for seed in range(40):
+        case(RUN, f"seal.json with junk, seed {seed}", inside("seal.json", lambda n, seed=seed: junk(seed, n)))
+    for name in ("seal.json", "_CHECKPOINT_METADATA", "commit_success.txt"):
+        case(RUN, f"no {name}", inside(name, gone))
+        for kind, make in SWAPS.items():
+            case(RUN, f"{name} {kind}", inside(name, lambda n, make=make: instead(n, make)))
+    for kind in ("[]", "null", "{}", "empty", "binary", "deep"):
+        content = DOCUMENTS[kind]
+        case(RUN, f"Orbax's metadata {kind}", inside("_CHECKPOINT_METADATA", lambda n, c=content: put(n, c)))
     case(RUN, "checkpoints a file", instead("checkpoints", lambda path: path.write_text("x")))
     case(RUN, "checkpoints a link to itself", instead("checkpoints", lambda path: path.symlink_to(path.name)))
     case(RUN, "checkpoints empty", lambda d: (shutil.rmtree(d / "checkpoints"), (d / "checkpoints").mkdir()))
@@ -202,16 +181,20 @@ def _others() -> None:
     for name in ("metrics.jsonl", "timing.json"):
         for kind, content in {"empty": b"", "binary": b"\xff\x00" * 50, "one long line": b"x" * 10**6}.items():
             case(RUN, f"{name} {kind}", put(name, content))
-        for kind, make in SWAPS.items():
-            case(RUN, f"{name} {kind}", instead(name, make))
         case(RUN, f"no {name}", gone(name))
+    written = ("metrics.jsonl", "timing.json", ".lock", "results.npz.tmp", "config.json.tmp", "timing.json.tmp")
+    for name in written:
+        for kind, make in (SWAPS | OUTSIDE).items():
+            case(RUN, f"{name} {kind}", instead(name, make))
+    case(RUN, ".lock of a process that was killed", put(".lock", b""))
+    case(RUN, ".lock with text", put(".lock", b"x" * 1000))
+    case(RUN, "an older version's records.npz beside", put("records.npz", b"x"))
     case(RUN, "the folder is a file", lambda d: (shutil.rmtree(d), d.write_text("x")))
     case(RUN, "the folder is a link to itself", lambda d: (shutil.rmtree(d), d.symlink_to(d.name)))
     case(RUN, "the folder is empty", lambda d: (shutil.rmtree(d), d.mkdir()))
     case(RUN, "the folder is gone", shutil.rmtree)
     case(RUN, "a stranger's file beside", put("notes.txt", b"x"))
     case(RUN, "a temporary file beside", put("results.npz.tmp", b"x"))
-    case(RUN, "a temporary folder beside", lambda d: (d / "results.npz.tmp").mkdir())
 
 
 ASKED: dict[str, list[str]] = {
@@ -234,7 +217,6 @@ def nothing(folder: Path) -> None:
     """No damage."""
 
 
-_configs()
 _archives()
 _checkpoints()
 _others()

@@ -197,5 +197,39 @@ def _metadata() -> None:
             case("minari", f"{which} {depth} deep", metadata({which: nested(depth)}), REFUSED)
 
 
+ARGUMENTS: dict[str, list[dict[str, Any]]] = {
+    "Pendulum-v1": [
+        *({"g": value} for value in ("abc", "", [1], None, True, [[]], {"a": 1}, 10**400, float("nan"), 1e308)),
+        *({name: 1} for name in ("what", "name", "self", "id", "env", "given", "spec", "nothing", "", "a b", "é")),
+        *({"max_episode_steps": value} for value in (5, "abc", -1, 10**12)),
+        *({"physics": "x"}, {"disable_env_checker": "x"}, {"order_enforce": []}, {"vectorization_mode": "async"}),
+        *({"screen_dim": -1}, {"render_mode": "nothing"}, {"render_mode": [1]}, {"options": {"a": {"b": []}}}),
+    ],
+    "CartPole-v1": [{"sutton_barto_reward": value} for value in ("abc", None, [1])],
+    "FrozenLake-v1": [{"desc": value} for value in ("abc", ["SF", "FG"], [""], [["S"], ["G", "F"]], 5, ["FF", "F"])],
+    "Hopper-v5": [
+        *({"reset_noise_scale": value} for value in ("abc", [1], None, float("nan"), -1, 1e308)),
+        *({"healthy_z_range": value} for value in ("abc", [1], ["a", "b"], None, [[1, 2], 3], 5)),
+        *({"frame_skip": value} for value in (0, -1, 10**9, "abc", 1.5)),
+        *({"physics": "mujoco<=3.4"}, {"max_episode_steps": 5}, {"what": 1}, {"name": 1}, {"self": 1}, {"env": []}),
+    ],
+    "PointMaze_UMaze-v3": [
+        *({"maze_map": value} for value in ("abc", [], [[]], [[1, 1], [1]], [[1]], [[0]], [["x"]], [[None]], 5)),
+        *({"reward_type": value} for value in ("abc", [1], None, 5)),
+        *({"continuing_task": value} for value in ("abc", [1], None, 5)),
+        *({"nothing": 1}, {"physics": "x"}, {"max_episode_steps": "x"}, {"name": 1}),
+    ],
+    "AntMaze_UMaze-v4": [{"maze_map": [[1] * 300] * 300}, {"use_contact_forces": "abc"}],
+}
+"""Arguments of constructors, of environments that are there, that are none."""
+
+
+def _arguments() -> None:
+    for name, found in ARGUMENTS.items():
+        for kwargs in found:
+            case("minari", f"{name}({kwargs!r:.60})", metadata({"env_spec": spec(id=name, kwargs=kwargs)}), SAME)
+
+
 _acting()
 _metadata()
+_arguments()

@@ -2,7 +2,8 @@
 
 Two runs and a sweep in parts are trained once, as small as they can be. A case damages a copy of one of them; then
 results and policies are loaded, the folder is reported on and resumed, and some are evaluated and rendered. Numbers
-that come out must be those of the undamaged folder.
+that come out must be those of the undamaged folder, unless everything that is sealed was sealed again; nothing is
+written beside the folder.
 """
 
 import contextlib
@@ -74,11 +75,12 @@ def _trains(*_: Any, **__: Any) -> Any:
 
 
 @functools.cache
-def good() -> dict[str, Any]:
+def good() -> dict[Any, Any]:
     """What the undamaged folders give, by folder; policies also by segment. From now on nothing is compiled."""
     root, found = Path(os.environ[RUNS]), {}
     for name in (RUN, SWEEP):
         found[name, "results"] = _measured(archive.load_results(root / name))
+    found[SWEEP, "policies"] = jax.tree.map(np.asarray, policies.load_policies(root / SWEEP / "part-0").state)
     newest = policies.load_policies(root / RUN)
     found[newest.segment] = jax.tree.map(np.asarray, newest.state)
     work = Path(tempfile.mkdtemp(prefix="older-", dir=root)) / RUN
@@ -86,7 +88,8 @@ def good() -> dict[str, Any]:
     shutil.rmtree(work / "checkpoints" / str(newest.segment))
     older = policies.load_policies(work)
     found[older.segment] = jax.tree.map(np.asarray, older.state)
-    found["texts"] = {name: _said(argv, root / RUN) for name, argv in COMMANDS.items()}
+    folders = (root / RUN, work)
+    found["texts"] = {name: [_said(argv, folder)[1] for folder in folders] for name, argv in COMMANDS.items()}
     programs.Programs.compile = lambda self, indices, watch: _trains() if list(indices) else None
     jax.stages.Lowered.compile = _trains  # pyright: ignore[reportAttributeAccessIssue]
     return found
@@ -129,11 +132,12 @@ def _said(argv: list[str], folder: Path) -> tuple[Any, str, str]:
 
 
 def attempt(label: str, folder: Path) -> list[Fault]:
-    name, spoil = CASES[label]
+    name, spoil, other = CASES[label]
     expected, root = good(), Path(os.environ[RUNS])
     run = folder / f"{name}-damaged"
     shutil.copytree(root / name, run)
     shutil.copytree(root / OTHER, folder / f"good-{OTHER}")
+    outside = _outside(folder, run)
     spoil(run)
     before, faults = bench.contents(run), []
     if asked := ASKED.get(label.partition("undamaged, ")[2]):
@@ -141,15 +145,23 @@ def attempt(label: str, folder: Path) -> list[Fault]:
     faults += _named("load_results", _results(run, expected[name, "results"]))
     if name == RUN:
         faults += _named("load_policies", _policies(run, expected))
+    else:
+        faults += _named("load_policies", _swept(run, expected[SWEEP, "policies"]))
     faults += _named("report", _command(["report", "RUN", "--out", "report"], run, None))
     if list(CASES).index(label) % SECONDARY == 0 and name == RUN:
         for what, argv in COMMANDS.items():
             faults += _named(what, _command(argv, run, expected["texts"][what]))
     faults += _unchanged(before, run)
     faults += _named("resume", _resumed(run, expected[name, "results"]))
-    if (folder / "marker").exists():
-        faults.append(Fault("code in the file is run", ""))
-    return faults
+    if written := bench.changed(outside, _outside(folder, run)):
+        faults.append(Fault("something is written beside the folder, or run", ", ".join(written)))
+    return [fault for fault in faults if not (other and "other" in fault.kind)]
+
+
+def _outside(folder: Path, run: Path) -> dict[str, Any]:
+    """What lies beside the damaged folder; reports are drawn there."""
+    own = (run.name, "report", "x.png")
+    return {name: x for name, x in bench.contents(folder).items() if Path(name).parts[0] not in own}
 
 
 def _unchanged(before: dict[str, Any], run: Path) -> list[Fault]:
@@ -196,6 +208,13 @@ def _policies(run: Path, expected: Any) -> list[Fault]:
     return [] if _same(state, expected[found.segment]) else [Fault("other parameters", f"segment {found.segment}")]
 
 
+def _swept(run: Path, expected: Any) -> list[Fault]:
+    found, faults, refused = bench.outcome(lambda: policies.load_policies(run / "part-0"), [run.name])
+    if refused or faults or _same(jax.tree.map(np.asarray, found.state), expected):
+        return faults
+    return [Fault("other parameters", "part-0")]
+
+
 def _resumed(run: Path, expected: Any) -> list[Fault]:
     try:
         found, faults, refused = bench.outcome(lambda: _measured(resumed(run)), [run.name])
@@ -214,7 +233,7 @@ def _command(argv: list[str], run: Path, expected: Any) -> list[Fault]:
     except Exception as error:
         return [bench.crash(error)]
     if code == 0:
-        differs = expected is not None and out.replace(run.name, RUN) != expected[1]
+        differs = expected is not None and out.replace(run.name, RUN) not in expected
         return [Fault("other numbers", bench.ends(out))] if differs else []
     lines = err.splitlines()
     if code != 2 or not lines or len(lines[-1]) > bench.LONGEST or run.name not in lines[-1] or len(lines) > 1:
