@@ -93,8 +93,8 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     for phase in recipe.phases:
         if phase.mix == "prioritised" and not hasattr(recipe.agent_in(phase), "priorities"):
             raise O2OError(
-                f"phase {phase.name!r} has mix='prioritised', yet {type(recipe.agent).__name__} gives rows no "
-                "priorities; use mix='by_size' or 'ratio'"
+                f"{phase.name}.mix is 'prioritised', yet {type(recipe.agent).__name__} gives rows no "
+                f"priorities; use {phase.name}.mix='by_size' or 'ratio'"
             )
     longest = max((p.rollout + p.history for p in recipe.phases if p.feed != "sampled"), default=0)
     if longest > recipe.capacity:

@@ -15,6 +15,7 @@ from purejaxo2o.files import read_json, write_json
 from purejaxo2o.report import by_setting
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
+from purejaxo2o.spelling import shown
 from purejaxo2o.study_members import Member
 from purejaxo2o.types import O2OError
 
@@ -104,6 +105,6 @@ def _compare(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> Non
     for name, old, new in pairs:
         if old != new:
             raise O2OError(
-                f"output folder {folder} holds another study: its {name} is {old!r}, not {new!r}; "
+                f"output folder {folder} holds another study: its {name} is {shown(old)}, not {shown(new)}; "
                 "choose another folder (--out)"
             )

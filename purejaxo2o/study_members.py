@@ -17,6 +17,7 @@ from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check, check_settings, offline_needs
 from purejaxo2o.recipes import recipe as build_recipe
 from purejaxo2o.report import setting_text
+from purejaxo2o.spelling import shown
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.tasks import task as build_task
@@ -130,7 +131,7 @@ def _sources(study: "Study", tasks: Sequence[str]) -> Mapping[str, Any]:
         if name not in tasks:
             raise O2OError(f"dataset: no task {name!r} in this study; {nearest(name, tasks)}")
         if not isinstance(source, str | Store):
-            raise O2OError(f"dataset of {name} is {source!r}; give a Minari id (or, in Python, a Store)")
+            raise O2OError(f"dataset of {name} is {shown(source)}; give a Minari id (or, in Python, a Store)")
     return found
 
 
@@ -180,14 +181,14 @@ def _axis(recipe: Recipe, name: str, values: Any) -> tuple[Any, ...]:
     """The values of an axis, each of which the recipe takes."""
     values = plain(values) if getattr(values, "ndim", 0) else values
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-        raise O2OError(f"{name} is {values!r}; give a non-empty list of values")
+        raise O2OError(f"{name} is {shown(values)}; give a non-empty list of values")
     for value in values:
         if isinstance(value, float) and not math.isfinite(value):
             raise O2OError(f"{name} holds {value}; every value must be finite")
         check_settings(settings.replace(recipe, {name: value}))
     found = plain(tuple(values))
     if twice := [value for value in found if found.count(value) > 1]:
-        raise O2OError(f"{name} holds {twice[0]!r} twice; give every value once")
+        raise O2OError(f"{name} holds {shown(twice[0])} twice; give every value once")
     return found
 
 

@@ -256,7 +256,7 @@ def test_phases_that_it_cannot_learn_from_are_refused():
             agent.enter(state, KEY, phase)
     recipe, task, _ = tiny("props")
     for changes, message in (
-        ({"online.feed": "sampled"}, "feeds minibatches and history=5"),
+        ({"online.feed": "sampled"}, "feeds minibatches, but online.history=5"),
         ({"store_rows": 9}, "a rollout with its history of 10 steps does not fit store_rows=9"),
     ):
         with pytest.raises(O2OError, match=message):
