@@ -251,6 +251,6 @@ def _check_phase(p: Phase, num_envs: int, collected: bool) -> None:
         raise O2OError(f"phase {p.name!r} neither acts nor learns ({its}act='none', {its}updates=0); set one")
     if p.uses_online and not p.acts and not collected:
         raise O2OError(
-            f"{its}mix={p.mix!r} learns from the replay store, but no phase before {p.name!r} acts ({its}act='none'); "
-            f"set {its}mix='offline'"
+            f"{its}mix={p.mix!r} learns from the replay store, but no phase up to {p.name!r} acts "
+            f"({its}act='none'); set {its}mix='offline'"
         )

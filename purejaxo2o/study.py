@@ -36,8 +36,9 @@ from purejaxo2o.seeds import LAST
 from purejaxo2o.spelling import shown
 from purejaxo2o.store import Store
 from purejaxo2o.study_folder import Outcome, claim
-from purejaxo2o.study_members import Member, plan, within
+from purejaxo2o.study_members import Member, plan
 from purejaxo2o.study_table import Watch, watch
+from purejaxo2o.study_tasks import within
 from purejaxo2o.sweep import sweep
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import O2OError, nearest, whole
@@ -55,6 +56,8 @@ class Study:
     scale: of the recipes given by name, "paper" or "small".
     seeds, seed0: seeds `seed0` to `seed0 + seeds - 1`.
     dataset: instead of the tasks' own: a Minari id or a `Store` if there is one task, else such by task name.
+    reference, limit: of tasks given by name, as in `o2o.task`; several tasks take them by task name.
+    clip: accept recorded actions beyond their declared bounds, in all of these.
     set: settings changed in every recipe that has them.
     over: axes, `{setting: values}`, of every recipe.
     recipe: what is special to one recipe, `{name: {"set": {...}, "over": {...}}}`. It goes before `set` and `over`.
@@ -69,6 +72,9 @@ class Study:
     seeds: int = 8
     seed0: int = 0
     dataset: str | Store | Mapping[str, str | Store] | None = None
+    reference: Sequence[float] | Mapping[str, Sequence[float]] | None = None
+    limit: int | Mapping[str, int] | None = None
+    clip: bool = False
     set: Names = dataclasses.field(default_factory=dict)
     over: Names = dataclasses.field(default_factory=dict)
     recipe: Mapping[str, Mapping[str, Names]] = dataclasses.field(default_factory=dict)
@@ -101,6 +107,8 @@ def _check_fields(study: Study) -> None:
         raise O2OError(f"seed0 is {study.seed0}; the last of {study.seeds} seeds must be at most {LAST}")
     if study.scale not in ("small", "paper"):
         raise O2OError(f"scale is {shown(study.scale)}; {nearest(study.scale, ('small', 'paper'))}")
+    if not isinstance(study.clip, bool):
+        raise O2OError(f"clip is {shown(study.clip)}; give true or false")
     if not isinstance(study.out, str | os.PathLike | None):
         raise O2OError(f"out is {shown(study.out)}; give the path of a folder")
     if study.out is not None:
@@ -215,6 +223,7 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
             except (O2OError, jax.errors.JaxRuntimeError) as error:  # unreadable data, too little memory
                 line = str(error).splitlines()[0]
                 outcome.failed[member.task.name, member.recipe.name] = line
+                outcome.in_shell[member.task.name, member.recipe.name] = getattr(error, "in_shell", line)
                 watching.failed(index, line)
             else:
                 outcome.add(member, result)

@@ -29,11 +29,13 @@ class Outcome:
 
     results: `{task: {"recipe" or "recipe: setting=value, ...": Result [seed, S]}}`, in the study's order, on the
         host and without the trained networks (`policies.load_policies` restores those from a member's folder).
-    failed: `{(task, recipe): one line}` for members that did not finish."""
+    failed: `{(task, recipe): one line}` for members that did not finish. in_shell: the same for those who type
+        commands."""
 
     out: Path
     results: dict[str, dict[str, Result]] = dataclasses.field(default_factory=dict)
     failed: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    in_shell: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
 
     def add(self, member: Member, result: Result) -> None:
         """Take in what a member's sweep returned, `[*axes, seed, S]`."""

@@ -21,6 +21,7 @@ from purejaxo2o.phases import Phase, Recipe, check_phases
 from purejaxo2o.prepare import check, check_settings, online_needs, prepare, ready, rows_of
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
 from purejaxo2o.run import Run
+from purejaxo2o.seeds import one_key
 from purejaxo2o.store import Store
 from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
 from purejaxo2o.tasks import Task
@@ -33,6 +34,7 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     dataset: unbatched rows shared by every seed (`o2o.dataset(task)`); None for recipes that need none.
     Raises `O2OError` while tracing for whatever does not fit together.
     """
+    key = one_key(key)
     check(recipe, task, dataset)
     dataset = prepare(recipe, task, dataset)
     inputs = key, recipe, task, dataset

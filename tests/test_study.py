@@ -517,7 +517,7 @@ def test_the_command_reports_what_is_left_after_a_failure(tmp_path, capsys):
         ("STUDY reach", "takes its tasks from the file; drop reach"),
         ("STUDY --over agent.polyak=0.1", "takes over from the file; drop --over, or change the file"),
         ("STUDY --scale paper", "drop --scale"),
-        ("STUDY --seed0 0", "drop --seed0"),
+        ("STUDY --seed0 -1", "seed0 is -1; it must be a whole number of at least 0"),
         ("STUDY --set num_envs=1", "drop --set"),
         ("STUDY --dataset a/b-v0", "drop --dataset"),
         ("STUDY --seeds 0", "seeds is 0; it must be a whole number of at least 1"),

@@ -177,7 +177,9 @@ def attempt(label: str, folder: Any) -> list[Fault]:
     some += [(name, random_.choice(list(VALUES))) for name in (*EXTRA, *WRONG)]
     for name, value in some:
         known = [name] if name in names else []
-        changed, faults, refused = _ended(lambda name=name, value=value: _replaced(recipe, name, VALUES[value]), known)
+        changed, faults, refused = _ended(
+            lambda name=name, value=value: _replaced(recipe, name, VALUES[value]), known
+        )
         found += _named(f"{name} = {value}", faults)
         if changed is not None:
             taken.append((name, value, changed))
