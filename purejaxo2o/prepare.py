@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import store
+from purejaxo2o.agents.base import check_phase
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs.base import check_env, spaces
 from purejaxo2o.phases import Phase, Recipe, check_phases
@@ -138,10 +139,12 @@ def check_settings(recipe: Recipe) -> None:
 
 
 def check_agents(recipe: Recipe) -> None:
-    """The agent's settings go together, in every phase."""
+    """The agent's settings go together, in every phase, and with the phase."""
     for one in (recipe.agent, *map(recipe.agent_in, recipe.phases)):
         if hasattr(one, "check"):
             one.check()
+    for phase in recipe.phases:
+        check_phase(recipe.agent_in(phase), phase, recipe.num_envs)
 
 
 def _check_overrides(agent: Any, phase: Phase) -> None:

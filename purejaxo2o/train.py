@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import priorities, rollout, store
-from purejaxo2o.agents.base import begin, follow
+from purejaxo2o.agents.base import begin, check_phase, follow
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import Standing, judge_all, standing
 from purejaxo2o.evaluate import judge as judge_standing
@@ -94,6 +94,7 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
     """The boundary before phase `phase`: the agent's `enter`, and clearing the store if the phase says so."""
     phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
+    check_phase(recipe.agent_in(spec), spec, recipe.num_envs)
     agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), spec)
     replay, order = run.store, run.priorities
     if spec.store == "clear" and replay is not None:

@@ -43,7 +43,8 @@ class Sweep(Command):
     recipe.iql.over.agent.expectile = [0.7, 0.9]
 
     It may also say scale, seeds, seed0, dataset, reference, limit, clip, out, log, [set] (settings of all recipes
-    that have them), [over] (axes of all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python: study = o2o.Study(recipes=[...], ...).
+    that have them), [over] (axes of all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python:
+    study = o2o.Study(recipes=[...], ...).
     """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE")]
