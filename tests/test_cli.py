@@ -369,7 +369,7 @@ def test_a_run_without_references_says_so_and_can_be_scored_anew(run, tmp_path, 
     name, out = "test/mountain/random-v0", tmp_path / "run"
     run("collect", "gymnax/MountainCarContinuous-v0", "--id", name, "--steps", "2000", "--num-envs", "2")
     sizes = ["agent.actor_hidden=(8, 8)", *OFFLINE]
-    train = ["train", "bc", name, "--scale", "small", "--seeds", "2", "--out", out]
+    train = ["train", "bc", name, "--scale", "small", "--seeds", "2", "--seed0", "5", "--out", out]
     assert main([str(x) for x in (*train, "--set", *sizes)]) == 0
     printed = capsys.readouterr()
     assert f"no reference scores are known for {name}: scores are raw returns (--reference LOW HIGH)" in printed.err
@@ -378,6 +378,9 @@ def test_a_run_without_references_says_so_and_can_be_scored_anew(run, tmp_path, 
     lanes = run("evaluate", out, "--episodes", "2", "--reference", "-100", "0", "--json")["lanes"]
     assert [lane["score"] for lane in lanes] == pytest.approx([100 + lane["return"] for lane in lanes])
     run(*train, "--reference", "-100", "0", "--overwrite", "--set", *sizes)
+    lanes = run("evaluate", out, "--episodes", "2", "--json")["lanes"]
+    assert [lane["score"] for lane in lanes] == pytest.approx([100 + lane["return"] for lane in lanes])
+    assert [lane["seed"] for lane in lanes] == [5, 6]
     result = archive.load_results(out)
     np.testing.assert_allclose(result.scores, 100 + result.returns.mean(-1), rtol=1e-5)
 

@@ -141,6 +141,23 @@ def test_fields_can_be_changed_and_python_says_the_same(tmp_path):
     assert [m.recipe for m in found.members] == [m.recipe for m in wanted.members]
 
 
+def test_references_and_limits_are_those_of_the_tasks(tmp_path):
+    both = 'recipes = ["sac"]\ntasks = ["reach", "gymnax/Pendulum-v1"]\nscale = "small"\nclip = true\n'
+    tables = '[reference]\nreach = [-5, 10]\n[limit]\n"gymnax/Pendulum-v1" = 50'
+    reach, pendulum = (member.task for member in study.load(write(tmp_path, both + tables)).members)
+    assert (reach.score_low, reach.score_high, reach.clip) == (-5, 10, True)
+    assert (pendulum.raw, pendulum.env.horizon, pendulum.clip) == (True, 50, True)
+    alone = 'recipes = ["sac"]\ntasks = ["gymnax/Pendulum-v1"]\nreference = [-1e3, 0]\nlimit = 20'
+    [member] = study.load(write(tmp_path, alone)).members
+    assert (member.task.score_low, member.task.env.horizon) == (-1000, 20)
+
+
+@pytest.mark.parametrize("two", [np.int64(2), jax.numpy.int32(2), 2.0])
+def test_anybodys_numbers_are_seeds(two):
+    found = small(seeds=two, seed0=two)
+    assert (found.seeds, found.seed0, type(found.seeds)) == (2, 2, int)
+
+
 def test_the_example_is_a_study():
     if not EXAMPLE.exists():
         pytest.skip("there are no experiments beside the tests (an installed copy)")
@@ -154,6 +171,14 @@ BAD = {
     "unknown key": (TOP + "seed = 3", "unknown key 'seed'; did you mean 'seeds'?"),
     "no recipes": ('tasks = ["reach"]', "recipes is missing"),
     "no tasks": ('recipes = ["sac"]', "tasks is missing"),
+    "reference of many": (
+        TOP.replace("umaze", 'umaze", "reach') + "reference = [0, 1]",
+        "reference is one for 2 tasks; write a table [reference] with a line per task name",
+    ),
+    "reference of nobody": (TOP + "[reference]\nx = [0, 1]", "reference: no task 'x' in this study"),
+    "reference upside down": (TOP + "reference = [1, 0]", "reference [1, 0]: give two finite numbers, low < high"),
+    "limit of a made task": (TOP + "limit = 5", "has its own limit"),
+    "clip as text": (TOP + 'clip = "yes"', "clip is 'yes'; give true or false"),
     "no TOML": ("recipes = [iql]", "no TOML"),
     "unknown recipe": (
         'recipes = ["iqll"]\ntasks = ["reach"]',
