@@ -9,7 +9,7 @@ from purejaxo2o.spelling import shown
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.tasks import task as build_task
-from purejaxo2o.types import O2OError, nearest
+from purejaxo2o.types import O2OError, nearest, whole
 
 if TYPE_CHECKING:
     from purejaxo2o.study import Study
@@ -36,6 +36,7 @@ def tasks(study: "Study") -> list[tuple[Task, str | Store | None]]:
     for name, source in datasets.items():
         if not isinstance(source, str | Store):
             raise O2OError(f"dataset of {name} is {shown(source)}; give a Minari id (or, in Python, a Store)")
+    limits = {name: whole(f"limit of {name}", x, "give a number of steps, at least 1") for name, x in limits.items()}
     found = []
     for name, entry in zip(names, study.tasks, strict=True):
         source, limit = datasets.get(name), limits.get(name)

@@ -179,6 +179,7 @@ BAD = {
     "reference of nobody": (TOP + "[reference]\nx = [0, 1]", "reference: no task 'x' in this study"),
     "reference upside down": (TOP + "reference = [1, 0]", "reference [1, 0]: give two finite numbers, low < high"),
     "limit of a made task": (TOP + "limit = 5", "has its own limit"),
+    "limit of nothing": (TOP + 'dataset = "a/b-v0"\nlimit = 0', "limit of pointmaze-umaze is 0; give a number of"),
     "clip as text": (TOP + 'clip = "yes"', "clip is 'yes'; give true or false"),
     "no TOML": ("recipes = [iql]", "no TOML"),
     "unknown recipe": (
