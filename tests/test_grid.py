@@ -109,8 +109,8 @@ def test_the_shell_refuses_them_with_one_seed_too(capsys, tmp_path):
     for flag in ("width", "chunk"):
         command = f"train sac reach --scale small --seeds 1 --{flag} 0 --out {tmp_path}/run"
         assert main(command.split()) == 2
-        assert capsys.readouterr().err.startswith(f"error: --{flag} is 0; give a whole number of lanes")
+        assert capsys.readouterr().err.startswith(f"error: --{flag} is 0; it must be at least 1")
     command = f"sweep sac reach --set agent.polyak=0.1 --over agent.polyak=0.1,0.2 --out {tmp_path}/run"
     assert main(command.split()) == 2
-    assert capsys.readouterr().err == "error: agent.polyak is both set and varied (over); drop one\n"
+    assert capsys.readouterr().err == "error: agent.polyak is both set (--set) and varied (--over); drop one\n"
     assert not list(tmp_path.iterdir())
