@@ -186,7 +186,7 @@ def test_seeds_of_a_later_range_are_those_of_a_longer_run():
         (f"train sac reach --set agent.learning_rate={'9' * 5000}", "(5000 characters) is no value"),
         (f"train sac reach --set agent.learning_rate={'(' * 5000}", "(5000 characters) is no value"),
         (f"train sac reach --set agent.learning_rate={'-' * 5000}1", "(5001 characters) is no value"),
-        ("train sac reach --seeds 100000000000", "--seed0 0 and --seeds 100000000000 go too far"),
+        ("train sac reach --seeds 100000000000", "--seeds is 100000000000; it must be at least 1"),
         ("train sac reach --seed0 2147483648", "all seeds must lie below 16,777,216"),
         (f"train sac reach --seeds {'9' * 400}", "all seeds must lie below 16,777,216"),
         ("train sac reach --width 0 --seeds 1", "--width is 0; it must be at least 1"),
