@@ -63,7 +63,7 @@ def fit(
     number, key = seeds.key_of(key)
     programs = Programs(key, recipe, task, dataset)
     folder = None if out is None else output_folder(out)
-    with full_disk(folder), lock.held(folder, (notes := []).append):
+    with memory.enough(folder), full_disk(folder), lock.held(folder, (notes := []).append):
         earlier, config = False, {}
         if folder is not None or sinks:
             config = runs.describe(key, recipe, task, dataset, None if number is None else (number,))

@@ -3,8 +3,12 @@
 Arguments are counted from their shapes, temporaries are XLA's own account of the compiled programs.
 """
 
+import contextlib
 import dataclasses
 import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -119,6 +123,33 @@ def refuse_if_too_large(need: Memory, limit: int | None, recipe: Recipe) -> None
     if fits >= 1:
         remedy = f"the largest {name} that fits is about {fits:,}"
     raise O2OError(f"{need}; there are {size(limit)}: {remedy}")
+
+
+EXHAUSTED = "RESOURCE_EXHAUSTED"
+"""How XLA's errors begin where memory ran out."""
+
+
+@contextlib.contextmanager
+def enough(folder: Path | None = None) -> Iterator[None]:
+    """One `O2OError` where a device's or the host's memory runs out inside, whatever was foreseen.
+
+    folder: a run's; if nothing was there before and no checkpoint is, it is taken away again."""
+    ours = None if folder is None or (folder.exists() and any(folder.iterdir())) else folder
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, jax.errors.JaxRuntimeError) and EXHAUSTED not in text:
+            raise
+        if ours is not None and not any(path.is_file() for path in ours.glob("**/checkpoints/**/*")):
+            shutil.rmtree(ours, ignore_errors=True)
+        raise O2OError(
+            f"memory ran out ({text[:120] or 'of the host'})",
+            python="use fewer lanes at a time (sweep with width=1 or chunk=1), or smaller minibatches or stores: "
+            "o2o.replace(recipe, {'PHASE.batch_size': ..., 'store_rows': ...})",
+            shell="use fewer lanes at a time (--width 1, --chunk 1), or smaller minibatches or stores "
+            "(--set PHASE.batch_size=N store_rows=N)",
+        ) from error
 
 
 def _most_rows(recipe: Recipe) -> tuple[str, int]:

@@ -13,6 +13,7 @@ import numpy as np
 from purejaxo2o import envs
 from purejaxo2o.envs.base import Env
 from purejaxo2o.envs.goal_maze import MAZES, GoalMaze, MazeMap, layout
+from purejaxo2o.spelling import shown
 from purejaxo2o.types import O2OError
 
 if TYPE_CHECKING:  # Minari and Gymnasium are imported when a dataset is opened
@@ -198,11 +199,19 @@ def _maze(where: str, short: str, settings: dict[str, Any]) -> tuple[str, dict[s
 
 def _plan(where: str, plan: Any) -> MazeMap:
     if not (isinstance(plan, list | tuple) and plan and all(isinstance(row, list | tuple) for row in plan)):
-        raise O2OError(f"{where}: its maze_map is {plan!r:.80}, no rows of cells; correct it or pass env=")
+        raise _no_map(where, plan, "rows of cells")
     rows = tuple(tuple(MARKS.get(cell, cell) if isinstance(cell, str) else cell for cell in row) for row in plan)
     if len({len(row) for row in rows}) != 1 or not all(isinstance(cell, int | str) for row in rows for cell in row):
-        raise O2OError(f"{where}: its maze_map is {plan!r:.80}, no rows of one length; correct it or pass env=")
+        raise _no_map(where, plan, "rows of one length")
     return rows
+
+
+def _no_map(where: str, plan: Any, wanted: str) -> O2OError:
+    return O2OError(
+        f"{where}: its maze_map is {shown(plan)}, no {wanted}",
+        python="correct it or pass env=",
+        shell=f"correct it in the dataset's metadata.json, or {IN_PYTHON}",
+    )
 
 
 def _is_map_of(where: str, maze: str, plan: MazeMap) -> bool:

@@ -218,32 +218,39 @@ def _check_counters(recipe: Recipe) -> None:
 
 
 def _check_phase(p: Phase, num_envs: int, collected: bool) -> None:
-    where = f"phase {p.name!r}"
+    its = f"{p.name}."
     if p.feed != "sampled" and not (p.act == "policy" and p.updates):
         raise O2OError(
-            f"{where} feeds a rollout of act={p.act!r} to updates={p.updates}; set act='policy' and updates"
+            f"{its}feed={p.feed!r} feeds a rollout of {its}act={p.act!r} to {its}updates={p.updates}; "
+            f"set {its}act='policy' and {its}updates"
         )
     if p.history and p.feed == "sampled":
         raise O2OError(
-            f"{where} feeds minibatches and history={p.history}; set feed='rollout' or 'both', or history=0"
+            f"{its}feed={p.feed!r} feeds minibatches, but {its}history={p.history}; "
+            f"set {its}feed='rollout' or 'both', or {its}history=0"
         )
     if p.mix == "prioritised" and p.feed != "sampled":
-        raise O2OError(f"{where} draws by priority and feeds {p.feed!r}; set feed='sampled' or another mix")
+        raise O2OError(
+            f"{its}mix={p.mix!r} draws by priority, but {its}feed={p.feed!r}; set {its}feed='sampled' or another mix"
+        )
     unit = p.segments * p.per_iteration(num_envs)
     if p.steps % unit:
         fit = max(unit, round(p.steps / unit) * unit)
         raise O2OError(
-            f"{where}: steps={p.steps} does not divide into {p.segments} segments"
-            + (f" of {num_envs} environments" if p.acts and num_envs > 1 else "")
-            + (f" and rollouts of {p.rollout}" if p.feed != "sampled" else "")
-            + f"; use steps={fit} or change segments"
+            f"{its}steps={p.steps} does not divide into {its}segments={p.segments}"
+            + (f" of num_envs={num_envs} environments" if p.acts and num_envs > 1 else "")
+            + (f" and rollouts of {its}rollout={p.rollout}" if p.feed != "sampled" else "")
+            + f"; use {its}steps={fit} or change {its}segments"
         )
     if p.mix == "fraction" and (p.offline_fraction * p.batch_size) % 1:
         raise O2OError(
-            f"{where}: offline_fraction={p.offline_fraction} of batch_size={p.batch_size} is not a whole "
-            "number of rows; change one, or use mix='ratio'"
+            f"{its}offline_fraction={p.offline_fraction} of {its}batch_size={p.batch_size} is not a whole "
+            f"number of rows; change one, or use {its}mix='ratio'"
         )
     if not p.acts and p.updates == 0:
-        raise O2OError(f"{where} neither acts nor learns; set act or updates")
+        raise O2OError(f"phase {p.name!r} neither acts nor learns ({its}act='none', {its}updates=0); set one")
     if p.uses_online and not p.acts and not collected:
-        raise O2OError(f"{where} learns from the replay store, but no phase before it acts; set mix='offline'")
+        raise O2OError(
+            f"{its}mix={p.mix!r} learns from the replay store, but no phase up to {p.name!r} acts "
+            f"({its}act='none'); set {its}mix='offline'"
+        )

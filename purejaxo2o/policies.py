@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o import memory, runs
+from purejaxo2o import memory, runs, trackers
 from purejaxo2o.checkpoint import Checkpoints
 from purejaxo2o.envs.base import bounds_of
 from purejaxo2o.evaluate import Evaluation, counted, evaluate_agent
@@ -16,6 +16,7 @@ from purejaxo2o.lanes import recipe_axes, run_axes
 from purejaxo2o.phases import Phase, Recipe
 from purejaxo2o.policy import TrainedPolicy, lane_index
 from purejaxo2o.rebuild import lanes_of, rebuild, sound
+from purejaxo2o.result import SEED
 from purejaxo2o.run import Run
 from purejaxo2o.tasks import Task
 from purejaxo2o.train import init
@@ -30,6 +31,7 @@ class Trained(NamedTuple):
     state: Any  # agent state
     lanes: int
     segment: int  # the checkpoint was taken after so many
+    named: tuple[dict[str, Any], ...] = ()  # of each lane, what tells it apart: varied settings, "seed"; if known
 
     def policy(self, lane: Any = 0) -> TrainedPolicy:
         """`act(obs, key) -> action` in the environment's own units, greedy, as `Result.policy`.
@@ -101,7 +103,13 @@ def _trained(path: Path, config: Mapping[str, Any], recipe: Recipe, task: Task) 
     else:
         agents = jax.vmap(lambda recipe: recipe.agent_in(phase), in_axes=(axes,), axis_size=lanes)
         agent, state = agents(recipe), run.agent
-    return Trained(task=task, agent=agent, state=state, lanes=lanes or 1, segment=segment)
+    return Trained(task=task, agent=agent, state=state, lanes=lanes or 1, segment=segment, named=_named(config))
+
+
+def _named(config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    if not config.get("seeds"):  # keys without numbers
+        return ()
+    return tuple({**lane.varied, SEED: lane.seed} for lane in trackers.lanes_of(config))
 
 
 def _restore(folder: Path, keys: Array, recipe: Recipe, task: Task, offline_rows: int, axes: Any) -> tuple[int, Run]:

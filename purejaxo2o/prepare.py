@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import store
+from purejaxo2o.agents.base import check_phase
 from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs.base import check_env, spaces
 from purejaxo2o.phases import Phase, Recipe, check_phases
@@ -93,8 +94,8 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     for phase in recipe.phases:
         if phase.mix == "prioritised" and not hasattr(recipe.agent_in(phase), "priorities"):
             raise O2OError(
-                f"phase {phase.name!r} has mix='prioritised', yet {type(recipe.agent).__name__} gives rows no "
-                "priorities; use mix='by_size' or 'ratio'"
+                f"{phase.name}.mix is 'prioritised', yet {type(recipe.agent).__name__} gives rows no "
+                f"priorities; use {phase.name}.mix='by_size' or 'ratio'"
             )
     longest = max((p.rollout + p.history for p in recipe.phases if p.feed != "sampled"), default=0)
     if longest > recipe.capacity:
@@ -138,10 +139,12 @@ def check_settings(recipe: Recipe) -> None:
 
 
 def check_agents(recipe: Recipe) -> None:
-    """The agent's settings go together, in every phase."""
+    """The agent's settings go together, in every phase, and with the phase."""
     for one in (recipe.agent, *map(recipe.agent_in, recipe.phases)):
         if hasattr(one, "check"):
             one.check()
+    for phase in recipe.phases:
+        check_phase(recipe.agent_in(phase), phase, recipe.num_envs)
 
 
 def _check_overrides(agent: Any, phase: Phase) -> None:

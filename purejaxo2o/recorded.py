@@ -121,7 +121,9 @@ def _compare(judged: Origin, env: Env) -> None:
             shell=f"train in {env.name} with --dataset, or correct eval_env_spec in its metadata.json",
         )
     if found:
-        warnings.warn(f"{text}; if that is not meant, pass env=", stacklevel=4)
+        warnings.warn(
+            f"{text}; if that is not meant, correct its eval_env_spec (in Python, or pass env=)", stacklevel=4
+        )
 
 
 def _reference(info: "DatasetInfo", eval_env: Env) -> tuple[float, float]:

@@ -54,9 +54,17 @@ class Failure(NamedTuple):
     phase: str
     step: int  # iteration, counted over all phases from 0
     metric: str  # the first metric that was not finite, or "parameters"
+    named: tuple[tuple[str, Any], ...] = ()  # names and values of a sweep's axes: settings, and the seed's number
+
+    @property
+    def where(self) -> str:
+        """Which run of several: `agent.expectile=0.9, seed 5`; without names, its index."""
+        if self.named:
+            return ", ".join(f"seed {value}" if name == SEED else f"{name}={value}" for name, value in self.named)
+        return f"lane {', '.join(map(str, self.lane))}" if self.lane else ""
 
     def __str__(self) -> str:
-        where = f"lane {', '.join(map(str, self.lane))}: " if self.lane else ""
+        where = f"{self.where}: " if self.where else ""
         return f"{where}{self.metric} not finite at step {self.step} (segment {self.segment}, {self.phase}); frozen"
 
 
@@ -152,7 +160,8 @@ class Result:
             segment, phase = int(bad[0]), int(phases[lane][bad[0]])
             metric = int(metrics[lane][segment])
             name = "parameters" if metric == PARAMETERS else self.metric_names[phase][metric]
-            found.append(Failure(lane, segment, self.phase_names[phase], int(steps[lane][segment]), name))
+            named = tuple((axis, values[at]) for (axis, values), at in zip(self.axes, lane, strict=False))
+            found.append(Failure(lane, segment, self.phase_names[phase], int(steps[lane][segment]), name, named))
         return found
 
 

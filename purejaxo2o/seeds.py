@@ -33,7 +33,7 @@ def numbers_and_keys(seeds: Any) -> tuple[tuple[int, ...], Array]:
     seeds: how many; a list, tuple, range or array of their numbers; a key, or an array of keys, which are numbered 0,
     1, ... as they lie. Raises `O2OError` for anything else, for numbers below 0 or above 2**32 - 1, and for a number
     that is there twice."""
-    if isinstance(seeds, jax.Array) and jnp.issubdtype(seeds.dtype, jax.dtypes.prng_key):
+    if _are_keys(seeds):
         keys = seeds[None] if seeds.ndim == 0 else seeds
         if keys.ndim != 1 or not keys.shape[0]:
             raise O2OError(f"seeds is an array of keys {keys.shape}; give one axis of at least one key")
@@ -49,12 +49,32 @@ def numbers_and_keys(seeds: Any) -> tuple[tuple[int, ...], Array]:
 
 def key_of(key: Any) -> tuple[int | None, Array]:
     """The number, if it has one, and the key of a single run. Raises `O2OError` as `numbers_and_keys`."""
-    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0:
-        return None, key
+    if _are_keys(key):
+        return None, one_key(key)
     if not _whole(key):
         raise O2OError(f"key is {_shown(key)}; give one key, jax.random.key(0), or the number of a seed")
     numbers, keys = numbers_and_keys([operator.index(key)])
     return numbers[0], keys[0]
+
+
+def one_key(key: Any) -> Array:
+    """The key itself, if it is one of `jax.random`'s, new or old. Raises `O2OError` for anything else."""
+    if _whole(key):
+        raise O2OError(f"key is {_shown(key)}; give jax.random.key({_shown(key)})")
+    old = isinstance(key, jax.Array) and key.dtype == jnp.uint32 and key.ndim > 0  # `jax.random.PRNGKey`
+    if not (_are_keys(key) or old):
+        kind = f"an array {key.shape} of {key.dtype}" if isinstance(key, jax.Array) else _shown(key)
+        raise O2OError(f"key is {kind}; give one key, jax.random.key(0)")
+    if key.ndim > old:
+        raise O2OError(
+            f"key is an array of keys {key.shape[: key.ndim - old]}; give one of them, or train all: "
+            "o2o.sweep(..., seeds=keys), or jax.vmap of o2o.train over them"
+        )
+    return key
+
+
+def _are_keys(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def _listed(seeds: Any) -> list[int]:

@@ -100,8 +100,11 @@ def canonical(recipe: Recipe, name: str) -> str:
     short = name.removeprefix("phase.") if isinstance(name, str) else name
     known = names(recipe)
     if not isinstance(name, str) or short not in known:
-        more = "all: purejaxo2o.settings.names(recipe)"
-        raise O2OError(f"recipe {recipe.name!r} has no setting {shown(name)}; {nearest(str(short), known, more)}")
+        raise O2OError(
+            f"recipe {recipe.name!r} has no setting {shown(name)}",
+            python=nearest(short, known, "all: purejaxo2o.settings.names(recipe)"),
+            shell=nearest(short, known, f"all: purejaxo2o list settings {recipe.name}"),
+        )
     return short
 
 

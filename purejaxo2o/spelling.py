@@ -65,11 +65,12 @@ MOST_NAMES, MOST_LETTERS = 10, 300
 """Of a list in a message."""
 
 
-def nearest(name: str, names: Iterable[str], more: str = "") -> str:
+def nearest(name: Any, names: Iterable[str], more: str = "") -> str:
     """`did you mean 'a'?`, or, where nothing is like `name`, `known: a, b, c` with at most ten names or 300 letters.
 
-    more: where all names are to be had, said where the list is cut."""
-    name, known = str(name)[:200], sorted(map(str, names))
+    name: of any type; what is no text is like nothing. more: where all names are to be had, said where the list is
+    cut."""
+    name, known = (name if isinstance(name, str) else shown(name))[:200], sorted(map(str, names))
     if whole := [other for other in known if name and other.startswith(f"{name}.")]:
         return f"known: {_cut(whole, more)}"
     head, dot, tail = name.rpartition(".")

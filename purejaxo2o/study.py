@@ -33,13 +33,15 @@ from purejaxo2o.fit import PathLike
 from purejaxo2o.phases import Recipe
 from purejaxo2o.recipes import Scale
 from purejaxo2o.seeds import LAST
+from purejaxo2o.spelling import shown
 from purejaxo2o.store import Store
 from purejaxo2o.study_folder import Outcome, claim
-from purejaxo2o.study_members import Member, plan, within
+from purejaxo2o.study_members import Member, plan
 from purejaxo2o.study_table import Watch, watch
+from purejaxo2o.study_tasks import within
 from purejaxo2o.sweep import sweep
 from purejaxo2o.tasks import Task
-from purejaxo2o.types import O2OError, nearest
+from purejaxo2o.types import O2OError, nearest, whole
 
 Names = Mapping[str, Any]
 """Values by dotted setting name, as in `o2o.replace`; nested tables count as dots."""
@@ -54,6 +56,8 @@ class Study:
     scale: of the recipes given by name, "paper" or "small".
     seeds, seed0: seeds `seed0` to `seed0 + seeds - 1`.
     dataset: instead of the tasks' own: a Minari id or a `Store` if there is one task, else such by task name.
+    reference, limit: of tasks given by name, as in `o2o.task`; several tasks take them by task name.
+    clip: accept recorded actions beyond their declared bounds, in all of these.
     set: settings changed in every recipe that has them.
     over: axes, `{setting: values}`, of every recipe.
     recipe: what is special to one recipe, `{name: {"set": {...}, "over": {...}}}`. It goes before `set` and `over`.
@@ -68,6 +72,9 @@ class Study:
     seeds: int = 8
     seed0: int = 0
     dataset: str | Store | Mapping[str, str | Store] | None = None
+    reference: Sequence[float] | Mapping[str, Sequence[float]] | None = None
+    limit: int | Mapping[str, int] | None = None
+    clip: bool = False
     set: Names = dataclasses.field(default_factory=dict)
     over: Names = dataclasses.field(default_factory=dict)
     recipe: Mapping[str, Mapping[str, Names]] = dataclasses.field(default_factory=dict)
@@ -89,27 +96,28 @@ def _check_fields(study: Study) -> None:
     for name, kind in (("recipes", Recipe), ("tasks", Task)):
         value = getattr(study, name)
         if isinstance(value, str) or not isinstance(value, Sequence) or not value:
-            raise O2OError(f"{name} is {value!r}; give a non-empty list of names")
+            raise O2OError(f"{name} is {shown(value)}; give a non-empty list of names")
         for entry in value:
             if not isinstance(entry, str | kind):
-                raise O2OError(f"{name} holds {entry!r}; give names (or, in Python, {kind.__name__} objects)")
+                raise O2OError(f"{name} holds {shown(entry)}; give names (or, in Python, {kind.__name__} objects)")
     for name, low in (("seeds", 1), ("seed0", 0)):
-        value = getattr(study, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise O2OError(f"{name} is {value!r}; it must be a whole number of at least {low}")
+        number = whole(name, getattr(study, name), f"it must be a whole number of at least {low}", low=low, high=LAST)
+        object.__setattr__(study, name, number)  # Python's own, be it NumPy's or JAX's
     if study.seed0 + study.seeds - 1 > LAST:
         raise O2OError(f"seed0 is {study.seed0}; the last of {study.seeds} seeds must be at most {LAST}")
     if study.scale not in ("small", "paper"):
-        raise O2OError(f"scale is {study.scale!r}; {nearest(str(study.scale), ('small', 'paper'))}")
+        raise O2OError(f"scale is {shown(study.scale)}; {nearest(study.scale, ('small', 'paper'))}")
+    if not isinstance(study.clip, bool):
+        raise O2OError(f"clip is {shown(study.clip)}; give true or false")
     if not isinstance(study.out, str | os.PathLike | None):
-        raise O2OError(f"out is {study.out!r}; give the path of a folder")
+        raise O2OError(f"out is {shown(study.out)}; give the path of a folder")
     if study.out is not None:
         places.check_folder(study.out, "out")
     if isinstance(study.log, str) or not isinstance(study.log, Sequence):
-        raise O2OError(f"log is {study.log!r}; give a list of {', '.join(trackers.KINDS)}")
+        raise O2OError(f"log is {shown(study.log)}; give a list of {', '.join(trackers.KINDS)}")
     for name in study.log:
         if name not in trackers.KINDS:
-            raise O2OError(f"log holds {name!r}; {nearest(str(name), trackers.KINDS)}")
+            raise O2OError(f"log holds {shown(name)}; {nearest(name, trackers.KINDS)}")
     for name in ("set", "over", "recipe"):
         _check_table(name, getattr(study, name))
     for name, own in study.recipe.items():
@@ -122,7 +130,7 @@ def _check_fields(study: Study) -> None:
 
 def _check_table(name: str, value: Any) -> None:
     if not isinstance(value, Mapping):
-        raise O2OError(f"{name} is {value!r}; it must be a table, [{name}]")
+        raise O2OError(f"{name} is {shown(value)}; it must be a table, [{name}]")
 
 
 def load(path: PathLike, **changes: Any) -> Study:
@@ -169,12 +177,12 @@ def _python(path: Path) -> Study:
         found = runpy.run_path(str(path), run_name="study").get("study")
     except O2OError:
         raise
-    except Exception as error:  # whatever a user's file may raise; its traceback stays the cause
+    except (Exception, SystemExit) as error:  # whatever a user's file may raise; its traceback stays the cause
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f" in line {lines[-1]}" if lines else ""
         raise O2OError(f"{type(error).__name__}{where}: {error}; correct the file") from error
     if not isinstance(found, Study):
-        raise O2OError(f"study is {found!r}; the file must define study = o2o.Study(recipes=[...], tasks=[...])")
+        raise O2OError(f"study is {shown(found)}; the file must define study = o2o.Study(recipes=[...], tasks=[...])")
     return found
 
 
@@ -215,6 +223,7 @@ def run(study: Study, *, out: PathLike | None = None, resume: bool = False, prog
             except (O2OError, jax.errors.JaxRuntimeError) as error:  # unreadable data, too little memory
                 line = str(error).splitlines()[0]
                 outcome.failed[member.task.name, member.recipe.name] = line
+                outcome.in_shell[member.task.name, member.recipe.name] = getattr(error, "in_shell", line)
                 watching.failed(index, line)
             else:
                 outcome.add(member, result)

@@ -15,6 +15,7 @@ from purejaxo2o.files import read_json, write_json
 from purejaxo2o.report import by_setting
 from purejaxo2o.result import Result
 from purejaxo2o.sinks import plain
+from purejaxo2o.spelling import shown
 from purejaxo2o.study_members import Member
 from purejaxo2o.types import O2OError
 
@@ -28,11 +29,13 @@ class Outcome:
 
     results: `{task: {"recipe" or "recipe: setting=value, ...": Result [seed, S]}}`, in the study's order, on the
         host and without the trained networks (`policies.load_policies` restores those from a member's folder).
-    failed: `{(task, recipe): one line}` for members that did not finish."""
+    failed: `{(task, recipe): one line}` for members that did not finish. in_shell: the same for those who type
+        commands."""
 
     out: Path
     results: dict[str, dict[str, Result]] = dataclasses.field(default_factory=dict)
     failed: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    in_shell: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
 
     def add(self, member: Member, result: Result) -> None:
         """Take in what a member's sweep returned, `[*axes, seed, S]`."""
@@ -104,6 +107,6 @@ def _compare(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> Non
     for name, old, new in pairs:
         if old != new:
             raise O2OError(
-                f"output folder {folder} holds another study: its {name} is {old!r}, not {new!r}; "
+                f"output folder {folder} holds another study: its {name} is {shown(old)}, not {shown(new)}; "
                 "choose another folder (--out)"
             )

@@ -5,21 +5,22 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-from purejaxo2o import settings, store
+from purejaxo2o import settings, store, study_tasks
 from purejaxo2o.datasets import check_available
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.phases import Recipe
 from purejaxo2o.prepare import check, check_settings, offline_needs
 from purejaxo2o.recipes import recipe as build_recipe
 from purejaxo2o.report import setting_text
+from purejaxo2o.spelling import shown
 from purejaxo2o.store import Store
+from purejaxo2o.study_tasks import within
 from purejaxo2o.tasks import Task
-from purejaxo2o.tasks import task as build_task
 from purejaxo2o.types import O2OError, nearest, transition_example
 from purejaxo2o.values import plain
 
@@ -62,25 +63,12 @@ def folder_name(name: str) -> str:
     return name.replace("/", "-")
 
 
-@contextlib.contextmanager
-def within(where: str) -> Iterator[None]:
-    """Put the place of a mistake in front of what is wrong."""
-    try:
-        yield
-    except O2OError as error:
-        raise error.within(where) from error.__cause__
-
-
 def plan(study: "Study") -> tuple[Member, ...]:
     """Every sweep of the study, tasks first, checked. Raises `O2OError` for whatever cannot run."""
-    tasks = [_looked_up("tasks", entry, build_task) for entry in study.tasks]
-    _distinct("task", [task.name for task in tasks], reserved=("report",))
-    sources = _sources(study, [task.name for task in tasks])
+    pairs = study_tasks.tasks(study)
+    _distinct("task", [task.name for task, _ in pairs], reserved=("report",))
     members = []
-    for task in tasks:
-        source = sources.get(task.name)
-        if isinstance(source, str):
-            task = dataclasses.replace(task, dataset=source)
+    for task, source in pairs:
         recipes = [_looked_up("recipes", x, lambda name, task=task: _built(name, task, study)) for x in study.recipes]
         _distinct("recipe", [recipe.name for recipe in recipes])
         _check_names(study, recipes)
@@ -113,25 +101,6 @@ def _distinct(kind: str, names: Sequence[str], reserved: Sequence[str] = ()) -> 
         raise O2OError(
             f"{kind} {name!r} is there {count} times; name it once, or give the {kind}s names of their own"
         )
-
-
-def _sources(study: "Study", tasks: Sequence[str]) -> Mapping[str, Any]:
-    """Other datasets than the tasks' own, by task name."""
-    found = study.dataset
-    if found is None:
-        return {}
-    if not isinstance(found, Mapping):
-        if len(tasks) > 1:
-            raise O2OError(
-                f"dataset is one for {len(tasks)} tasks; write a table [dataset] with a line per task name"
-            )
-        found = {tasks[0]: found}
-    for name, source in found.items():
-        if name not in tasks:
-            raise O2OError(f"dataset: no task {name!r} in this study; {nearest(name, tasks)}")
-        if not isinstance(source, str | Store):
-            raise O2OError(f"dataset of {name} is {source!r}; give a Minari id (or, in Python, a Store)")
-    return found
 
 
 def _check_names(study: "Study", recipes: Sequence[Recipe]) -> None:
@@ -180,14 +149,14 @@ def _axis(recipe: Recipe, name: str, values: Any) -> tuple[Any, ...]:
     """The values of an axis, each of which the recipe takes."""
     values = plain(values) if getattr(values, "ndim", 0) else values
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-        raise O2OError(f"{name} is {values!r}; give a non-empty list of values")
+        raise O2OError(f"{name} is {shown(values)}; give a non-empty list of values")
     for value in values:
         if isinstance(value, float) and not math.isfinite(value):
             raise O2OError(f"{name} holds {value}; every value must be finite")
         check_settings(settings.replace(recipe, {name: value}))
     found = plain(tuple(values))
     if twice := [value for value in found if found.count(value) > 1]:
-        raise O2OError(f"{name} holds {twice[0]!r} twice; give every value once")
+        raise O2OError(f"{name} holds {shown(twice[0])} twice; give every value once")
     return found
 
 

@@ -85,7 +85,7 @@ def sweep(
     told = _Told(width, chunk, memory.limit(used, memory_limit))
     folder = None if out is None else agreed(lambda: output_folder(out))
     about = sweep_folder.about(whole, task, dataset) if folder is not None or sinks else {}
-    with full_disk(folder), contextlib.ExitStack() as closing:
+    with memory.enough(folder), full_disk(folder), contextlib.ExitStack() as closing:
         notes: list[str] = []
         if folder is not None:  # before minutes go into compiling
             notes = agreed(lambda: sweep_folder.take(folder, about, resume, closing))

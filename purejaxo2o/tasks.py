@@ -193,6 +193,8 @@ def as_task(given: "Task | Named") -> Task:
 
 
 SCORES = ("score_low", "score_high")
+LIMITS = {"gymnax": "max_steps_in_episode", "brax": "horizon"}
+"""What families of environments call their time limit, where it has another name."""
 
 
 def _named(name: str, limit: int | None, physics: str | None) -> Task:
@@ -204,7 +206,10 @@ def _named(name: str, limit: int | None, physics: str | None) -> Task:
         return TASKS[name](name)
     is_env = name.startswith("host/") or name in envs.names()
     if is_env and name not in local_ids():
-        settings = {"max_episode_steps": limit, "physics": physics}
+        family = name.partition("/")[0]
+        if family == "toy":
+            _refuse(f"environment {name!r}", limit=limit)
+        settings = {LIMITS.get(family, "max_episode_steps"): limit, "physics": physics}
         return _of(name, envs.make(name, **{key: value for key, value in settings.items() if value is not None}))
     if "/" in name or is_file(name) or name in local_ids():
         return task_from_minari(name, limit=limit, physics=physics)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import priorities, rollout, store
-from purejaxo2o.agents.base import begin, follow
+from purejaxo2o.agents.base import begin, check_phase, follow
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.evaluate import Standing, judge_all, standing
 from purejaxo2o.evaluate import judge as judge_standing
@@ -21,6 +21,7 @@ from purejaxo2o.phases import Phase, Recipe, check_phases
 from purejaxo2o.prepare import check, check_settings, online_needs, prepare, ready, rows_of
 from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
 from purejaxo2o.run import Run
+from purejaxo2o.seeds import one_key
 from purejaxo2o.store import Store
 from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
 from purejaxo2o.tasks import Task
@@ -33,6 +34,7 @@ def train(key: Array, recipe: Recipe, task: Task, dataset: Store | None = None) 
     dataset: unbatched rows shared by every seed (`o2o.dataset(task)`); None for recipes that need none.
     Raises `O2OError` while tracing for whatever does not fit together.
     """
+    key = one_key(key)
     check(recipe, task, dataset)
     dataset = prepare(recipe, task, dataset)
     inputs = key, recipe, task, dataset
@@ -92,6 +94,7 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
     """The boundary before phase `phase`: the agent's `enter`, and clearing the store if the phase says so."""
     phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
+    check_phase(recipe.agent_in(spec), spec, recipe.num_envs)
     agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), spec)
     replay, order = run.store, run.priorities
     if spec.store == "clear" and replay is not None:

@@ -183,7 +183,7 @@ def fault(kind: Kind, value: Any, like: Any = None) -> str:
         return "is static (it decides shapes or structure) and cannot be an array; loop over values"
     if kind.sort == "choice":
         known = isinstance(value, str) and value in kind.choices
-        return "" if known else f"is {shown(value)}; {nearest(str(value), kind.choices)}"
+        return "" if known else f"is {shown(value)}; {nearest(value, kind.choices)}"
     if kind.sort in ("wholes", "numbers"):
         return _tuple_fault(kind, value, like)
     if kind.sort == "number":

@@ -186,7 +186,7 @@ def test_seeds_of_a_later_range_are_those_of_a_longer_run():
         (f"train sac reach --set agent.learning_rate={'9' * 5000}", "(5000 characters) is no value"),
         (f"train sac reach --set agent.learning_rate={'(' * 5000}", "(5000 characters) is no value"),
         (f"train sac reach --set agent.learning_rate={'-' * 5000}1", "(5001 characters) is no value"),
-        ("train sac reach --seeds 100000000000", "--seed0 0 and --seeds 100000000000 go too far"),
+        ("train sac reach --seeds 100000000000", "--seeds is 100000000000; it must be at least 1"),
         ("train sac reach --seed0 2147483648", "all seeds must lie below 16,777,216"),
         (f"train sac reach --seeds {'9' * 400}", "all seeds must lie below 16,777,216"),
         ("train sac reach --width 0 --seeds 1", "--width is 0; it must be at least 1"),
@@ -385,7 +385,7 @@ def test_a_run_without_references_says_so_and_can_be_scored_anew(run, tmp_path, 
     name, out = "test/mountain/random-v0", tmp_path / "run"
     run("collect", "gymnax/MountainCarContinuous-v0", "--id", name, "--steps", "2000", "--num-envs", "2")
     sizes = ["agent.actor_hidden=(8, 8)", *OFFLINE]
-    train = ["train", "bc", name, "--scale", "small", "--seeds", "2", "--out", out]
+    train = ["train", "bc", name, "--scale", "small", "--seeds", "2", "--seed0", "5", "--out", out]
     assert main([str(x) for x in (*train, "--set", *sizes)]) == 0
     printed = capsys.readouterr()
     assert f"no reference scores are known for {name}: scores are raw returns (--reference LOW HIGH)" in printed.err
@@ -394,6 +394,9 @@ def test_a_run_without_references_says_so_and_can_be_scored_anew(run, tmp_path, 
     lanes = run("evaluate", out, "--episodes", "2", "--reference", "-100", "0", "--json")["lanes"]
     assert [lane["score"] for lane in lanes] == pytest.approx([100 + lane["return"] for lane in lanes])
     run(*train, "--reference", "-100", "0", "--overwrite", "--set", *sizes)
+    lanes = run("evaluate", out, "--episodes", "2", "--json")["lanes"]
+    assert [lane["score"] for lane in lanes] == pytest.approx([100 + lane["return"] for lane in lanes])
+    assert [lane["seed"] for lane in lanes] == [5, 6]
     result = archive.load_results(out)
     np.testing.assert_allclose(result.scores, 100 + result.returns.mean(-1), rtol=1e-5)
 

@@ -221,8 +221,14 @@ def test_refuses_bad_data_before_anything_is_written(case, driver, tmp_path):
 
 
 BAD_SETTINGS = {
-    "uneven segments": ({"online.steps": 41}, r"'online': steps=41 does not divide into 4 segments.*steps=40"),
-    "uneven environments": ({"num_envs": 3}, r"'online': steps=40 .* 4 segments of 3 environments; use steps=36"),
+    "uneven segments": (
+        {"online.steps": 41},
+        r"online\.steps=41 does not divide into online\.segments=4; use online\.steps=40",
+    ),
+    "uneven environments": (
+        {"num_envs": 3},
+        r"online\.steps=40 .*=4 of num_envs=3 environments; use online\.steps=36",
+    ),
     "no steps": ({"offline.steps": 0}, r"offline\.steps is 0; it must be at least 1"),
     "negative steps": ({"online.steps": -40}, r"online\.steps is -40"),
     "no batch": ({"online.batch_size": 0}, r"online\.batch_size is 0"),
@@ -233,11 +239,17 @@ BAD_SETTINGS = {
     "discount above one": ({"agent.discount": 1.1}, r"discount is 1\.1; it must lie in \[0, 1\]"),
     "broken row": (
         {"online.mix": "fraction", "online.offline_fraction": 0.3},
-        r"offline_fraction=0\.3 of batch_size=8 is not a whole number of rows.*mix='ratio'",
+        r"online\.offline_fraction=0\.3 of online\.batch_size=8 is not a whole number of rows.*mix='ratio'",
     ),
     "fraction above one": ({"online.offline_fraction": 1.5}, r"offline_fraction is 1\.5; it must lie in \[0, 1\]"),
-    "learning from nothing": ({"offline.mix": "online"}, r"'offline' learns from the replay store, but no phase"),
-    "idle": ({"offline.updates": 0}, r"'offline' neither acts nor learns; set act or updates"),
+    "learning from nothing": (
+        {"offline.mix": "online"},
+        r"offline\.mix='online' learns from the replay store, but",
+    ),
+    "idle": (
+        {"offline.updates": 0},
+        r"'offline' neither acts nor learns .*offline\.updates=0",
+    ),
     "store of no rows": ({"store_rows": -1}, r"store_rows is -1"),
 }
 

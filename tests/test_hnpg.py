@@ -323,12 +323,11 @@ def test_seeds_and_shares_side_by_side_are_what_each_is_alone():
 def test_phases_that_feed_one_kind_only_are_refused():
     phase = online(100, feed="both", updates=2)
     agent = HNPG(averaged=3)
-    state = HNPG(**SIZES).init(KEY, BOX)
-    with pytest.raises(O2OError, match="averaged=3 cannot be averaged"):
-        agent.enter(state, KEY, phase)
-    with pytest.raises(O2OError, match=r"feeds 'sampled', yet HAC learns from a rollout .*set feed='both'"):
-        HAC().enter(state, KEY, online(100))
-    assert HNPG().enter(state, KEY, phase) is state
+    with pytest.raises(O2OError, match=r"agent\.averaged=3 cannot be averaged"):
+        agent.check_phase(phase, 1)
+    with pytest.raises(O2OError, match=r"feed is 'sampled', yet HAC learns from a rollout .*feed='both'"):
+        HAC().check_phase(online(100), 1)
+    HNPG().check_phase(phase, 1)
 
 
 # -- whole runs --------------------------------------------------------------------------------------------

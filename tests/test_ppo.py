@@ -178,9 +178,9 @@ def test_both_are_the_rollout_and_minibatches_of_the_dataset():
 def test_rollouts_that_cannot_be_are_refused():
     recipe, task, _ = tiny("ppo")
     for changes, message in (
-        ({"online.act": "random"}, "set act='policy'"),
-        ({"online.updates": 0}, "set act='policy' and updates"),
-        ({"online.rollout": 7}, "rollouts of 7"),
+        ({"online.act": "random"}, r"set online\.act='policy'"),
+        ({"online.updates": 0}, r"set online\.act='policy' and online\.updates"),
+        ({"online.rollout": 7}, r"rollouts of online\.rollout=7"),
         ({"store_rows": 3}, "a rollout of 5 steps does not fit store_rows=3"),
     ):
         with pytest.raises(O2OError, match=message):

@@ -249,14 +249,17 @@ def test_phases_that_it_cannot_learn_from_are_refused():
     agent = PROPS(
         **COMMON,
     )
-    state = agent.init(KEY, BOX)
     for changes in ({"feed": "both"}, {"rollout": 3}, {"rollout": 2}):
         phase = dataclasses.replace(Phase(name="x", steps=4, act="policy", feed="rollout", rollout=4), **changes)
-        with pytest.raises(O2OError, match="PROPS adapts before every pace=2 steps"):
-            agent.enter(state, KEY, phase)
+        with pytest.raises(O2OError, match=r"PROPS adapts before every agent\.pace=2 steps"):
+            agent.check_phase(phase, 1)
     recipe, task, _ = tiny("props")
     for changes, message in (
-        ({"online.feed": "sampled"}, "feeds minibatches and history=5"),
+        ({"online.feed": "sampled"}, "feeds minibatches, but online.history=5"),
+        (
+            {"agent.behaviour_minibatches": 7},
+            r"rows does not divide into 7 minibatches \(agent\.behaviour_minibatches",
+        ),
         ({"store_rows": 9}, "a rollout with its history of 10 steps does not fit store_rows=9"),
     ):
         with pytest.raises(O2OError, match=message):

@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import rich.console
@@ -141,6 +142,23 @@ def test_fields_can_be_changed_and_python_says_the_same(tmp_path):
     assert [m.recipe for m in found.members] == [m.recipe for m in wanted.members]
 
 
+def test_references_and_limits_are_those_of_the_tasks(tmp_path):
+    both = 'recipes = ["sac"]\ntasks = ["reach", "gymnax/Pendulum-v1"]\nscale = "small"\nclip = true\n'
+    tables = '[reference]\nreach = [-5, 10]\n[limit]\n"gymnax/Pendulum-v1" = 50'
+    reach, pendulum = (member.task for member in study.load(write(tmp_path, both + tables)).members)
+    assert (reach.score_low, reach.score_high, reach.clip) == (-5, 10, True)
+    assert (pendulum.env.horizon, pendulum.clip) == (50, True)
+    alone = 'recipes = ["sac"]\ntasks = ["gymnax/Pendulum-v1"]\nreference = [-1e3, 0]\nlimit = 20'
+    [member] = study.load(write(tmp_path, alone)).members
+    assert (member.task.score_low, member.task.env.horizon) == (-1000, 20)
+
+
+@pytest.mark.parametrize("two", [np.int64(2), jax.numpy.int32(2), 2.0])
+def test_anybodys_numbers_are_seeds(two):
+    found = small(seeds=two, seed0=two)
+    assert (found.seeds, found.seed0, type(found.seeds)) == (2, 2, int)
+
+
 def test_the_example_is_a_study():
     if not EXAMPLE.exists():
         pytest.skip("there are no experiments beside the tests (an installed copy)")
@@ -154,6 +172,15 @@ BAD = {
     "unknown key": (TOP + "seed = 3", "unknown key 'seed'; did you mean 'seeds'?"),
     "no recipes": ('tasks = ["reach"]', "recipes is missing"),
     "no tasks": ('recipes = ["sac"]', "tasks is missing"),
+    "reference of many": (
+        TOP.replace("umaze", 'umaze", "reach') + "reference = [0, 1]",
+        "reference is one for 2 tasks; write a table [reference] with a line per task name",
+    ),
+    "reference of nobody": (TOP + "[reference]\nx = [0, 1]", "reference: no task 'x' in this study"),
+    "reference upside down": (TOP + "reference = [1, 0]", "reference [1, 0]: give two finite numbers, low < high"),
+    "limit of a made task": (TOP + "limit = 5", "has its own limit"),
+    "limit of nothing": (TOP + 'dataset = "a/b-v0"\nlimit = 0', "limit of pointmaze-umaze is 0; give a number of"),
+    "clip as text": (TOP + 'clip = "yes"', "clip is 'yes'; give true or false"),
     "no TOML": ("recipes = [iql]", "no TOML"),
     "unknown recipe": (
         'recipes = ["iqll"]\ntasks = ["reach"]',
@@ -176,7 +203,7 @@ BAD = {
     ),
     "value": (TOP + '[set]\nagent.learning_rate = "fast"', "[set]: agent.learning_rate takes a number, got 'fast'"),
     "range": (TOP + "[set]\nagent.discount = 1.5", "discount is 1.5; it must lie in [0, 1]"),
-    "steps": (TOP + "[set]\noffline.steps = 1001", "iql on pointmaze-umaze: phase 'offline': steps=1001 does not"),
+    "steps": (TOP + "[set]\noffline.steps = 1001", "iql on pointmaze-umaze: offline.steps=1001 does not"),
     "name twice": (TOP + '[set]\nagent.discount = 1\n"agent.discount" = 1', "[set]: agent.discount is there twice"),
     "other recipe": (
         TOP + "[recipe.iqll.set]\nnum_envs = 2",
@@ -198,7 +225,7 @@ BAD = {
         TOP + "[over]\nreward_scale = [1.0, inf]",
         "[over]: reward_scale holds inf; every value must be fin",
     ),
-    "static axis": (TOP + "[over]\noffline.steps = [500, 1001]", "offline.steps=1001: phase 'offline': steps=1001"),
+    "static axis": (TOP + "[over]\noffline.steps = [500, 1001]", "offline.steps=1001: offline.steps=1001 does not"),
     "set and varied": (
         TOP + "[set]\nagent.polyak = 0.1\n[over]\nagent.polyak = [0.1]",
         "[study]: agent.polyak is both set and varied (over); drop one",
@@ -213,7 +240,7 @@ BAD = {
     ),
     "400 digits": (TOP + f"[set]\nagent.polyak = {'9' * 400}", "agent.polyak is 9999"),
     "5000 digits": (TOP + f"[set]\nagent.polyak = {'9' * 5000}", "no TOML (Exceeds the limit"),
-    "more seeds than keys": (TOP + "seed0 = 2147483648", "seeds is 2147483656; it must be at least 1, and with"),
+    "more seeds than keys": (TOP + "seed0 = 4294967290", "the last of 8 seeds must be at most 4294967295"),
     "one dataset, two tasks": (
         'dataset = "a/b-v0"\nrecipes = ["iql"]\ntasks = ["pointmaze-umaze", "pointmaze-large"]',
         "dataset is one for 2 tasks; write a table [dataset]",
@@ -517,7 +544,7 @@ def test_the_command_reports_what_is_left_after_a_failure(tmp_path, capsys):
         ("STUDY reach", "takes its tasks from the file; drop reach"),
         ("STUDY --over agent.polyak=0.1", "takes over from the file; drop --over, or change the file"),
         ("STUDY --scale paper", "drop --scale"),
-        ("STUDY --seed0 0", "drop --seed0"),
+        ("STUDY --seed0 -1", "seed0 is -1; it must be a whole number of at least 0"),
         ("STUDY --set num_envs=1", "drop --set"),
         ("STUDY --dataset a/b-v0", "drop --dataset"),
         ("STUDY --seeds 0", "seeds is 0; it must be a whole number of at least 1"),

@@ -238,6 +238,7 @@ def test_what_is_wrong_with_a_lane_is_told():
     bad = sweep({"agent.learning_rate": [RATES[0], 1e30]})
     found = bad.failures()
     assert [failure.lane for failure in found] == [(1, 0), (1, 1)]
+    assert [failure.where for failure in found] == [f"agent.learning_rate=1e+30, seed {seed}" for seed in (0, 1)]
     for failure in found:
         assert (failure.segment, failure.phase) == (1, "offline")
         assert failure.step == 0

@@ -115,7 +115,7 @@ def test_a_dry_run(width, shown):
 class Fake:
     """What the tables of `train`, `sweep`, `report` and `evaluate` are made from, with long names and numbers."""
 
-    lanes, segment = 3, 2
+    lanes, segment, named = 3, 2, ()
 
     class task:
         name, eval_env = "slope", task().env

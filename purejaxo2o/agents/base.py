@@ -28,7 +28,8 @@ class Agent(Protocol):
     It may have besides: `chunk`, a memory for acting, `begin` with `follow`, and `pace` with `adapt`, asked
     for below; `priorities(state, batches) -> [U, B]` of the rows that a phase with `mix="prioritised"` drew; and
     `check()`, which raises `O2OError` for settings that do not go together (each alone is checked as its field is
-    declared, see `types.number` and `types.static`; numbers may be traced).
+    declared, see `types.number` and `types.static`; numbers may be traced), and `check_phase(phase, num_envs)`, which
+    raises it for a phase that the agent cannot learn in.
     """
 
     @property
@@ -190,11 +191,17 @@ def require_box(agent: Any, spaces: Spaces) -> None:
     check_action(spaces.action)
 
 
+def check_phase(agent: Any, phase: Phase, num_envs: int) -> None:
+    """Raise `O2OError` for a phase that the agent, as it is there, cannot learn in."""
+    if phase.updates and hasattr(agent, "check_phase"):
+        agent.check_phase(phase, num_envs)
+
+
 def require_fraction(agent: Any, phase: Phase, fraction: float) -> None:
     """Refuse phases whose minibatches are not exactly `fraction` offline rows, which come first."""
-    if phase.updates and (phase.mix, phase.offline_fraction) != ("fraction", fraction):
+    if (phase.mix, phase.offline_fraction) != ("fraction", fraction):
         raise O2OError(
-            f"phase {phase.name!r} has mix={phase.mix!r} and offline_fraction={phase.offline_fraction}, yet "
+            f"{phase.name}.mix is {phase.mix!r} and {phase.name}.offline_fraction {phase.offline_fraction}, yet "
             f"{type(agent).__name__} takes the first {fraction:g} of every minibatch for offline rows; set "
-            f"mix='fraction' and offline_fraction={fraction:g}"
+            f"{phase.name}.mix='fraction' and {phase.name}.offline_fraction={fraction:g}"
         )

@@ -72,8 +72,10 @@ class H2O(SAC):
         params = discriminator.init(self.discriminator_hidden, key_discriminator, *zeros)
         return H2OState(**vars(state), discriminator=params, discriminator_opt=init_adam(params))
 
-    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
+    def check_phase(self, phase: Phase, num_envs: int) -> None:
         require_fraction(self, phase, self.real_fraction)
+
+    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
         return state
 
     def critic_step(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:

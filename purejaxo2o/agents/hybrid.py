@@ -189,15 +189,17 @@ class Hybrid:
         loss = self.offline_share * td + (1.0 - self.offline_share) * regression
         return loss, {"critic_loss": loss, "td_loss": td, "return_loss": regression, "q": q}
 
-    def enter(self, state: HybridState, key: Array, phase: Phase) -> HybridState:
-        if phase.updates and phase.feed != "both":
+    def check_phase(self, phase: Phase, num_envs: int) -> None:
+        if phase.feed != "both":
             raise O2OError(
-                f"phase {phase.name!r} feeds {phase.feed!r}, yet {type(self).__name__} learns from a rollout and "
-                "minibatches of the dataset; set feed='both'"
+                f"{phase.name}.feed is {phase.feed!r}, yet {type(self).__name__} learns from a rollout and "
+                f"minibatches of the dataset; set {phase.name}.feed='both'"
             )
-        if phase.updates and self.averaged > phase.updates:
+        if self.averaged > phase.updates:
             raise O2OError(
-                f"phase {phase.name!r} has {phase.updates} updates, a round of evaluation each, of which averaged="
+                f"{phase.name}.updates is {phase.updates}, a round of evaluation each, of which agent.averaged="
                 f"{self.averaged} cannot be averaged; change one"
             )
+
+    def enter(self, state: HybridState, key: Array, phase: Phase) -> HybridState:
         return state

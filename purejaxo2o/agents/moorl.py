@@ -31,8 +31,10 @@ class MOORL(SAC):
     meta_rate: Number = number(default=0.5, above=0.0, high=1.0)
     source_probability: Number = number(default=0.5, low=0.0, high=1.0)
 
-    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
+    def check_phase(self, phase: Phase, num_envs: int) -> None:
         require_fraction(self, phase, 0.5)
+
+    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
         return state
 
     def update(self, state: SACState, batches: Transition, key: Array) -> tuple[SACState, Metrics]:

@@ -43,6 +43,16 @@ def surrogate(ratio: Array, advantage: Array, clip: Number) -> Array:
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
 
 
+def check_division(phase: Phase, num_envs: int, name: str, minibatches: int) -> None:
+    """Raise `O2OError` unless the rows that a phase feeds divide into so many minibatches, the setting `name`."""
+    rows = (phase.history + phase.rollout) * num_envs
+    if phase.feed != "sampled" and rows % minibatches:
+        raise O2OError(
+            f"{phase.name}.rollout={phase.rollout}: a rollout of {rows} rows does not divide into {minibatches} "
+            f"minibatches (agent.{name}); change one"
+        )
+
+
 def passes(
     step: Callable[[Any, Any, Array], tuple[Any, Metrics]],
     state: Any,
@@ -203,6 +213,9 @@ class PPO:
             log_p = jax.nn.log_softmax(policy.logits)
             return -(jnp.exp(log_p) * log_p).sum(-1).mean()
         return -policy.sample_and_log_prob(key)[1].mean()  # type: ignore[union-attr]
+
+    def check_phase(self, phase: Phase, num_envs: int) -> None:
+        check_division(phase, num_envs, "minibatches", self.minibatches)
 
     def enter(self, state: PPOState, key: Array, phase: Phase) -> PPOState:
         return replace(state, steps=jnp.int32(0), span=jnp.int32(phase.steps // phase.rollout))

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import optax
 
 from purejaxo2o.agents.base import adam, bound_norm, init_adam
-from purejaxo2o.agents.ppo import PPO, PPOState, passes, surrogate
+from purejaxo2o.agents.ppo import PPO, PPOState, check_division, passes, surrogate
 from purejaxo2o.distributions import kl_divergence
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import assert_batch, residual
@@ -151,15 +151,20 @@ class PROPS(PPO):
         after, metrics = super().update(state, rollout, key)
         return after, metrics | own
 
+    def check_phase(self, phase: Phase, num_envs: int) -> None:
+        kept, its = phase.history + phase.rollout, f"{phase.name}."
+        if phase.feed != "rollout" or phase.rollout % self.pace or kept <= self.pace:
+            raise O2OError(
+                f"{its}feed is {phase.feed!r} with {its}rollout={phase.rollout} and {its}history={phase.history}, "
+                f"yet PROPS adapts before every agent.pace={self.pace} steps to what stays beside them; set "
+                f"{its}feed='rollout', a pace that divides the rollout, and a history if the two are equal"
+            )
+        super().check_phase(phase, num_envs)
+        if self.sampler != "ros":
+            check_division(phase, num_envs, "behaviour_minibatches", self.behaviour_minibatches)
+
     def enter(self, state: PPOState, key: Array, phase: Phase) -> PROPSState:
         """The behaviour is the target until there are rows to look at."""
         state = super().enter(state, key, phase)
         assert isinstance(state, PROPSState)
-        kept = phase.history + phase.rollout
-        if phase.updates and (phase.feed != "rollout" or phase.rollout % self.pace or kept <= self.pace):
-            raise O2OError(
-                f"phase {phase.name!r} feeds {phase.feed!r} with rollout={phase.rollout} and "
-                f"history={phase.history}, yet PROPS adapts before every pace={self.pace} steps to what stays beside "
-                "them; set feed='rollout', a pace that divides the rollout, and a history if the two are equal"
-            )
         return replace(state, behaviour=state.actor)

@@ -46,16 +46,26 @@ class Evaluate(Command):
             task = dataclasses.replace(task, score_low=low, score_high=high)
         scores = np.asarray(task.score(outcome.returns))
         lengths = np.asarray(outcome.lengths).mean(-1)
+        named = trained.named or ({},) * trained.lanes
         lanes = [
-            {"lane": i, **_mean("return", returns[i]), **_mean("score", scores[i]), "length": float(lengths[i])}
+            {
+                "lane": i,
+                **named[i],
+                **_mean("return", returns[i]),
+                **_mean("score", scores[i]),
+                "length": float(lengths[i]),
+            }
             for i in range(trained.lanes)
         ]
         total = (
             _mean("return", returns.mean(-1)) | _mean("score", scores.mean(-1)) | {"length": float(lengths.mean())}
         )
         if trained.lanes == 1:
-            total = {name: value for name, value in lanes[0].items() if name != "lane"}
-        rows = [*lanes, {"lane": "all", **total}] if trained.lanes > 1 else lanes
+            total = {name: lanes[0][name] for name in lanes[0] if name not in ("lane", *named[0])}
+        hidden = "lane" if all(set(names) == {"seed"} for names in named) else ""  # the seed says it
+        rows = [{name: value for name, value in lane.items() if name != hidden} for lane in lanes]
+        if trained.lanes > 1:
+            rows.append({next(iter(rows[0])): "all", **total})
         text = f"{self.episodes} greedy episodes in {task.eval_env.name}, after segment {trained.segment}"
         data = {"task": task.name, "segment": trained.segment, "episodes": self.episodes}
         return Answer(f"{text}\n{show(rows)}", data | {"lanes": lanes, "all": total})

@@ -1,22 +1,32 @@
 """`purejaxo2o list`: the names that the other commands take."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from purejaxo2o.commands.base import Answer, Command, show
+from purejaxo2o.spelling import shown
 from purejaxo2o.types import O2OError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class List(Command):
-    """Show the recipes, tasks, environments and datasets that the other commands take by name."""
+    """Show the recipes, tasks, environments and datasets that the other commands take by name, or the settings of a
+    recipe: purejaxo2o list settings iql"""
 
-    kind: Positional[Literal["all", "recipes", "tasks", "envs", "datasets"]] = "all"
+    kind: Positional[Literal["all", "recipes", "tasks", "envs", "datasets", "settings"]] = "all"
     """What to list."""
+    recipe: Annotated[Positional[str | None], arg(metavar="RECIPE", help_behavior_hint="(with settings)")] = None
+    """Whose settings, e.g. iql: what --set and --over take, with the values of --scale paper and small."""
 
     def run(self) -> Answer:
+        if self.kind == "settings":
+            rows = _settings(self.recipe)
+            text = show([{name: _text(value) for name, value in row.items()} for row in rows])
+            return Answer(f"settings of {self.recipe}\n{text}", {"settings": rows})
+        if self.recipe is not None:
+            raise O2OError(f"list {self.kind} takes no name; drop {shown(self.recipe)}")
         makers = {"recipes": _recipes, "tasks": _tasks, "envs": _envs, "datasets": _datasets}
         chosen = makers if self.kind == "all" else {self.kind: makers[self.kind]}
         found = {kind: make() for kind, make in chosen.items()}
@@ -42,6 +52,25 @@ def _recipes() -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _settings(name: str | None) -> list[dict[str, Any]]:
+    """Every setting of a recipe, with its values at both scales."""
+    from purejaxo2o.recipes import recipe
+    from purejaxo2o.settings import names
+    from purejaxo2o.sinks import plain
+    from purejaxo2o.tasks import task
+
+    if name is None:
+        raise O2OError("list settings needs a recipe, e.g. purejaxo2o list settings iql")
+    paper, small = (plain(names(recipe(name, task("pointmaze-umaze"), scale))) for scale in ("paper", "small"))
+    both = {name: (paper.get(name), small.get(name)) for name in {**paper, **small}}
+    return [{"setting": name, "paper": one, "small": other} for name, (one, other) in both.items()]
+
+
+def _text(value: Any) -> str:
+    """As `--set` takes it: numbers with all their digits, a tuple with its brackets."""
+    return repr(tuple(value)).replace(" ", "") if isinstance(value, list | tuple) else str(value)
 
 
 def _actions(agent: Any) -> str:

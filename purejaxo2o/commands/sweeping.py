@@ -15,7 +15,7 @@ from purejaxo2o.types import O2OError
 
 Pairs = UseAppendAction[tuple[tuple[str, ...], ...]]
 OF_THE_FILE = (
-    *("over", "set", "scale", "seed0", "dataset", "reference", "limit", "clip"),
+    *("over", "set", "scale", "dataset", "reference", "limit", "clip"),
     *("save_every", "width", "chunk"),
 )
 """What a study says itself."""
@@ -42,8 +42,9 @@ class Sweep(Command):
 
     recipe.iql.over.agent.expectile = [0.7, 0.9]
 
-    It may also say scale, seeds, seed0, dataset, out, log, [set] (settings of all recipes that have them), [over]
-    (axes of all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python: study = o2o.Study(recipes=[...], ...).
+    It may also say scale, seeds, seed0, dataset, reference, limit, clip, out, log, [set] (settings of all recipes
+    that have them), [over] (axes of all recipes), [recipe.NAME.set] and [recipe.NAME.over]. In Python:
+    study = o2o.Study(recipes=[...], ...).
     """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE")]
@@ -61,7 +62,7 @@ class Sweep(Command):
     """paper: the published protocol; small: networks and budgets that a laptop runs in minutes."""
     seeds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 8, or the file's)")] = None
     """How many seeds."""
-    seed0: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 0; not with a file)")] = None
+    seed0: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 0, or the file's)")] = None
     """The first seed: seeds are seed0, seed0 + 1, ...; those of two runs differ if their ranges do."""
     dataset: Annotated[str | None, arg(metavar="ID", help_behavior_hint="(not with a file)")] = None
     """Minari id or D4RL .hdf5 file of the offline data, by default the task's own."""
@@ -110,10 +111,10 @@ class Sweep(Command):
             raise O2OError(f"sweep {self.recipe} takes its tasks from the file; drop {self.task}")
         for name in OF_THE_FILE:
             value = getattr(self, name)
-            if value is not None and value is not False and value != ():  # 0 is a seed
+            if value is not None and value is not False and value != ():
                 flag = "--" + name.replace("_", "-")
                 raise O2OError(f"sweep {self.recipe} takes {name} from the file; drop {flag}, or change the file")
-        changes: dict[str, Any] = {"seeds": self.seeds, "log": self.log or None, "out": self.out}
+        changes: dict[str, Any] = {"seeds": self.seeds, "seed0": self.seed0, "log": self.log or None, "out": self.out}
         chosen = study.load(self.recipe, **{name: value for name, value in changes.items() if value is not None})
         out = Path(chosen.out or "runs/study")
         output.check(out, resume=self.resume, overwrite=self.overwrite)
@@ -132,13 +133,13 @@ def _answer(outcome: Any) -> Answer:
     for task, results in outcome.results.items():
         picture = report(results, outcome.out / "report" / folder_name(task))
         text.append(f"{task}\n{summary_table(results)}\nwrote {picture}, table.md and figures.json\n")
-    text += [f"{recipe} on {task} failed: {line}" for (task, recipe), line in outcome.failed.items()]
+    text += [f"{recipe} on {task} failed: {line}" for (task, recipe), line in outcome.in_shell.items()]
     text.append(f"runs are in {outcome.out}")
     data = {
         "out": str(outcome.out),
         "tasks": {task: stats.summary(results) for task, results in outcome.results.items()},
         "failed": [
-            {"task": task, "recipe": recipe, "error": line} for (task, recipe), line in outcome.failed.items()
+            {"task": task, "recipe": recipe, "error": line} for (task, recipe), line in outcome.in_shell.items()
         ],
     }
     return Answer("\n".join(text), data, code=2 if outcome.failed else 0)

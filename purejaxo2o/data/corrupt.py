@@ -109,7 +109,7 @@ def _objective(
 
 def _values(rows: Store, field: Field) -> Array:
     if field not in get_args(Field):
-        raise O2OError(f"field is {field!r}; {nearest(str(field), get_args(Field))}")
+        raise O2OError(f"field is {field!r}; {nearest(field, get_args(Field))}")
     values = getattr(rows.data, field)
     if not jnp.issubdtype(values.dtype, jnp.floating):
         raise O2OError(f"{field} is {values.dtype}, noise needs numbers on a scale; corrupt another field")

@@ -69,7 +69,7 @@ class GoalMaze:
         for setting, known in (("maze", MAZES), ("reward_type", REWARDS), ("physics", ENGINES)):
             value = getattr(self, setting)
             if value not in known:
-                raise O2OError(f"{self.BODY}: {setting}={value!r} is unknown; {nearest(str(value), known)}")
+                raise O2OError(f"{self.BODY}: {setting}={value!r} is unknown; {nearest(value, known)}")
         if self.max_episode_steps is not None and self.max_episode_steps < 1:
             raise O2OError(f"{self.BODY}: max_episode_steps={self.max_episode_steps}; give at least 1, or None")
         if isinstance(self.position_noise_range, int | float) and not 0 <= self.position_noise_range < 0.5:

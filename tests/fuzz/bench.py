@@ -71,7 +71,7 @@ def refusal(error: O2OError, naming: Iterable[str]) -> list[Fault]:
     if len(text) >= LONGEST:
         found.append(Fault(f"refusal of more than {LONGEST} characters, {place}", ends(text)))
     if names and not any(name in text for name in names):
-        found.append(Fault(f"refusal that names no file, {place}", ends(text)))
+        found.append(Fault(f"refusal that does not name what is wrong, {place}", ends(text)))
     return found
 
 

@@ -1,162 +1,12 @@
-"""Values that no option was made for, and the command lines that they make."""
+"""Command lines made of values that no option was made for."""
 
 from typing import Any
 
+from odd_words import DATASETS, DIGITS, FOLDERS, LONG, NUMBERS, PATHS, REALS, SETTINGS, VALUES, WORDS
 from spoiling import NAME
 
-DIGITS = "9" * 400
-LONG = "x" * 300
-NUMBERS = (
-    *(
-        "0",
-        "-1",
-        DIGITS,
-        "-" + DIGITS,
-        "1e3",
-        "1.5",
-        "nan",
-        "inf",
-        "",
-        " ",
-        "abc",
-        "1_0",
-        "٣",
-        "0x10",
-        "100000000000",
-    ),
-    *("2147483648", "4294967296", "9223372036854775808", "True", "None", "1,2", "--", "\uff11"),
-)
-REALS = (*NUMBERS, "1e308", "1e400", "-1e-300", "-inf")
-PATHS = (
-    "FILE",
-    "FILE/x",
-    "/dev/null",
-    "/dev/null/x",
-    "/proc/x",
-    LONG,
-    f"{LONG}/{LONG}",
-    "a\0b",
-    "",
-    "\ud800",
-    "a\nb",
-    "..",
-)
-FOLDERS = (
-    "nowhere",
-    "EMPTY",
-    "FILE",
-    "FILE/x",
-    "/dev/null",
-    LONG,
-    "a\0b",
-    "",
-    "\ud800",
-    "a\nb",
-    "-",
-    "~",
-    "ü",
-    "*",
-    ".",
-)
-WORDS = (
-    "nothing",
-    "",
-    " ",
-    LONG,
-    "a\0b",
-    "\ud800",
-    "a\nb",
-    "ü",
-    "../x",
-    "/",
-    "-1",
-    DIGITS,
-    "IQL",
-    "None",
-    "os:system",
-    "{}",
-)
-DATASETS = (
-    *(
-        "nothing/here-v0",
-        "test/reach-v0/",
-        "/etc/passwd",
-        "FILE",
-        "x.hdf5",
-        "FILE.hdf5",
-        "EMPTY",
-        "a/../../b-v0",
-        "x-v0\n",
-    ),
-    *(
-        LONG + "-v0",
-        LONG + ".hdf5",
-        "a\0b-v0",
-        "",
-        ".",
-        "/",
-        "test",
-        "test/reach",
-        "test/reach-v1",
-        "\ud800-v0",
-        "DIR.hdf5",
-    ),
-)
-VALUES = (
-    *(
-        "nan",
-        "inf",
-        "1e999",
-        "-1",
-        "0",
-        "1e308",
-        DIGITS,
-        "True",
-        "None",
-        "abc",
-        "''",
-        "()",
-        "[]",
-        "(1,",
-        "{}",
-        "{[]: 1}",
-    ),
-    *(
-        "(0,)",
-        "(-1,)",
-        "(True,)",
-        "('a',)",
-        "(8.5,)",
-        "(None,)",
-        "(8,(8,))",
-        "1j",
-        "b'x'",
-        "...",
-        "(" * 5_000,
-        "-" * 5_000,
-    ),
-    *(
-        "[" * 300 + "]" * 300,
-        "0" * 5_000,
-        "1e-400",
-        "'" + LONG + "'",
-        "\ud800",
-        "a\0b",
-        "1,2",
-        "(1000000000,1000000000)",
-    ),
-)
-SETTINGS = (
-    *(
-        "agent.learning_rate",
-        "agent.hidden",
-        "offline.steps",
-        "offline.batch_size",
-        "offline.segments",
-        "reward_scale",
-    ),
-    *("agent.discount", "num_envs", "eval_episodes", "store_rows", "offline.offline_fraction", "offline.mix"),
-)
+__all__ = ["CASES", "DIGITS", "NUMERIC", "OVER", "SMALL", "TRAIN", "case"]
+
 NUMERIC = ("agent.learning_rate", "reward_scale", "reward_bias", "offline.offline_ratio")
 """Two hundred values of each are a grid of more than 10**9."""
 TRAIN = ["train", "bc", "reach", "--scale", "small", "--dataset", NAME, "--seeds", "1"]
@@ -249,6 +99,14 @@ def _settings() -> None:
         f"{LONG}=1",
     ):
         case([*TRAIN, "--set", text])
+    for text in (
+        *("offline.override.learning_rate=1", "offline.override.hidden=(8,)", "offline.override.learning_rate=nan"),
+        *("offline.override_static=()", "offline.mix=online", "offline.mix=prioritised", "offline.feed=rollout"),
+        *("offline.act=random", "offline.updates=0", "offline.history=2", "offline.steps=41", "offline.nothing=1"),
+        *("agent.nothing=1", "nothing=1", "offline=1", "agent=1", "batch_size=1", "agent.batch_size=1"),
+    ):
+        case([*TRAIN, "--set", text])
+        case([*SWEEP, "--over", text])
     same = ["offline.updates=1", "phase.offline.updates=2"]
     case([*TRAIN, "--set", *same])
     case([*SWEEP, "--over", *same])
@@ -277,6 +135,19 @@ def _contradictions() -> None:
         case([*SWEEP, *extra])
         case([*COLLECT, *extra])
     case([])
+    for words in (["settings"], ["settings", "bc"], ["settings", "nobody"], ["settings", ""], ["tasks", "bc"]):
+        case(["list", *words])
+    for flags in (
+        ["--reference", "1", "0"],
+        ["--reference", "nan", "1"],
+        ["--limit", "0"],
+        ["--limit", "5"],
+        ["--clip"],
+    ):
+        case([*TRAIN, *flags])
+        case([*SWEEP, *OVER, *flags])
+        case(["train", "bc", "mjx/Hopper-v5", *flags])
+        case(["evaluate", "EMPTY", *flags])
     case(["--version"])
     case(["--help"])
     case(["sac", "reach"])

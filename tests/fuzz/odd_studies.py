@@ -54,6 +54,14 @@ STUDIES = (
     GOOD + "[over]\n" + "\n".join(f"{name} = {list(range(1, 201))}" for name in NUMERIC),
     *(
         GOOD + line
+        for line in (
+            *("reference = 1", "reference = [1, 0]", "reference = [0, nan]", "reference = [0, 1, 2]", "limit = 0"),
+            *("limit = true", 'limit = "5"', "limit = 5", "clip = 1", "clip = true", "reference = [0, 100]"),
+            *("[reference]\nnobody = [0, 1]", "[reference]\nreach = 5", "[limit]\nreach = -1", "[limit]\nx = 1"),
+        )
+    ),
+    *(
+        GOOD + line
         for line in ("[recipe]\nbc = 1", "[recipe.iql.set]\na = 1", "[recipe.bc]\nx = 1", "[recipe.bc.set]\na = 1")
     ),
     *(
