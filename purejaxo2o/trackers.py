@@ -42,10 +42,9 @@ class Lane(NamedTuple):
         return ", ".join([*(setting_text(name, value) for name, value in self.varied.items()), f"seed {self.seed}"])
 
 
-def lanes_of(about: Mapping[str, Any], seed0: int = 0) -> list[Lane]:
-    """The lanes that a `config.json` describes, in their order. Where it only counts seeds, the first is `seed0`."""
-    given = about.get("seeds") or 1
-    numbers = given if isinstance(given, list | tuple) else range(seed0, seed0 + given)
+def lanes_of(about: Mapping[str, Any]) -> list[Lane]:
+    """The lanes that a `config.json` describes, in their order. A run whose key has no number is seed 0."""
+    numbers = about.get("seeds") or [0]
     fixed = {name: about.get(name) for name in ("recipe", "task", "dataset", "data", "commit", "versions")}
 
     def lane(seed: int, varied: dict[str, Any]) -> Lane:
@@ -66,12 +65,9 @@ def lanes_of(about: Mapping[str, Any], seed0: int = 0) -> list[Lane]:
 
 
 class Tracker(abc.ABC):
-    """A sink with a sink of its own for each lane.
+    """A sink with a sink of its own for each lane."""
 
-    seed0: what the first seed is called."""
-
-    def __init__(self, *, seed0: int = 0) -> None:
-        self.seed0 = seed0
+    def __init__(self) -> None:
         self._lanes: list[Sink] = []
 
     def begin(self, about: Mapping[str, Any], folder: Path | None, done: int) -> None:
@@ -79,7 +75,7 @@ class Tracker(abc.ABC):
 
         about: what `config.json` says of them; folder: theirs, None where they have none."""
         self.close()
-        self._lanes = self.open(lanes_of(about, self.seed0), folder, done)
+        self._lanes = self.open(lanes_of(about), folder, done)
 
     @abc.abstractmethod
     def open(self, lanes: Sequence[Lane], folder: Path | None, done: int) -> list[Sink]:
@@ -133,8 +129,8 @@ class TensorBoard(Tracker):
     The step is the environment's; what is written before the first of these stands under "before acting", over
     gradient steps. Raises `O2OError` where tensorboardX is missing."""
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, *, seed0: int = 0) -> None:
-        super().__init__(seed0=seed0)
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        super().__init__()
         try:
             import tensorboardX
         except ImportError as error:
@@ -173,8 +169,8 @@ class WandB(Tracker):
     A run that is resumed in its folder goes on in the same W&B runs (`wandb.json`).
     Raises `O2OError` where wandb is missing; and at the start of a run, where W&B refuses it."""
 
-    def __init__(self, project: str | None = None, *, seed0: int = 0, **settings: Any) -> None:
-        super().__init__(seed0=seed0)
+    def __init__(self, project: str | None = None, **settings: Any) -> None:
+        super().__init__()
         try:
             import wandb  # pyright: ignore[reportMissingImports]
         except ImportError as error:
@@ -233,6 +229,6 @@ KINDS: dict[str, type[Tracker]] = {"wandb": WandB, "tensorboard": TensorBoard, "
 """By the name that the command line and study files use."""
 
 
-def make(names: Sequence[str], *, seed0: int = 0) -> list[Tracker]:
+def make(names: Sequence[str]) -> list[Tracker]:
     """The trackers called so, each once. Raises `O2OError` for one whose package is missing."""
-    return [KINDS[name](seed0=seed0) for name in dict.fromkeys(names)]
+    return [KINDS[name]() for name in dict.fromkeys(names)]

@@ -38,16 +38,17 @@ def fit(rate, key=KEYS[0], changes=None):
 
 def test_another_number_or_key_compiles_nothing_and_changes_no_bit(compilations):
     kept.forget()
+    other = KEYS[1]  # indexing is a program, too
     fit(1e-3)
     assert len(compilations) >= 4  # start, boundary, segment, evaluation
     compilations.clear()
-    again = fit(1e-2, KEYS[1])
+    again = fit(1e-2, other)
     assert not compilations
     kept.forget()
-    fresh = fit(1e-2, KEYS[1])
+    fresh = fit(1e-2, other)
     assert compilations
-    for one, other in zip(arrays(again), arrays(fresh), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for one, two in zip(arrays(again), arrays(fresh), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def described(recipe=None, task=None, data=None, *others):

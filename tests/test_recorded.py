@@ -239,6 +239,7 @@ class Corridor(gym.Env):
 
 @pytest.fixture
 def registry(monkeypatch):
+    pytest.importorskip("gymnasium_robotics", reason="registers itself once, and not in a copy that goes")
     monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
     monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
 

@@ -72,7 +72,8 @@ def test_closed_streams_swallow_what_is_written(say_to, capsys):
     assert sys.stdout is not None
 
 
-def test_characters_that_a_terminal_lacks_become_escapes(say_to):
+def test_characters_that_a_terminal_lacks_become_escapes(say_to, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # room for a table, whose rule they are
     written = io.BytesIO()
     say_to(stdout=io.TextIOWrapper(written, encoding="ascii"))
     assert main(["list", "tasks"]) == 0

@@ -22,7 +22,7 @@ ABOUT = {
     "over": {"agent.hidden": [(8, 8), (16, 16)], "agent.expectile": [0.7, 0.9]},
     "axes": ["agent.hidden", "agent.expectile"],
     "static": ["agent.hidden"],
-    "seeds": 3,
+    "seeds": [10, 11, 12],
     "program": 1,
     "lanes": [2, 3],  # the last seed of the first expectile, the first seed of the second
 }
@@ -62,16 +62,16 @@ def wandb(monkeypatch):
 
 
 def test_lanes_are_told_apart():
-    lanes = trackers.lanes_of(ABOUT, seed0=10)
+    lanes = trackers.lanes_of(ABOUT)
     assert [lane.seed for lane in lanes] == [12, 10]
     assert [lane.varied["agent.expectile"] for lane in lanes] == [0.7, 0.9]
     assert {lane.varied["agent.hidden"] for lane in lanes} == {(16, 16)}
     assert lanes[1].label == "agent.hidden=(16, 16), agent.expectile=0.9, seed 10"
     assert lanes[1].group == "iql/slope"
     assert (lanes[1].config["agent.expectile"], lanes[1].config["num_envs"], lanes[1].config["seed"]) == (0.9, 1, 10)
-    assert [lane.seed for lane in trackers.lanes_of({**ABOUT, "seeds": [4, 6, 9]}, seed0=10)] == [9, 4]
-    [alone] = trackers.lanes_of({"recipe": "iql", "task": "slope", "settings": {"num_envs": 1}}, seed0=4)
-    assert (alone.label, alone.config["num_envs"]) == ("seed 4", 1)
+    assert [lane.seed for lane in trackers.lanes_of({**ABOUT, "seeds": [4, 6, 9]})] == [9, 4]
+    [alone] = trackers.lanes_of({"recipe": "iql", "task": "slope", "settings": {"num_envs": 1}})
+    assert (alone.label, alone.config["num_envs"]) == ("seed 0", 1)
 
 
 def small():
@@ -80,9 +80,9 @@ def small():
 
 
 def test_a_run_for_each_seed_of_each_setting_also_in_parts(wandb, tmp_path):
-    sinks = [trackers.WandB(seed0=5, mode="offline"), trackers.CsvTable(seed0=5)]
+    sinks = [trackers.WandB(mode="offline"), trackers.CsvTable()]
     recipe, where, data = small()
-    how = {"seeds": 2, "over": {"agent.learning_rate": [1e-3, 1e-2]}, "out": tmp_path / "run", "progress": False}
+    how = {"seeds": [5, 6], "over": {"agent.learning_rate": [1e-3, 1e-2]}, "out": tmp_path / "run", "progress": False}
     result = o2o.sweep(recipe, where, data, **how, width=1, chunk=2, sinks=sinks)
     assert len(wandb.runs) == 4
     assert [run.settings["name"] for run in wandb.runs] == [
@@ -125,7 +125,7 @@ def test_resumed_runs_go_on_in_their_own(wandb, tmp_path):
     assert [run.settings["id"] for run in first] == [run.settings["id"] for run in second]
     assert {run.settings["resume"] for run in wandb.runs} == {"allow"}
     assert [len(run.rows) for run in wandb.runs] == [3, 3, 1, 1]
-    assert [(row["segment"], row["seed"]) for row in table(tmp_path)] == [(s, x) for s in "012" for x in "20"]
+    assert [(row["segment"], row["seed"]) for row in table(tmp_path)] == [(s, x) for s in "012" for x in ("12", "10")]
     (tmp_path / "another").mkdir()
     trackers.WandB().begin(ABOUT, tmp_path / "another", 0)
     assert wandb.runs[-1].settings["id"] not in {run.settings["id"] for run in first}
@@ -157,8 +157,8 @@ def test_tensorboard_lies_over_environment_steps(tmp_path, monkeypatch):
     tracker.close()
     folder = tmp_path / "tensorboard" / "iql-slope"
     assert {path.name for path in folder.iterdir()} == {
-        "agent.hidden=(16, 16), agent.expectile=0.7, seed 2",
-        "agent.hidden=(16, 16), agent.expectile=0.9, seed 0",
+        "agent.hidden=(16, 16), agent.expectile=0.7, seed 12",
+        "agent.hidden=(16, 16), agent.expectile=0.9, seed 10",
     }
     second = [args[1:] for args in written if "seed 0" in args[0]]
     assert [args for args in second if "score" in args[0]] == [
