@@ -160,7 +160,7 @@ def test_tensorboard_lies_over_environment_steps(tmp_path, monkeypatch):
         "agent.hidden=(16, 16), agent.expectile=0.7, seed 12",
         "agent.hidden=(16, 16), agent.expectile=0.9, seed 10",
     }
-    second = [args[1:] for args in written if "seed 0" in args[0]]
+    second = [args[1:] for args in written if "seed 10" in args[0]]
     assert [args for args in second if "score" in args[0]] == [
         ("score", 3.0, 0), ("before acting/score", 3.0, 100), ("score", 3.0, 500),
     ]  # fmt: skip
