@@ -273,7 +273,8 @@ class _Host:
                 **self.options,
             )
         except Exception as error:  # a constructor may raise anything
-            raise O2OError(f"{self.name} cannot be made: {reason(error)}") from error
+            why = reason(error) if str(error) else f"its constructor raises {type(error).__name__}"
+            raise O2OError(f"{self.name} cannot be made: {why}") from error
 
     def _flat(self, obs: Any) -> np.ndarray:
         return np.asarray(self.spaces.flat_obs(obs, self.observations), self.obs_space.dtype)
