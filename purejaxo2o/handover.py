@@ -27,8 +27,9 @@ def handover(
 
     The minimum of twenty noisy evaluations is low by about two standard errors even where nothing falls. So one half
     of the episodes says which evaluation is the lowest, the other half what it scores, and the two ways are averaged:
-    where nothing falls the mean dip is 0, and that of a single run may then be a little below 0. It rather understates:
-    where scores rise from the switch on, the wrong evaluation is found lowest now and then, and the mean is below 0.
+    where nothing falls the mean dip is 0, and that of a single run may then be a little below 0. It rather
+    understates: where scores rise from the switch on, the wrong evaluation is found lowest now and then, and the mean
+    is below 0.
     """
     count = scores.shape[-1]
     if not 0 <= switch < count:
