@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxo2o.spelling import cut
 from purejaxo2o.types import O2OError
 
 CLASS, ARRAY, KEY, NUMBER, LIST, CODE = "@class", "@array", "@key", "@number", "@list", "@code"
@@ -176,15 +177,9 @@ def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     What is special (a name, a class) goes before what follows from it (a field that only one class has)."""
     for name in sorted(found.keys() | wanted.keys(), key=_rank):
         if text_of(found.get(name)) != text_of(wanted.get(name)):
-            return f"its {name} is {_short(found.get(name))}, not {_short(wanted.get(name))}"
+            return f"its {name} is {cut(repr(found.get(name)))}, not {cut(repr(wanted.get(name)))}"
     return ""
 
 
 def _rank(name: str) -> tuple[bool, bool, bool, str]:
     return "." in name, name == "keys", not name.endswith(".class"), name  # seeds say more than their keys
-
-
-def _short(value: Any) -> str:
-    """The keys of a thousand lanes are no help in a message."""
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -21,6 +21,7 @@ from purejaxo2o.envs.base import Env, spaces
 from purejaxo2o.files import TEMPORARY, read_json, write_json
 from purejaxo2o.identity import differing
 from purejaxo2o.phases import Recipe
+from purejaxo2o.spelling import cut
 from purejaxo2o.store import Store
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, O2OError
@@ -164,10 +165,6 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _brief(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
 def load_config(folder: str | os.PathLike[str], remedy: str = GIVE) -> dict[str, Any]:
     """`config.json` of a run folder. Raises `O2OError` if there is none, or another one than was written."""
     path = Path(folder) / "config.json"
@@ -175,7 +172,7 @@ def load_config(folder: str | os.PathLike[str], remedy: str = GIVE) -> dict[str,
         config = read_json(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise O2OError(f"{_brief(str(path.parent))} is not a run folder (config.json: {reason}); {remedy}") from None
+        raise O2OError(f"{cut(str(path.parent))} is not a run folder (config.json: {reason}); {remedy}") from None
     wrong = OLD if isinstance(config, dict) and config and "identity" not in config else _wrong(config)
     if wrong:
         raise O2OError(f"{path} {wrong}; {remedy}")
@@ -185,14 +182,14 @@ def load_config(folder: str | os.PathLike[str], remedy: str = GIVE) -> dict[str,
 def _wrong(config: Any) -> str:
     """What is wrong with what `describe` wrote, in words; empty if nothing is."""
     if not isinstance(config, dict):
-        return f"is damaged: it holds {_brief(repr(config))} and no table"
+        return f"is damaged: it holds {cut(repr(config))} and no table"
     more = {} if (PART | SWEEP).keys().isdisjoint(config) else SWEEP
     more = more if PART.keys().isdisjoint(config) else PART | SWEEP
     for name, kinds in (FIELDS | {name: (kind,) for name, kind in more.items()}).items():
         value = config.get(name)
         too_low = isinstance(value, int) and value < (0 if name == "program" else 1)
         if name not in config or not isinstance(value, kinds) or isinstance(value, bool) or too_low:
-            return f"is damaged: its {name} is {_brief(repr(value))}"
+            return f"is damaged: its {name} is {cut(repr(value))}"
     if config["identity"] != _hash(config):
         return "is damaged: it is not what was written"
     return _wrong_lanes(config)
@@ -202,16 +199,16 @@ def _wrong_lanes(config: Mapping[str, Any]) -> str:
     """Whether seeds, axes and lanes are numbers and names that go together."""
     over, axes, static = (config.get(name, empty) for name, empty in (("over", {}), ("axes", []), ("static", [])))
     if any(not isinstance(name, str) or name not in over for name in (*axes, *static)) or len(axes) != len(over):
-        return f"is damaged: its axes are {_brief(repr(axes))}"
+        return f"is damaged: its axes are {cut(repr(axes))}"
     if not all(isinstance(values, list) and values for values in over.values()):
-        return f"is damaged: its over is {_brief(repr(over))}"
+        return f"is damaged: its over is {cut(repr(over))}"
     for name in ("seeds", "lanes"):
         numbers = config.get(name)
         if numbers is not None and not all(type(number) is int and number >= 0 for number in numbers):
-            return f"is damaged: its {name} are {_brief(repr(numbers))}"
+            return f"is damaged: its {name} are {cut(repr(numbers))}"
     data = config.get("data")
     if data is not None and not (isinstance(data, dict) and type(data.get("rows")) is int and data["rows"] >= 0):
-        return f"is damaged: its data is {_brief(repr(data))}"
+        return f"is damaged: its data is {cut(repr(data))}"
     if "over" in config and len(config["seeds"] or ()) != len(config["keys"]):
         return "is damaged: its seeds are not as many as its keys"
     return ""

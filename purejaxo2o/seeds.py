@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxo2o.spelling import cut
 from purejaxo2o.types import Array, O2OError, whole
 
 MOST = 1_000_000
@@ -112,5 +113,4 @@ def _whole(value: Any) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 400:
         return f"a number of {value.bit_length()} bits"  # longer ones Python refuses to write
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    return cut(" ".join(repr(value).split()))

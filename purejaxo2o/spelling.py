@@ -129,6 +129,11 @@ def _cut(names: list[str], more: str) -> str:
     return f"{text}, ... and {len(names) - len(found)} more" + (f" ({more})" if more else "")
 
 
+def cut(text: str) -> str:
+    """At most 100 characters of a text, for messages: the keys of a thousand lanes are no help in one."""
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def shown(value: Any) -> str:
     """`repr` on one line of at most 60 characters, for messages."""
     try:
