@@ -15,6 +15,7 @@ import jax
 
 import purejaxo2o as o2o
 from experiments.benchmarks.rows import measured, origin
+from experiments.studies import spread
 from purejaxo2o.fit import Timing
 from purejaxo2o.report import COLUMNS, report, rows
 from purejaxo2o.tables import table
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     columns = COLUMNS | {"run s": "run s", "compile s": "compile s"}
     print(table(printed, columns, title=f"{task.name}: mean [95% bootstrap interval] over seeds", width=170))
     note = f"{task.name}, small scale, seeds {arguments.first_seed} to {last}. {measured(origin())}"
+    note = " ".join(filter(None, (note, spread.sentence(arguments.seeds))))
     picture = report(results, arguments.out, title=f"{task.name}, {arguments.seeds} seeds", note=note)
     print(f"{time.perf_counter() - began:.0f} s in all; picture: {picture}")
     return 0

@@ -104,11 +104,20 @@ def test_a_claim_is_measured_and_written(small, tmp_path):
     )
     assert len(contrast["values"]["bc"]) == 2
     assert (tmp_path / "claims" / "bc.png").stat().st_size > 1000
-    table.write(measure.load(tmp_path / "claims"), {"bc": small.note}, tmp_path / "claims.md")
+    table.write(measure.load(tmp_path / "claims"), {"bc": small}, tmp_path / "claims.md")
     page = (tmp_path / "claims.md").read_text()
     assert "| bc | learns |" in page
     assert "![bc](claims/bc.png)" in page
     assert "A note." in page
+
+
+def test_differences_say_how_far_they_move_from_run_to_run(small, monkeypatch):
+    """A seed that moves by 4 moves a mean of 8 by the root of 2, and a difference of two means by 2."""
+    contrast = small.contrasts[0]
+    monkeypatch.setattr(claim, "of_seed", {"final": 4.0}.get)
+    assert contrast.from_run_to_run(8) == pytest.approx(2.0)
+    assert replace(contrast, figure=claim.handover("dip")).from_run_to_run(8) is None
+    assert replace(contrast, figure=lambda result: result.scores).from_run_to_run(8) is None
 
 
 def test_an_arm_in_a_process_of_its_own_is_the_same(small, monkeypatch):

@@ -22,6 +22,16 @@ def test_figures_tell_the_seeds_from_the_runs():
     assert opposed["of_seed"] == pytest.approx(2)
 
 
+def test_a_sentence_says_how_far_means_move(tmp_path):
+    assert spread.sentence(4, tmp_path) == ""
+    assert spread.of_seed("dip", tmp_path) is None
+    rows = {name: {figure: {"of_seed": of} for figure in spread.FIGURES} for name, of in (("a", 6.0), ("b", 8.0))}
+    (tmp_path / "figures.json").write_text(json.dumps({"rows": rows}))
+    assert spread.of_seed("final", tmp_path) == pytest.approx(50**0.5)
+    assert spread.of_seed("score_at_switch", tmp_path) is None
+    assert "3.5 (dip), 3.5 (final), 3.5 (online AUC) points" in spread.sentence(4, tmp_path)
+
+
 @pytest.mark.slow
 def test_the_same_seeds_are_trained_under_every_setting(monkeypatch, tmp_path):
     build = o2o.recipe

@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, help="arms at once; one to a core by default, on a CPU")
     arguments = parser.parse_args(argv)
     known = claims.names()
+    made = {name: claims.load(name) for name in known}
     unknown = set(arguments.names) - set(known)
     if unknown:
         parser.error(f"no claim {sorted(unknown)[0]!r}; known: {', '.join(known)}")
@@ -31,13 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     wanted = known if arguments.all else arguments.names
     for name in wanted:
         seeds = TRIED if arguments.trial else CONFIRMED
-        found = measure.reproduce(claims.load(name), seeds, folder, arguments.processes or cores.count())
-        print(text_table(table.lines([found]), table.COLUMNS, title=f"{name}: {found['says']}"), flush=True)
+        found = measure.reproduce(made[name], seeds, folder, arguments.processes or cores.count())
+        print(text_table(table.lines([found], made), table.COLUMNS, title=f"{name}: {found['says']}"), flush=True)
     if wanted or arguments.table:
-        notes = {name: claims.load(name).note for name in known}
-        table.write(measure.load(folder), notes, folder.parent / "claims.md")
+        table.write(measure.load(folder), made, folder.parent / "claims.md")
         return 0
-    rows = [{"method": name, "claim": claims.load(name).says} for name in known]
+    rows = [{"method": name, "claim": claim.says} for name, claim in made.items()]
     print(text_table(rows))
     return 0
 

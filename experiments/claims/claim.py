@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 import purejaxo2o as o2o
+from experiments.studies.spread import of_seed
 from purejaxo2o.result import Result
 from purejaxo2o.stats import Interval, difference_interval
 
@@ -34,6 +35,12 @@ class Contrast:
     less: str
     figure: Figure
     unit: str = "points"
+
+    def from_run_to_run(self, seeds: int) -> float | None:
+        """Standard deviation of the mean difference over `seeds` between runs of the same seeds, for figures whose
+        spread was measured (`experiments/studies/spread.py`)."""
+        spread = of_seed(self.figure.name) if isinstance(self.figure, Handover) else None
+        return None if spread is None else spread * float(np.sqrt(2 / seeds))
 
     def values(self, results: Mapping[str, Result]) -> dict[str, np.ndarray]:
         """The figure of both arms, `[seeds]`."""
@@ -71,9 +78,19 @@ def verdict(difference: Interval) -> Verdict:
     return "fails" if difference.high < 0 else "not at this scale"
 
 
-def handover(name: str) -> Figure:
+@dataclasses.dataclass(frozen=True)
+class Handover:
     """One of `Result.handover`'s figures, a value per seed."""
-    return lambda result: result.handover[name]
+
+    name: str
+
+    def __call__(self, result: Result) -> Any:
+        return result.handover[self.name]
+
+
+def handover(name: str) -> Handover:
+    """The figure of this name, e.g. `dip`."""
+    return Handover(name)
 
 
 def metric_at_switch(name: str) -> Figure:

@@ -30,6 +30,7 @@ import purejaxo2o as o2o
 from experiments import cores, pendulum
 from experiments.benchmarks import arithmetic
 from experiments.benchmarks.rows import measured, origin
+from experiments.studies import spread
 from purejaxo2o import plots, stats, store
 from purejaxo2o.archive import load_results
 from purejaxo2o.cli import cache_compilations
@@ -200,7 +201,9 @@ def write(table: list[dict[str, Any]], refused: dict[str, dict[str, str]], folde
         text += [f"## {task}", "", markdown_table(lines, columns), ""]
         if task in refused:
             text += [f"Without {', '.join(refused[task])}: why stands in `figures.json`.", ""]
-    text += ["![figure](figure.png)", "", measured(head), ""]
+    seeds = max((row["seeds"] for row in table), default=1)
+    about = " ".join(filter(None, (measured(head), spread.sentence(seeds))))
+    text += ["![figure](figure.png)", "", about, ""]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(text), encoding="utf-8")
 

@@ -8,6 +8,7 @@ own, and what differs is written beside the interval over seeds. Goes on where i
 
 import argparse
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -138,6 +139,32 @@ def lines(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str
         for method, figures in found.items()
         for figure, row in figures.items()
     ]
+
+
+def of_seed(figure: str, folder: Path = RESULTS) -> float | None:
+    """Standard deviation of one seed's `figure` from run to run, in points: the root mean square over the methods
+    that were measured; None where nothing was measured."""
+    path = folder / "figures.json"
+    if figure not in FIGURES or not path.exists():
+        return None
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"].values()
+    return float(np.sqrt(np.mean([row[figure]["of_seed"] ** 2 for row in rows])))
+
+
+def sentence(seeds: int, folder: Path = RESULTS) -> str:
+    """What to write beside means over `seeds` seeds; empty where nothing was measured.
+
+    Seeds move independently from run to run, so a mean moves by a seed's spread over the root of their number."""
+    found = {text: of_seed(figure, folder) for figure, text in FIGURES.items()}
+    if None in found.values():
+        return ""
+    moves = ", ".join(
+        f"{spread / np.sqrt(seeds):.1f} ({text})" for text, spread in found.items() if spread is not None
+    )
+    return (
+        f"Run again with other lanes, cores or instructions, a mean over {seeds} seeds moves by a standard deviation "
+        f"of {moves} points (`python -m experiments.studies.spread`)."
+    )
 
 
 def write(found: Mapping[str, Mapping[str, Mapping[str, Any]]], task: str, folder: Path) -> None:
