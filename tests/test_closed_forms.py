@@ -423,7 +423,7 @@ def test_lagrange_multiplier_starts_and_moves_as_its_form_says(
         @jax.jit
         def run(gap: Any) -> Any:
             def step(carry: Any, _: None) -> Any:
-                carry = agent.lagrange_step(*carry, gap)
+                carry = agent.lagrange_step(carry[0], carry[1], gap)
                 return carry, agent.multiplier(carry[0])
 
             return jax.lax.scan(step, (raw, init_adam(raw)), None, steps)[1]
