@@ -1,7 +1,6 @@
 """What an environment's kind means for learning in it: the domain, and the reward of a failure."""
 
 from purejaxo2o.envs.base import Env
-from purejaxo2o.envs.host import HostEnv
 from purejaxo2o.envs.locomotion import Runner
 
 DOMAINS = ("maze", "adroit", "adroit-binary", "kitchen", "locomotion", "classic", "toy")
@@ -41,6 +40,10 @@ def fail_reward_of(env: Env) -> float | None:
 
 def _reward_type(env: Env) -> str | None:
     """The argument of Gymnasium-Robotics' constructors, in small letters."""
+    if not env.name.startswith("host/"):
+        return None
+    from purejaxo2o.envs.host import HostEnv  # only those who have one wait for it
+
     if not isinstance(env, HostEnv):
         return None
     given = {**env.registered.spec.kwargs, **dict(env.options)}.get("reward_type")

@@ -10,8 +10,7 @@ still on, returns-to-go back-filled as episodes end. Nothing is reset.
 Defaults as `recipes/cql.py`. Deviations, besides those there: the authors collect one whole episode and then make as
 many updates; here they alternate step by step, the ratio is the same. Their pen-binary has 200k online steps, here 1M
 as their other tasks (`online.steps`); their data of binary hands hold successful trajectories alone, which end at the
-last success. CORL's Cal-QL of the dense hands drops the bound online and waits for no episode. WSRL's kitchen keeps
-the bound as here. Small: as there.
+last success. CORL's Cal-QL of the dense hands drops the bound online and waits for no episode. Small: as there.
 
 Use it where returns of the data are known and offline data may be kept online. Cost per update relative to IQL: that
 of CQL.
