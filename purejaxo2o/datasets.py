@@ -4,6 +4,8 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from purejaxo2o.data.d4rl_names import is_file
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.store import Store
@@ -26,8 +28,9 @@ def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, cl
     limit, clip: as `read`; by default the task's.
     Ids of our own (`purejaxo2o/...`) are made on first use and kept in the Minari folder
     (`MINARI_DATASETS_PATH`, by default `~/.minari/datasets`); all others are loaded from there. Warns where the
-    dataset says that it was recorded in another environment than the task's. Raises `O2OError` for a dataset that is
-    missing, damaged, or of other spaces than the task's.
+    dataset says that it was recorded in another environment than the task's, and where an Adroit task's domain does
+    not go with its rewards. Raises `O2OError` for a dataset that is missing, damaged, or of other spaces than the
+    task's.
     """
     if not isinstance(task, Task) and not (isinstance(task, str | os.PathLike) and os.fspath(task) in TASKS):
         return read(task, limit=limit, clip=bool(clip)).store()
@@ -37,6 +40,7 @@ def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, cl
     reading = read(task.dataset, limit=limit or task.limit, clip=task.clip if clip is None else clip)
     _check_spaces(reading.info, task)
     _check_origin(reading.info, task)
+    _check_rewards(reading, task)
     return reading.store()
 
 
@@ -118,5 +122,21 @@ def _check_origin(info: "DatasetInfo", task: Task) -> None:
         warnings.warn(
             f"dataset {info.id!r} was recorded in another environment than task {task.name!r} trains in: "
             f"{'; '.join(found)}; if that is not meant, train in its own: give {info.id} as the task",
+            stacklevel=3,
+        )
+
+
+def _check_rewards(reading: "Reading", task: Task) -> None:
+    """Warn where the rows of an Adroit task have the rewards of Adroit's other domain."""
+    if task.domain not in ("adroit", "adroit-binary"):
+        return
+    binary = bool(np.isin(reading.data.reward, (-1.0, 0.0)).all())
+    found = "only the rewards -1 and 0" if binary else "other rewards than -1 and 0"
+    domain, fail = ("adroit-binary", -1.0) if binary else ("adroit", None)
+    if domain != task.domain:
+        warnings.warn(
+            f"dataset {reading.info.id!r} has {found}, yet task {task.name!r} is of the domain {task.domain!r}: its "
+            f"recipes are for the other kind; make them for dataclasses.replace(task, domain={domain!r}, "
+            f"fail_reward={fail})",
             stacklevel=3,
         )

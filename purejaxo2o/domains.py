@@ -1,24 +1,47 @@
 """What an environment's kind means for learning in it: the domain, and the reward of a failure."""
 
 from purejaxo2o.envs.base import Env
+from purejaxo2o.envs.host import HostEnv
 from purejaxo2o.envs.locomotion import Runner
 
-DOMAINS = {
+DOMAINS = ("maze", "adroit", "adroit-binary", "kitchen", "locomotion", "classic", "toy")
+"""What `Task.domain` may be. The hands' tasks are two domains, told apart by their rewards: D4RL's dense ones are
+"adroit"; -1, and 0 for success, are "adroit-binary" (the tasks of Cal-QL, RLPD and WSRL: pen-, door- and
+relocate-binary)."""
+KINDS = {
     **dict.fromkeys(("PointMaze_", "AntMaze_"), "maze"),
-    **{"AdroitHand": "adroit", "FrankaKitchen": "kitchen", "Humanoid": "locomotion"},
+    **dict.fromkeys(("AdroitHand", "pen-binary", "door-binary", "hammer-binary", "relocate-binary"), "adroit"),
+    **{"FrankaKitchen": "kitchen", "Humanoid": "locomotion"},
 }
 """By the beginning of an environment's id; Gymnasium's runners are known by their twins."""
 
 
 def domain_of(env: Env) -> str:
-    """Which of a recipe's defaults apply."""
+    """Which of a recipe's defaults apply. A hand whose id has "binary" in it gives -1 and 0."""
     family, _, short = env.name.rpartition("/")
     if family == "toy":
         return family
-    known = (domain for start, domain in DOMAINS.items() if short.startswith(start))
-    return next(known, "locomotion" if isinstance(env, Runner) else "classic")
+    short = short.rpartition(":")[2]  # of `module:id`
+    known = next((domain for start, domain in KINDS.items() if short.startswith(start)), None)
+    if known == "adroit" and "binary" in short.lower():
+        return "adroit-binary"
+    return known or ("locomotion" if isinstance(env, Runner) else "classic")
 
 
 def fail_reward_of(env: Env) -> float | None:
-    """`Task.fail_reward` of an environment: 0 in mazes with sparse rewards."""
-    return 0.0 if domain_of(env) == "maze" and "Dense" not in env.name else None
+    """`Task.fail_reward` of an environment: 0 in mazes with sparse rewards, -1 in Adroit's binary tasks, -0.1 in
+    Gymnasium-Robotics' sparse ones (success: 10), whose domain is "adroit": no paper has them."""
+    domain = domain_of(env)
+    if domain == "maze" and "Dense" not in env.name:
+        return 0.0
+    if domain == "adroit" and _reward_type(env) == "sparse":
+        return -0.1
+    return -1.0 if domain == "adroit-binary" else None
+
+
+def _reward_type(env: Env) -> str | None:
+    """The argument of Gymnasium-Robotics' constructors, in small letters."""
+    if not isinstance(env, HostEnv):
+        return None
+    given = {**env.registered.spec.kwargs, **dict(env.options)}.get("reward_type")
+    return given.lower() if isinstance(given, str) else None

@@ -12,7 +12,7 @@ import numpy as np
 from purejaxo2o import envs
 from purejaxo2o.data import scores
 from purejaxo2o.data.d4rl_names import is_file
-from purejaxo2o.domains import domain_of, fail_reward_of
+from purejaxo2o.domains import DOMAINS, domain_of, fail_reward_of
 from purejaxo2o.envs.base import Env
 from purejaxo2o.types import Array, Number, O2OError, nearest, pytree, static
 
@@ -28,7 +28,8 @@ class Task:
     dataset: id of the offline data (None: the task has none of its own).
     limit, clip: how the dataset is read, see `datasets.read`.
     score_low, score_high: returns that score 0 and 100, finite and in order; by default scores are returns (`raw`).
-    domain: which of a recipe's defaults apply ("maze", "locomotion", "classic", "toy").
+    domain: which of a recipe's defaults apply, one of `domains.DOMAINS`. What an environment's id does not tell is
+        set here: `dataclasses.replace(task, domain="adroit-binary", fail_reward=-1.0)`.
     fail_reward: the environment's reward of a step without success, for tasks whose only other reward marks
         success; None where rewards are dense. Cal-QL's return-to-go needs it.
     """
@@ -50,6 +51,8 @@ class Task:
             object.__setattr__(self, field, envs.make(given) if isinstance(given, str) else envs.adopt(given))
         if isinstance(self.dataset, os.PathLike):
             object.__setattr__(self, "dataset", os.fspath(self.dataset))
+        if self.domain not in DOMAINS:
+            raise O2OError(f"task {self.name!r}: domain is {self.domain!r:.80}; {nearest(str(self.domain), DOMAINS)}")
         pair = self.score_low, self.score_high
         # JAX makes tasks, too, of whatever it maps numbers to: tracers, shapes, the axes of a vmap.
         axis = pair[0] is pair[1] and pair[0] in (-1, 0, 1)

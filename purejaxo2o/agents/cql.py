@@ -6,14 +6,17 @@ SAC plus one term in the critic loss, per critic:
 
 with three sources of K actions, all evaluated at the current state s: uniform ones (density 0.5^A), ones of the
 policy at s, ones of the policy at s' (density that of the policy at s'); z = Q(s, a_k) - log density(a_k). With
-`lagrange`, w is multiplied by alpha' = clip(exp(l'), 0, 1e6), which is trained to hold the difference at
-`target_gap`. Neither actions nor densities pass a gradient to the policy.
+`lagrange`, w is multiplied by alpha' > 0, which is trained to hold the difference at `target_gap`:
+
+    L_l' = -alpha' w (mean_B difference - target_gap)
+
+Neither actions nor densities pass a gradient to the policy.
 
 `conservative=False` is exactly SAC: the hand-over of WSRL sets it for the online phases.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +62,8 @@ def conservative_gap(
 class CQL(SAC):
     """cql_weight w >= 0; cql_actions K per source; target_gap in units of Q (only with `lagrange`).
 
+    lagrange_form: alpha' = clip(exp(l'), 0, 1e6) from e on ("exp": CQL's and Cal-QL's code), or log(1 + exp(l')) from
+        1 on ("softplus": WSRL's).
     importance_sampling=False: one set {random, next, current, recorded} without densities, minus T log(size).
     penalty_critics: evaluate the penalty on that many members drawn with replacement (WSRL: 2); None: all.
     """
@@ -68,6 +73,7 @@ class CQL(SAC):
     target_gap: Number = 0.8
     cql_actions: int = static(default=10)
     lagrange: bool = static(default=False)
+    lagrange_form: Literal["exp", "softplus"] = static(default="exp")
     conservative: bool = static(default=True)
     importance_sampling: bool = static(default=True)
     penalty_critics: int | None = static(default=None)
@@ -75,6 +81,8 @@ class CQL(SAC):
     def init(self, key: Array, spaces: Spaces) -> CQLState:
         soft = super().init(key, spaces)
         log_lagrange = jnp.float32(1.0)
+        if self.lagrange_form == "softplus":
+            log_lagrange = jnp.log(jnp.expm1(log_lagrange))
         return CQLState(**vars(soft), log_lagrange=log_lagrange, lagrange_opt=init_adam(log_lagrange))
 
     def bound(self, batch: Transition) -> Array | None:
@@ -116,6 +124,9 @@ class CQL(SAC):
         )
 
     def multiplier(self, log_lagrange: Array) -> Array:
+        """alpha' of its parameter l'."""
+        if self.lagrange_form == "softplus":
+            return jax.nn.softplus(log_lagrange)
         return jnp.clip(jnp.exp(log_lagrange), 0.0, 1e6)
 
     def penalty(
@@ -136,10 +147,14 @@ class CQL(SAC):
         if not (self.conservative and self.lagrange):
             return new, metrics
         assert isinstance(state, CQLState)
+        log_lagrange, opt = self.lagrange_step(state.log_lagrange, state.lagrange_opt, metrics["cql_gap"])
+        return replace(new, log_lagrange=log_lagrange, lagrange_opt=opt), metrics  # type: ignore[call-arg]
+
+    def lagrange_step(self, log_lagrange: Array, opt: Any, gap: Array) -> tuple[Array, Any]:
+        """One step of l', up while the difference `gap` is above `target_gap`."""
 
         def loss(log_lagrange: Array) -> tuple[Array, Metrics]:
-            surplus = metrics["cql_gap"] - self.target_gap
-            return -self.multiplier(log_lagrange) * self.cql_weight * surplus, {}
+            return -self.multiplier(log_lagrange) * self.cql_weight * (gap - self.target_gap), {}
 
-        log_lagrange, opt, _ = descend(loss, state.log_lagrange, state.lagrange_opt, self.learning_rate)
-        return replace(new, log_lagrange=log_lagrange, lagrange_opt=opt), metrics  # type: ignore[call-arg]
+        log_lagrange, opt, _ = descend(loss, log_lagrange, opt, self.learning_rate)
+        return log_lagrange, opt

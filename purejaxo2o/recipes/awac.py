@@ -7,8 +7,9 @@ Phases: offline; online with one update per environment step from the first step
 of dataset and replay store; actions are sampled. Nothing is reset at the switch.
 
 Defaults (CORL's code and configurations): exponential weights clipped at 100, 3 x 256, learning rate 3e-4, batch
-256, lambda 0.1 in mazes and adroit (mazes r - 1), 1/3 elsewhere. `--set agent.weighting=softmax` gives the authors'
-self-normalised weights (rlkit: batch 1024, lambda 2 in locomotion and 0.5 for the hand, log-std in [-6, 0]).
+256, lambda 0.1 in mazes and adroit (mazes r - 1), 1/3 elsewhere; adroit-binary 0.5 (rlkit).
+`--set agent.weighting=softmax` gives the authors' self-normalised weights (rlkit: batch 1024, lambda 2 in locomotion
+and 0.5 for the hand, log-std in [-6, 0]).
 Deviations: no state normalisation, no weight decay of the policy (rlkit), and updates after every step, not after
 every episode (rlkit). Small: see `recipes/budget.py`.
 
@@ -23,7 +24,7 @@ from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
 from purejaxo2o.tasks import Task
 
-TEMPERATURE = {"maze": 0.1, "toy": 0.1, "adroit": 0.1}
+TEMPERATURE = {"maze": 0.1, "toy": 0.1, "adroit": 0.1, "adroit-binary": 0.5}
 
 
 def build(task: Task, scale: str) -> Recipe:

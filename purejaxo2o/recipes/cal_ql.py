@@ -7,8 +7,11 @@ Phases: offline; one episode's worth of steps without updates, because only fini
 return-to-go; online with half dataset and half replay rows in every minibatch, one update per step, the bound
 still on, returns-to-go back-filled as episodes end. Nothing is reset.
 
-Defaults as `recipes/cql.py`. Deviation: the authors collect one whole episode and then make as many updates;
-here they alternate step by step, the ratio is the same. Small: as there.
+Defaults as `recipes/cql.py`. Deviations, besides those there: the authors collect one whole episode and then make as
+many updates; here they alternate step by step, the ratio is the same. Their pen-binary has 200k online steps, here 1M
+as their other tasks (`online.steps`); their data of binary hands hold successful trajectories alone, which end at the
+last success. CORL's Cal-QL of the dense hands drops the bound online and waits for no episode. WSRL's kitchen keeps
+the bound as here. Small: as there.
 
 Use it where returns of the data are known and offline data may be kept online. Cost per update relative to IQL: that
 of CQL.

@@ -7,15 +7,24 @@ Phases: offline; online with half dataset and half replay rows in every minibatc
 penalty stays on; nothing is reset. The known weakness: values sit below true returns after pre-training and
 must first be unlearned (compare `cal_ql`).
 
-Defaults (Cal-QL's code with its calibration off): critics' rate 3e-4, policy and temperature 1e-4, batch 256,
-K = 10, no entropy in the backup; mazes 10 r - 5, 4 x 256 critics, 2 x 256 policy, weight 5 with the Lagrange
-multiplier at gap 0.8, best of 10 next actions in the target; locomotion weight 5, 2 x 256. Deviations: the
-gradient steps of one update are taken one after another (critics, policy, temperature); the temperature starts
-at 1. Small: see `recipes/budget.py`; K = 2, one rate for all, no maximum over next actions, and a fixed weight of
-10 in place of the multiplier, which would need longer than the whole run to settle.
+Defaults (Cal-QL's code with its calibration off): critics' rate 3e-4, policy and temperature 1e-4 (which starts at
+1), batch 256, K = 10, no entropy in the backup, the best of 10 next actions in the target, in every domain. Mazes
+10 r - 5, 4 x 256 critics, 2 x 256 policy, weight 5 with the Lagrange multiplier at gap 0.8; adroit-binary 10 r + 5,
+3 x 512 and 2 x 512, weight 1, 20k steps offline. From CORL's configurations of Cal-QL, adroit (dense): raw rewards,
+3 x 256 for both, weight 1. From WSRL's baselines, kitchen: r - 4, 3 x 512 for both, weight 5, no densities, 250k
+steps offline; locomotion: raw rewards, 2 x 256 for both, weight 5, 250k steps offline. 1M steps offline elsewhere, 1M
+online.
+Deviations: the gradient steps of one update are taken one after another (critics, policy, temperature; theirs all at
+the old parameters); weights are Xavier-uniform, the policy's output layers with gain 0.01 (theirs orthogonal with
+gain sqrt 2, output layers 0.01 in critics and policy); the critics' loss is the mean over the two (theirs: a loss
+each, for which Adam's epsilon weighs half as much: harmless); recorded actions are not clipped to +-0.99999. CORL's
+difference in adroit is cut off at -200, here nowhere. WSRL's kitchen ends episodes at reward 4, too, here the
+environment alone does.
+Small: see `recipes/budget.py`; K = 2, one rate for all, one next action in the target, and a fixed weight of 10 in
+place of the multiplier, which would need longer than the whole run to settle.
 
 Use it as the base that `cal_ql` and `wsrl` mend. Cost per update relative to IQL with equal networks, counted in
-network passes: 12, offline and online (K = 10; 30 more actions a row); best of 10 next actions adds one.
+network passes: 13, offline and online (K = 10, so 30 more actions a row; one is the best of 10 next actions).
 """
 
 from typing import Any
@@ -27,13 +36,9 @@ from purejaxo2o.recipes.rewards import CONSERVATIVE
 from purejaxo2o.tasks import Task
 
 DOMAINS: dict[str, dict[str, Any]] = {
-    "maze": {
-        "hidden": (256,) * 4,
-        "lagrange": True,
-        "target_gap": 0.8,
-        "target_samples": 10,
-    },
-    "adroit": {"hidden": (512,) * 3, "actor_hidden": (512,) * 2, "cql_weight": 1.0, "target_samples": 10},
+    "maze": {"hidden": (256,) * 4, "lagrange": True, "target_gap": 0.8},
+    "adroit": {"hidden": (256,) * 3, "actor_hidden": (256,) * 3, "cql_weight": 1.0},
+    "adroit-binary": {"hidden": (512,) * 3, "actor_hidden": (512,) * 2, "cql_weight": 1.0},
     "kitchen": {"hidden": (512,) * 3, "actor_hidden": (512,) * 3, "importance_sampling": False},
     "locomotion": {},
 }
@@ -45,7 +50,7 @@ SMALL: dict[str, Any] = {
     "lagrange": False,
     "target_samples": 1,
 }
-OFFLINE_STEPS = {"adroit": 20_000, "kitchen": 250_000, "locomotion": 250_000}
+OFFLINE_STEPS = {"adroit-binary": 20_000, "kitchen": 250_000, "locomotion": 250_000}
 
 
 def agent_settings(domain: str, scale: str) -> dict[str, Any]:
@@ -55,6 +60,7 @@ def agent_settings(domain: str, scale: str) -> dict[str, Any]:
         "learning_rate": 3e-4,
         "actor_learning_rate": 1e-4,
         "temperature_learning_rate": 1e-4,
+        "target_samples": 10,
         "backup_entropy": False,
         "temperature_form": "linear",
         **known,

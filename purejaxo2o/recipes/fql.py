@@ -10,7 +10,8 @@ whatever the union holds.
 
 Defaults (authors' code): 4 x 512, LayerNorm in the critics, learning rate 3e-4, batch 256, 10 flow steps; mazes
 r - 1, alpha 10 (large mazes 3), targets by the mean of the critics; adroit alpha 1000 (relocate 10000), targets by
-their minimum. alpha must fit the scale of the values: it is the one number to tune elsewhere. Deviations: none known.
+their minimum; adroit-binary, unpublished, as mazes (its rewards are -1 and 0 anyway). alpha must fit the scale of the
+values: it is the one number to tune elsewhere. Deviations: none known.
 Small: see `recipes/budget.py`.
 
 Use it where behaviour is multimodal and acting must be cheap (one pass). Cost per update relative to IQL, counted in

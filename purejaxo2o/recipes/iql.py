@@ -8,7 +8,8 @@ union of dataset and replay store (the authors append to one buffer). Nothing is
 sampled.
 
 Defaults (authors' code): 2 x 256, learning rate 3e-4, batch 256; mazes expectile 0.9, temperature 10, r - 1;
-locomotion 0.7 and 3; adroit and kitchen 0.7 and 0.5. Deviations: constant learning rate offline too (their
+locomotion 0.7 and 3; adroit and kitchen 0.7 and 0.5; adroit-binary 0.7 and 2.5, which weighs as 0.5 does in WSRL's
+baseline at 10 r + 5, whose advantages are five times as large. Deviations: constant learning rate offline too (their
 cosine schedule is off when fine-tuning), no dropout (adroit), no return normalisation (locomotion).
 Small: see `recipes/budget.py`.
 
@@ -21,7 +22,11 @@ from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
 from purejaxo2o.tasks import Task
 
-EXPECTILE_TEMPERATURE = {"maze": (0.9, 10.0), "toy": (0.9, 10.0), "adroit": (0.7, 0.5), "kitchen": (0.7, 0.5)}
+EXPECTILE_TEMPERATURE = {
+    **dict.fromkeys(("maze", "toy"), (0.9, 10.0)),
+    **dict.fromkeys(("adroit", "kitchen"), (0.7, 0.5)),
+    "adroit-binary": (0.7, 2.5),
+}
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -11,7 +11,8 @@ warm-up's get as much together; every later row gets the largest priority so far
 moments; kept: policies and critics.
 
 Defaults (authors' code): 5 members, ratio network 2 x 256 at rate 3e-4, T = 5, rates 3e-4, batch 256, 250 000 online
-steps. The members are CQL as in `recipes/cql.py` (their domain is locomotion only; rewards as CQL's). Small: see
+steps. The members are CQL as in `recipes/cql.py` (their domain is locomotion only; rewards as CQL's), with one next
+action in the target (CQL's own code). Small: see
 `recipes/budget.py`; 2 members, 500 steps of warm-up and twice as many updates, and the members' temperature is
 kept: from 1 it could not fall within so few updates, and entropy would be all that the policy is paid for.
 
@@ -57,7 +58,7 @@ def build(task: Task, scale: str) -> Recipe:
     own: dict[str, Any] = small if scale == "small" else {}
     return Recipe(
         name="off2on",
-        agent=Off2On(**agent_settings(task.domain, scale), **own),
+        agent=Off2On(**agent_settings(task.domain, scale) | {"target_samples": 1}, **own),
         phases=phases(task.domain, scale),
         reward_scale=reward_scale,
         reward_bias=reward_bias,

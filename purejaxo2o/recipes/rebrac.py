@@ -10,8 +10,9 @@ b1 max(0.5, 1 - k / N). The schedule counts minibatches, taking `num_envs` as 1.
 
 Defaults (CORL's fine-tuning code and configurations): 3 x 256, two critics with LayerNorm after the ReLU, smoothing
 noise 0.2 clipped at 0.5; mazes 100 r, discount 0.999, policy 3e-4, critics 5e-5, batch 256, b1 = 0.003, b2 = 0.002
-(antmaze-umaze); adroit 3e-4, b1 = 0.1, b2 = 0.5; locomotion 1e-3, batch 1024, b1 = b2 = 0.01 (hopper-medium). The
-published penalties are tuned per dataset: set `agent.actor_penalty` and `agent.critic_penalty`.
+(antmaze-umaze); adroit 3e-4, b1 = 0.1, b2 = 0.5 (unpublished for adroit-binary, which gets the same); locomotion
+1e-3, batch 1024, b1 = b2 = 0.01 (hopper-medium). The published penalties are tuned per dataset: set
+`agent.actor_penalty` and `agent.critic_penalty`.
 Deviations: Xavier-uniform weights, and hidden biases of 0.1 in the critics only (theirs: uniform, and everywhere).
 Small: see `recipes/budget.py`; 2 layers as everywhere there, one rate, discount 0.99.
 
@@ -35,10 +36,12 @@ MAZE: dict[str, Any] = {
     "actor_penalty": 0.003,
     "critic_penalty": 0.002,
 }
+ADROIT: dict[str, Any] = {"actor_penalty": 0.1, "critic_penalty": 0.5}
 DOMAINS: dict[str, dict[str, Any]] = {
     "maze": MAZE,
     "toy": MAZE,
-    "adroit": {"actor_penalty": 0.1, "critic_penalty": 0.5},
+    "adroit": ADROIT,
+    "adroit-binary": ADROIT,
     "locomotion": {"learning_rate": 1e-3},
 }
 REWARD_SCALE = {"maze": 100.0, "toy": 100.0}

@@ -8,7 +8,8 @@ exactly half dataset and half replay rows, and one policy step on the last of th
 
 Defaults (authors' code): 10 critics with LayerNorm, the policy maximises their mean, target entropy -A/2,
 learning rate 3e-4, 5000 random steps; locomotion 2 x 256, entropy in the backup, 2 of 10 in the target;
-mazes 3 x 256, no entropy in the backup, 1 of 10, r - 1; adroit 3 x 256, no entropy, 2 of 10, raw rewards.
+mazes 3 x 256, no entropy in the backup, 1 of 10, r - 1; adroit-binary 3 x 256, no entropy, 2 of 10, raw rewards,
+1M steps. D4RL's dense hands, which neither paper nor code has, are treated as locomotion.
 Small: see `recipes/budget.py`; 4 critics, 2 minibatches a step.
 
 Use it where early failures online are allowed: there is no policy to begin with, and in the end it is hard to beat.
@@ -28,9 +29,9 @@ SPARSE: dict[str, Any] = {"hidden": (256,) * 3, "actor_hidden": (256,) * 3, "bac
 DOMAINS: dict[str, dict[str, Any]] = {
     "maze": SPARSE | {"target_critics": 1},
     "toy": SPARSE | {"target_critics": 1},
-    "adroit": SPARSE,
+    "adroit-binary": SPARSE,
 }
-ONLINE_STEPS = {"maze": 300_000, "adroit": 1_000_000}
+ONLINE_STEPS = {"maze": 300_000, "adroit-binary": 1_000_000}
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -8,18 +8,27 @@ thousand steps of the frozen policy stand in for them, and then fast online RL n
 Phases: offline Cal-QL (CQL in locomotion) with the online phase's ensemble; 5000 steps in which the pre-trained
 policy, sampled and unchanged, fills an empty store; online SAC on replay rows alone, 4 critic minibatches of 256
 and one policy and temperature step on all 1024 rows per environment step. At the switch the conservative penalty
-goes (`conservative=False`: exactly SAC; the Lagrange multiplier rests); parameters, targets, temperature and all
-Adam moments are carried over; nothing is reset.
+goes (`conservative=False`: exactly SAC; the Lagrange multiplier rests), and outside of mazes the target takes one
+next action in place of the best of 10; parameters, targets, temperature and all Adam moments are carried over;
+nothing is reset.
 
 Defaults (authors' code): 10 critics, 2 drawn with replacement in the target and in the penalty, LayerNorm in
 critics and policy, softplus temperature measured at next states, no entropy in the backup, discount 0.99, critics
-3e-4, policy and temperature 1e-4; networks, weights and rewards by domain as in `recipes/cql.py`; with the
-Lagrange multiplier on, the fixed weight is 1. In mazes the target takes the best of 10 next actions, offline and
-online, and the policy has one free log-std vector. Deviations: their std is clipped to [1e-5, 10], here log-std to
-[-20, 2]. Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step and 2000 steps of warm-up.
+3e-4, policy and temperature 1e-4; networks, weights, rewards and offline steps by domain as in `recipes/cql.py` (the
+paper has no dense hands). In mazes the policy has one free log-std vector, the target takes the best of 10 next
+actions online, too, and the Lagrange multiplier is a softplus that starts at 1, in place of the fixed weight.
+Deviations: their std is clipped to [1e-5, 10], here log-std to [-20, 2]; offline their gradients are all taken at the
+old parameters, here one after another (critics, policy, temperature); the multiplier sees the critics' own
+differences (theirs: other draws of actions and members) and the temperature one action a row (theirs: ten where the
+target takes ten), so the same expectations; weights are Xavier-uniform, the policy's output layers with gain 0.01
+(theirs orthogonal with gain sqrt 2, the last hidden layers 0.01 but in kitchen); recorded actions are not clipped to
++-0.99999; their kitchen ends episodes at reward 4, too; their data of binary hands hold successful trajectories
+alone, which end at the last success.
+Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step and 2000 steps of warm-up.
 
 Use it where a good offline policy exists and the data are too large or too foreign to keep. Cost per minibatch
-relative to IQL with equal networks, counted in network passes: 15 offline, 3.5 online, four of them a step.
+relative to IQL with equal networks, counted in network passes: 16 offline, 3.5 online (mazes 4.7), four of them a
+step.
 """
 
 from typing import Any
@@ -30,8 +39,11 @@ from purejaxo2o.recipes import budget, cql
 from purejaxo2o.recipes.rewards import CONSERVATIVE
 from purejaxo2o.tasks import Task
 
-PLAIN_SAC = (("conservative", False),)
-"""What the hand-over changes in the agent."""
+
+def plain_sac(domain: str) -> tuple[tuple[str, Any], ...]:
+    """What the hand-over changes in the agent."""
+    penalty = (("conservative", False),)
+    return penalty if domain in ("maze", "toy") else (*penalty, ("target_samples", 1))
 
 
 def agent(domain: str, scale: str) -> CQL:
@@ -47,7 +59,7 @@ def agent(domain: str, scale: str) -> CQL:
         "actor_batch": "all",
     }
     if settings.get("lagrange"):  # the authors' code does not multiply the two
-        settings["cql_weight"] = 1.0
+        settings |= {"lagrange_form": "softplus", "cql_weight": 1.0}
     if domain in ("maze", "toy"):
         settings["std"] = "global"
     return (CQL if domain == "locomotion" else CalQL)(**settings)
@@ -63,14 +75,14 @@ def phases(domain: str, scale: str) -> tuple[Phase, Phase, Phase]:
                 mix="online",
                 updates=2,
                 override=budget.PUBLISHED_RATES,
-                override_static=PLAIN_SAC,
+                override_static=plain_sac(domain),
                 **budget.online(budget.POLICY_WARMUP),
             ),
         )
     return (
         offline(cql.OFFLINE_STEPS.get(domain, 1_000_000), segments=20),
         warmup(5_000),
-        online(500_000, mix="online", updates=4, segments=50, override_static=PLAIN_SAC),
+        online(500_000, mix="online", updates=4, segments=50, override_static=plain_sac(domain)),
     )
 
 
