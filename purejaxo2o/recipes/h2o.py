@@ -10,10 +10,10 @@ rows. There is no pre-training, so the switch is at the start.
 Defaults (authors' code): SAC with 2 x 256, learning rate 3e-4, batch 256, no entropy in the backup, beta 0.01, ten
 neighbours of the next state; 1000 steps before the first update; the policy's log-std has a trained scale and a
 trained offset, and its std starts at 0.37. Next states are blurred by the standard deviation of a buffer that is
-still empty in ten of eleven rows (`filled=1/11`), so by about 0.3 of the data's own where their mean is near zero, and
-by more elsewhere: it is what the published numbers were made with. `agent.filled=1` blurs by the data's own.
-Deviations: a step, then an update (theirs: a thousand of each in turns); Xavier-uniform weights (theirs PyTorch's,
-see `networks.py`). Rewards as the domain's offline methods see them.
+still empty in ten of eleven rows (`filled=1/11`): by about 0.3 of the data's own where their mean is near zero, by
+more elsewhere. The published numbers were made with it; `agent.filled=1` blurs by the data's own. Deviations: a
+step, then an update (theirs: a thousand of each in turns); Xavier-uniform weights (theirs: PyTorch's, see
+`networks.py`). Rewards as the domain's offline methods see them.
 Small: see `recipes/budget.py`.
 
 Use it where only a simulator with wrong gravity, friction or mass can be tried. Cost per update relative to IQL,
