@@ -43,9 +43,10 @@ def task_from_minari(
         default as declared.
     clip: accept recorded actions beyond their declared bounds.
 
-    Warns where it is evaluated in another environment than the one that recorded it. Raises `O2OError` if the dataset
-    is missing, if there is no such environment, for an argument that the twin lacks, for other spaces than the
-    dataset's, for an evaluation within other walls, and for a reference that is none.
+    The domain and the reward of a failure follow from the environment's id (`domains.py`); others are set by
+    `dataclasses.replace`. Warns where it is evaluated in another environment than the one that recorded it. Raises
+    `O2OError` if the dataset is missing, if there is no such environment, for an argument that the twin lacks, for
+    other spaces than the dataset's, for an evaluation within other walls, and for a reference that is none.
     """
     from purejaxo2o import datasets
 

@@ -446,6 +446,11 @@ def cql_difference(agent: Any, p: Any, actor: Any, b: Any, noise: dict[str, Any]
     return conservative_gap(q, log_prob, critic(p, b.obs, b.action)[members], agent, bound)
 
 
+def multiplier_of(agent: Any, raw: Any) -> Var:
+    """The Lagrange multiplier of its parameter: Cal-QL's code, or WSRL's."""
+    return softplus(raw) if agent.lagrange_form == "softplus" else clip(exp(raw), 0.0, 1e6)
+
+
 def critic_step(
     agent: Any,
     state: State,
@@ -462,7 +467,7 @@ def critic_step(
     y = target(state, b, noise) if target else sac_target(agent, state, b, noise["target"], noise["subset"])
     bound = b.extras["return_to_go"] if calibrated else None
     lagrange = penalised and agent.lagrange
-    multiplier = np.clip(np.exp(state["log_lagrange"]), 0, 1e6) if lagrange else 1.0
+    multiplier = multiplier_of(agent, lift(state["log_lagrange"])).value if lagrange else 1.0
     gap = agent.target_gap if lagrange else 0.0
     logs: Logs = {}
 
@@ -483,7 +488,7 @@ def critic_step(
         scale = agent.cql_weight * (logs["cql_gap"] - gap)
 
         def lagrange_loss(raw: Any) -> Var:
-            return clip(exp(raw), 0.0, 1e6) * -scale
+            return multiplier_of(agent, raw) * -scale
 
         descend(state, "log_lagrange", lagrange_loss, agent.learning_rate, "lagrange_opt")
     state["target"] = polyak(state["target"], state["critic"], agent.polyak)

@@ -15,7 +15,7 @@ import pytest
 import reference as ref
 from tiny import UNOPTIMISED
 
-from purejaxo2o.agents.base import td_target
+from purejaxo2o.agents.base import init_adam, td_target
 from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL, conservative_gap
@@ -395,6 +395,43 @@ def test_losses_reach_their_own_networks_only() -> None:
     still = after_update(dataclasses.replace(strong, actor_learning_rate=0.0), rows)
     assert_equal(base, still, ["critic", "critic_opt", "target"])  # nor the actor's loss in the critics'
     assert (base.actor["mean"]["bias"] != still.actor["mean"]["bias"]).all()
+
+
+def lagrange_run(form: str, raw: float, surplus: float, steps: int) -> list[float]:
+    """The multiplier after each step of Adam at 3e-4 on -multiplier * surplus, in NumPy (form: exp or softplus)."""
+    opt, found = ref.Adam(0, 0.0, 0.0), []
+    for _ in range(steps):
+        slope = np.exp(raw) if form == "exp" else 1.0 / (1.0 + np.exp(-raw))
+        raw, opt = ref.adam_step(raw, -slope * surplus, opt, 3e-4)
+        found.append(np.exp(raw) if form == "exp" else np.log1p(np.exp(raw)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("form", "start", "up", "down"), [("exp", math.e, 127.6, 0.2562), ("softplus", 1.0, 3.671, 0.1248)]
+)
+def test_lagrange_multiplier_starts_and_moves_as_its_form_says(
+    form: Any, start: float, up: float, down: float
+) -> None:
+    """A difference that stays on one side of the gap for 10,000 updates: Cal-QL's exponential is 35 times WSRL's."""
+    agent, steps = CQL(lagrange=True, lagrange_form=form, target_gap=0.8, **NETS), 10_000
+    raw = agent.init(KEY, SPACES).log_lagrange
+    assert float(agent.multiplier(raw)) == pytest.approx(start, rel=1e-6)
+    with jax.enable_x64(True):
+        raw = jnp.float64(1.0 if form == "exp" else math.log(math.expm1(1.0)))
+
+        @jax.jit
+        def run(gap: Any) -> Any:
+            def step(carry: Any, _: None) -> Any:
+                carry = agent.lagrange_step(*carry, gap)
+                return carry, agent.multiplier(carry[0])
+
+            return jax.lax.scan(step, (raw, init_adam(raw)), None, steps)[1]
+
+        for gap, last in ((0.8 + 0.3, up), (0.8 - 0.3, down)):
+            expected = lagrange_run(form, float(raw), 5.0 * (gap - 0.8), steps)
+            np.testing.assert_allclose(run(jnp.float64(gap)), expected, rtol=1e-9)
+            assert expected[-1] == pytest.approx(last, rel=1e-3)
 
 
 def test_hand_over_from_cql_to_sac_keeps_every_leaf() -> None:

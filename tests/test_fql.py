@@ -93,7 +93,11 @@ def test_nothing_happens_at_the_switch() -> None:
 
 def test_defaults_of_the_paper_by_domain() -> None:
     task = tiny("fql")[1]
-    for domain, alpha, reduction in (("maze", 10.0, "mean"), ("adroit", 1000.0, "min")):
+    for domain, alpha, reduction in (
+        ("maze", 10.0, "mean"),
+        ("adroit", 1000.0, "min"),
+        ("adroit-binary", 10.0, "mean"),
+    ):
         agent = o2o.recipe("fql", dataclasses.replace(task, domain=domain)).agent
         assert (agent.alpha, agent.target_reduction) == (alpha, reduction)
 

@@ -162,6 +162,11 @@ CASES = {
     ),
     "cal_ql": Case(CalQL(**SOFT, **FEW), ref.cal_ql_update),
     "cal_ql_lagrange": Case(CalQL(lagrange=True, **SOFT, **FEW), ref.cal_ql_update, 2),
+    "cal_ql_softplus": Case(
+        CalQL(lagrange=True, lagrange_form="softplus", target_samples=3, penalty_critics=2, critics=4, **SOFT, **FEW),
+        ref.cal_ql_update,
+        2,
+    ),
     "td3": Case(TD3(**TWIN), reference_td3.td3_update, 2),
     "td3_bc": Case(TD3BC(alpha=1.5, bc_weight=0.8, bc_weight_end=0.3, **TWIN), reference_td3.td3_bc_update, 2),
     "td3_prompt": Case(TD3(prompt_targets=True, **TWIN), reference_td3.td3_update, 2),

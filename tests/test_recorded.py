@@ -1,8 +1,10 @@
 """From a dataset to the task that recorded it."""
 
+import dataclasses
 import json
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import gymnasium as gym
@@ -24,15 +26,19 @@ SCORES = {"reference": (0.0, 1.0)}
 STACKED = gym.envs.registration.WrapperSpec("FrameStackObservation", "none:None", None)
 
 
-def two_rows(size, actions):
-    obs, scalar = np.zeros((2, size), np.float32), np.zeros(2, np.float32)
-    return Transition(obs, np.zeros((2, actions), np.float32), scalar, obs, scalar > 0, np.array([False, True]))
+def two_rows(size, actions, rewards=(0.0, 0.0)):
+    obs, reward = np.zeros((2, size), np.float32), np.array(rewards, np.float32)
+    return Transition(
+        obs, np.zeros((2, actions), np.float32), reward, obs, np.zeros(2, bool), np.array([False, True])
+    )
 
 
-def write(name, env_id, size, actions, *, requirements=(), provenance=None, reference=None, **spec):
+def write(
+    name, env_id, size, actions, *, requirements=(), provenance=None, reference=None, rewards=(0.0, 0.0), **spec
+):
     """A dataset of two rows that declares `env_id`."""
     minari.export(
-        two_rows(size, actions),
+        two_rows(size, actions, rewards),
         name,
         spaces=Spaces(Space((size,)), Space((actions,))),
         algorithm_name="none",
@@ -203,8 +209,25 @@ def test_what_has_no_twin_is_run_by_gymnasium(minari_root, hosted):
     task = o2o.task_from_minari(name)
     assert hosted == [("host/AdroitHandPen-v1", {"odd": ((1, 2), (3,)), "max_episode_steps": 100})]
     assert (task.domain, task.score_low, task.score_high) == ("adroit", 96.262799, 3076.8331017826877)
+    assert task.fail_reward is None
     with pytest.raises(O2OError, match="AdroitHandPen-v1, which has no twin, so physics= cannot be chosen"):
         o2o.task_from_minari(name, physics=OLD)
+
+
+def test_a_binary_hand_is_told_by_its_id_and_the_rows_are_held_against_it(minari_root, hosted):
+    binary = o2o.task(write("me/pen/binary-v0", "pen-binary-v0", 45, 24, max_episode_steps=100))
+    assert (binary.env.name, binary.domain, binary.fail_reward) == ("host/pen-binary-v0", "adroit-binary", -1.0)
+    dense = o2o.task(write("me/pen/dense-v0", "AdroitHandPen-v1", 45, 24, max_episode_steps=100, rewards=(-1.0, 0.5)))
+    assert (dense.domain, dense.fail_reward) == ("adroit", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert o2o.dataset(binary).size == o2o.dataset(dense).size == 2
+    with pytest.warns(UserWarning, match=r"has only the rewards -1 and 0, yet .* 'adroit': .*domain='adroit-binary'"):
+        o2o.dataset(dataclasses.replace(binary, domain="adroit", fail_reward=None))
+    with pytest.warns(
+        UserWarning, match=r"has other rewards than -1 and 0, yet .* 'adroit-binary': .*fail_reward=None"
+    ):
+        o2o.dataset(dataclasses.replace(dense, domain="adroit-binary", fail_reward=-1.0))
 
 
 def wrapped(name, **arguments):

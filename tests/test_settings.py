@@ -1,5 +1,7 @@
 """Dotted names: every one is listed, changes exactly itself, and is refused with a remedy when it does not exist."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,8 @@ from tiny import CUTS, HIDDEN, tiny
 
 import purejaxo2o as o2o
 from purejaxo2o import settings
+from purejaxo2o.domains import DOMAINS
+from purejaxo2o.prepare import check_settings
 from purejaxo2o.types import O2OError
 
 
@@ -38,6 +42,17 @@ def test_every_recipe_builds_for_every_domain(task, name, scale):
     for phase in built.phases:
         assert phase.steps % (phase.segments * (built.num_envs if phase.acts else 1)) == 0
     assert hash(jax.tree.structure(built)) == hash(jax.tree.structure(o2o.recipe(name, o2o.task(task), scale=scale)))
+
+
+@pytest.mark.parametrize("name", o2o.recipes())
+def test_every_recipe_knows_every_domain(name):
+    """Settings that stand in the tables alone are of their kind, too, and paper and small differ in every domain."""
+    for domain in DOMAINS:
+        task = dataclasses.replace(o2o.task("reach"), domain=domain)
+        paper, small = (o2o.recipe(name, task, scale=scale) for scale in ("paper", "small"))
+        for recipe in (paper, small):
+            check_settings(recipe)
+        assert sum(phase.steps for phase in small.phases) < sum(phase.steps for phase in paper.phases)
 
 
 @pytest.mark.parametrize("name", o2o.recipes())
