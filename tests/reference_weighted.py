@@ -114,7 +114,7 @@ def pex_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[Stat
 
 def action_slope(p: Any, obs: Any, action: Any) -> Var:
     """`dQ_i/da [N, B, A]` of ReLU critics, written out: weights between the active units, multiplied through."""
-    layers = dict(p["MLP_0"])
+    layers: Any = dict(p["MLP_0"])
     if "head" in p:
         layers[f"Dense_{len(layers)}"] = p["head"]
     last = len(layers) - 1

@@ -29,7 +29,8 @@ target takes ten), so the same expectations; weights are Xavier-uniform, the pol
 (theirs orthogonal with gain sqrt 2, the last hidden layers 0.01 but in kitchen); recorded actions are not clipped to
 +-0.99999; their kitchen ends episodes at reward 4, too; their data of binary hands hold successful trajectories
 alone, which end at the last success.
-Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step and 2000 steps of warm-up.
+Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step (so three Adam steps for one gradient of the policy)
+and 2000 steps of warm-up.
 
 Use it where a good offline policy exists and the data are too large or too foreign to keep. Cost per minibatch
 relative to IQL with equal networks, counted in network passes: 16 offline, 3.5 online (mazes 4.7), four of them a
