@@ -2,9 +2,14 @@
 
 Modules are static (hashable settings) and made on the spot; parameters are plain nested dictionaries that the
 agents own. Hidden blocks are Dense -> LayerNorm (optional) -> ReLU, or with `norm_place="after"` Dense -> ReLU ->
-LayerNorm (ReBRAC; FQL with GELU for ReLU). Weights start Xavier-uniform, as in RLPD; IQL's and WSRL's code starts
-orthogonal, which needs a QR decomposition per layer: batched over an ensemble it deadlocks XLA's CPU runtime on two
-cores (jax 0.10.2), and it is slow to compile on accelerators.
+LayerNorm (ReBRAC; FQL with GELU for ReLU).
+
+First weights, of every recipe: hidden layers and critics' heads Xavier-uniform with zero biases, as in RLPD; policy
+heads Xavier-uniform with gain 0.01, so that actions start near the middle and log-stds near their offset (RLPD: gain
+1). PyTorch's own default, which most torch code keeps, is U(+-1/sqrt(inputs)) for weights and biases: at width 256
+our hidden weights are 1.7 times as large. IQL's and WSRL's code starts orthogonal, which needs a QR decomposition per
+layer: batched over an ensemble it deadlocks XLA's CPU runtime on two cores (jax 0.10.2), and it is slow to compile on
+accelerators.
 """
 
 from collections.abc import Callable
@@ -23,6 +28,8 @@ NormPlace = Literal["before", "after"]
 """Where LayerNorm stands, if there is one: before or after the activation."""
 Activation = Literal["relu", "gelu", "tanh"]
 """GELU is flax's, the approximation by tanh."""
+Std = Literal["state", "scaled", "global"]
+"""What a policy's standard deviation depends on, see `Actor`."""
 ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {"relu": nn.relu, "gelu": nn.gelu, "tanh": nn.tanh}
 
 XAVIER = nn.initializers.xavier_uniform()
@@ -119,14 +126,15 @@ class Actor(nn.Module):
 
     kind: "tanh" a squashed Gaussian; "clipped" a Gaussian around `tanh(mean)` with an uncorrected density;
         "unbounded" the same around the mean itself; "censored" like that, with the probability of what was clipped.
-    std: "state" a function of the observation, "global" one free vector. `log_std` is clipped to
-    `log_std_range`. Discrete action spaces give a categorical, whatever `kind`.
+    std: "state" a function of the observation; "scaled" the same times a trained scalar, which starts at 1, plus
+        another, which starts at -1 (the std at 0.37; Cal-QL's and H2O's code); "global" one free vector. `log_std` is
+        clipped to `log_std_range`. Discrete action spaces give a categorical, whatever `kind`.
     """
 
     action_space: Space
     hidden: Hidden
     kind: Literal["tanh", "clipped", "unbounded", "censored"] = "tanh"
-    std: Literal["state", "global"] = "state"
+    std: Std = "state"
     log_std_range: tuple[float, float] = (-20.0, 2.0)
     layer_norm: bool = False
     activation: Activation = "relu"
@@ -139,10 +147,13 @@ class Actor(nn.Module):
         check_action(self.action_space)
         size = self.action_space.size
         mean = nn.Dense(size, kernel_init=SMALL, name="mean")(x)
-        if self.std == "state":
-            log_std = nn.Dense(size, kernel_init=SMALL, name="log_std")(x)
-        else:
+        if self.std == "global":
             log_std = jnp.broadcast_to(self.param("log_std", nn.initializers.zeros, (size,), jnp.float32), mean.shape)
+        else:
+            log_std = nn.Dense(size, kernel_init=SMALL, name="log_std")(x)
+        if self.std == "scaled":
+            scale = self.param("log_std_scale", nn.initializers.ones, (), jnp.float32)
+            log_std = scale * log_std + self.param("log_std_offset", nn.initializers.constant(-1.0), (), jnp.float32)
         log_std = jnp.clip(log_std, *self.log_std_range)
         if self.kind == "tanh":
             return TanhNormal(mean, log_std)
@@ -182,6 +193,35 @@ class Critic(nn.Module):
         return mlp(beside(obs, action))[..., 0]
 
 
+HEAD = "head"
+"""Under this name stand the parameters of an output layer that all members of an ensemble share."""
+
+
+def mapped(module: type[nn.Module], members: int) -> Any:
+    """`members` modules in one, with parameters of their own along a leading axis; all see the same inputs."""
+    shared: Any = None
+    return nn.vmap(
+        module, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=shared, axis_size=members
+    )
+
+
+class OneHead(nn.Module):
+    """Critics for boxes that differ in their hidden layers alone: `[..., O], [..., A] -> [members, ...]`."""
+
+    members: int
+    hidden: Hidden
+    layer_norm: bool = False
+    norm_place: NormPlace = "before"
+    activation: Activation = "relu"
+
+    @nn.compact
+    def __call__(self, obs: Array, action: Array) -> Array:
+        hidden = mapped(MLP, self.members)
+        block = (self.layer_norm, self.norm_place, self.activation)
+        x = hidden(self.hidden, None, *block, name="MLP_0")(beside(obs, action))
+        return nn.Dense(1, kernel_init=XAVIER, name=HEAD)(x)[..., 0]
+
+
 def ensemble(
     action_space: Space,
     hidden: Hidden,
@@ -189,16 +229,20 @@ def ensemble(
     layer_norm: bool = False,
     norm_place: NormPlace = "before",
     activation: Activation = "relu",
+    shared_head: bool = False,
 ) -> nn.Module:
-    """`members` independent critics, mapped over their parameters: `(obs, action) -> [members, ...]`.
+    """`members` critics, mapped over their parameters: `(obs, action) -> [members, ...]`.
 
-    The leading axis of every parameter leaf is the member; evaluating a subset of members is calling
-    the module made for that many with gathered parameters."""
-    shared: Any = None  # every member sees the same inputs
-    mapped = nn.vmap(
-        Critic, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=shared, axis_size=members
-    )
-    return mapped(action_space, hidden, layer_norm, norm_place, activation)
+    The leading axis of every parameter leaf is the member, but for an output layer that all share (`shared_head`, for
+    boxes). Evaluating a subset of members is calling the module made for that many with the parameters of `pick`."""
+    if shared_head:
+        return OneHead(members, hidden, layer_norm, norm_place, activation)
+    return mapped(Critic, members)(action_space, hidden, layer_norm, norm_place, activation)
+
+
+def pick(critic: Any, members: Any) -> Any:
+    """The parameters of some members of an ensemble, by index `[n]` or slice; a shared output layer goes along."""
+    return {name: part if name == HEAD else jax.tree.map(lambda x: x[members], part) for name, part in critic.items()}
 
 
 class Value(nn.Module):
@@ -238,5 +282,6 @@ def q_values(
     space = Space(shape=action.shape[-1:])
     if jnp.issubdtype(action.dtype, jnp.integer):
         space = Space(n=critic["MLP_0"][f"Dense_{len(hidden)}"]["bias"].shape[-1], dtype="int32")
-    members = jax.tree.leaves(critic)[0].shape[0]
-    return apply(ensemble(space, hidden, members, layer_norm, norm_place, activation), critic, obs, action)
+    members = jax.tree.leaves(critic["MLP_0"])[0].shape[0]
+    network = ensemble(space, hidden, members, layer_norm, norm_place, activation, HEAD in critic)
+    return apply(network, critic, obs, action)

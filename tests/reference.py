@@ -262,6 +262,8 @@ def actor_head(
     x = mlp(p["MLP_0"], obs, output=False, activation=activation)
     free = not isinstance(p["log_std"], dict)
     log_std = lift(p["log_std"])[None] + np.zeros((len(obs), 1)) if free else dense(p["log_std"], x)
+    if "log_std_scale" in p:  # Cal-QL's and H2O's code: two trained scalars
+        log_std = lift(p["log_std_scale"]) * log_std + p["log_std_offset"]
     return dense(p["mean"], x), clip(log_std, *log_std_range)
 
 
@@ -295,6 +297,10 @@ def critic(p: Any, obs: Any, action: Any) -> Var:
     lead = action.value.shape[:-1]
     obs = np.broadcast_to(obs, (*lead, obs.shape[-1])).reshape(-1, obs.shape[-1])
     x = concat([obs, action.reshape(len(obs), -1)], 1)
+    if "head" in p:  # WSRL's code: every member's features `[N, rows, width]` through the same layer
+        features = mlp(p["MLP_0"], x, output=False)
+        weight = lift(p["head"]["kernel"]).reshape(1, 1, -1)
+        return ((features * weight).sum(-1) + p["head"]["bias"]).reshape(-1, *lead)
     return mlp(p["MLP_0"], x, output=True).reshape(-1, *lead)
 
 
@@ -489,6 +495,18 @@ def critic_step(
     return logs
 
 
+def coast(state: State, name: str, rate: float, opt: str = "") -> None:
+    """A step of Adam whose gradient is zero, which WSRL's code gives to whatever it does not train just now."""
+    opt = opt or f"{name}_opt"
+    steps, mu, nu = state[opt]
+    steps, mu, nu = steps + 1, tree_map(lambda m: 0.9 * m, mu), tree_map(lambda v: 0.999 * v, nu)
+
+    def move(p: Any, m: Any, v: Any) -> Any:
+        return p - rate * m / (1 - 0.9**steps) / (np.sqrt(v / (1 - 0.999**steps)) + 1e-8)
+
+    state[name], state[opt] = tree_map(move, state[name], mu, nu), Adam(steps, mu, nu)
+
+
 def sac_update(
     agent: Any,
     state: State,
@@ -513,11 +531,18 @@ def sac_update(
     state = dict(state)
     count = len(batches.reward)
 
+    coasting = agent.resting == "coast" and count > 1
+
     def one(u: int) -> Logs:
         own, drawn = row(batches, u), noise["critic"][u]
         if step is not None:
-            return step(agent, state, own, drawn)
-        return critic_step(agent, state, own, drawn, penalised, calibrated, extra, target)
+            logs = step(agent, state, own, drawn)
+        else:
+            logs = critic_step(agent, state, own, drawn, penalised, calibrated, extra, target)
+        if coasting:
+            coast(state, "actor", rate_of(agent, "actor"))
+            coast(state, "log_temperature", rate_of(agent, "temperature"), "temperature_opt")
+        return logs
 
     steps = [one(u) for u in range(count)]
     logs = average(steps)
@@ -544,6 +569,8 @@ def sac_update(
 
     rate = rate_of(agent, "temperature")
     logs["temperature_loss"] = descend(state, "log_temperature", dual_loss, rate, "temperature_opt")
+    if coasting:  # the targets wait for the next critic step
+        coast(state, "critic", agent.learning_rate)
     return state, logs | {"temperature": alpha}
 
 

@@ -37,6 +37,12 @@ def log_real_over_sim(p: Any, obs: Any, action: Any, next_obs: Any) -> Any:
     return both[..., 0] - both[..., 1] - alone[..., 0] + alone[..., 1]
 
 
+def buffer_std(rows: Any, filled: float) -> Any:
+    """Of a buffer that holds `rows` in this share of its rows and zeros in all others (the authors' code)."""
+    empty = round(len(rows) / filled) - len(rows)
+    return np.concatenate([rows, np.zeros((empty, rows.shape[1]))]).std(0)
+
+
 def critic_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs:
     real = round(agent.real_fraction * len(b.reward))
     rate = agent.learning_rate if agent.discriminator_learning_rate is None else agent.discriminator_learning_rate
@@ -48,7 +54,7 @@ def critic_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs
     obs, action, next_obs = b.obs[real:], b.action[real:], b.next_obs[real:]
     p = state["discriminator"]
     ratio = np.clip(np.exp(log_real_over_sim(p, obs, action, next_obs)), 1e-5, 1.0)
-    spread = b.next_obs[:real].std(0)
+    spread = buffer_std(b.next_obs[:real], agent.filled)
     gaps = [-log_real_over_sim(p, obs, action, next_obs + spread * eps) for eps in noise["near"]]
     u = np.clip(np.mean(gaps, 0), 1e-45, 10.0)
     omega = u / u.sum()

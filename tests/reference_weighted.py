@@ -114,7 +114,9 @@ def pex_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[Stat
 
 def action_slope(p: Any, obs: Any, action: Any) -> Var:
     """`dQ_i/da [N, B, A]` of ReLU critics, written out: weights between the active units, multiplied through."""
-    layers = p["MLP_0"]
+    layers = dict(p["MLP_0"])
+    if "head" in p:
+        layers[f"Dense_{len(layers)}"] = p["head"]
     last = len(layers) - 1
     x: Any = np.concatenate([obs, action], 1)
     active = []
@@ -123,7 +125,7 @@ def action_slope(p: Any, obs: Any, action: Any) -> Var:
         active.append(x.value > 0)
         x = ref.relu(x)
     members, rows = active[-1].shape[:2]
-    slope = np.ones((members, rows, 1))
+    slope: Any = np.ones((members, rows, 1))
     for i in range(last, -1, -1):
         kernel = ref.lift(layers[f"Dense_{i}"]["kernel"])
         slope = ref.lift(slope) @ transpose(kernel)

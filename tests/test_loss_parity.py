@@ -69,6 +69,17 @@ NEAR: dict[str, Any] = {
 }
 MODEL: dict[str, Any] = {"polyak": 0.1, "members": 3, "models": 2, "model_hidden": (12,), "diversity_weight": 0.4}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
+CODE: dict[str, Any] = {
+    "critics": 4,
+    "subset_with_replacement": True,
+    "temperature_form": "softplus",
+    "temperature_on": "next_obs",
+    "actor_batch": "all",
+    "layer_norm": True,
+    "shared_head": True,
+    "resting": "coast",
+}
+"""What WSRL's code does and its paper does not say, among more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +143,14 @@ CASES = {
         ref.sac_update,
         2,
     ),
+    "sac_wsrl_code": Case(SAC(**CODE, **SOFT), ref.sac_update, 3),
+    "sac_wsrl_code_alone": Case(SAC(**CODE, **SOFT), ref.sac_update),  # one minibatch: nothing rests
+    "cql_wsrl_code": Case(CQL(penalty_critics=2, lagrange=True, **CODE, **SOFT, **FEW), ref.cql_update, 2),
+    "cal_ql_scaled_std": Case(CalQL(std="scaled", **SOFT, **FEW), ref.cal_ql_update, 2),
+    "edac_shared_head": Case(
+        EDAC(critics=4, target_critics=4, diversity_weight=3.0, shared_head=True, **SOFT),
+        reference_weighted.edac_update,
+    ),
     "cql": Case(CQL(temperature_form="linear", cql_temperature=0.7, **SOFT, **FEW), ref.cql_update),
     "cql_lagrange": Case(
         CQL(lagrange=True, target_gap=0.6, target_samples=3, penalty_critics=2, critics=4, **SOFT, **FEW),
@@ -193,6 +212,11 @@ CASES = {
     ),
     "h2o": Case(
         H2O(gap_weight=0.5, discriminator_hidden=(16, 16), samples=3, input_noise=0.3, real_fraction=0.5, **SOFT),
+        reference_h2o.h2o_update,
+        2,
+    ),
+    "h2o_code": Case(
+        H2O(std="scaled", filled=1 / 11, discriminator_hidden=(16, 16), samples=3, real_fraction=0.5, **SOFT),
         reference_h2o.h2o_update,
         2,
     ),

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam
 from purejaxo2o.agents.sac import SAC, SACState
+from purejaxo2o.networks import pick
 from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
@@ -93,7 +94,7 @@ class CQL(SAC):
         key_random, key_current, key_next, key_subset = jax.random.split(key, 4)
         if self.penalty_critics is not None:
             subset = jax.random.randint(key_subset, (self.penalty_critics,), 0, self.critics)
-            critic, q = jax.tree.map(lambda x: x[subset], critic), q[subset]
+            critic, q = pick(critic, subset), q[subset]
         count, (rows, size) = self.cql_actions, batch.action.shape
         random = jax.random.uniform(key_random, (count, rows, size), minval=-1.0, maxval=1.0)
         current, logp_current = self.policy(state.actor, batch.obs).sample_and_log_prob(key_current, (count,))

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.sac import SAC, SACState
+from purejaxo2o.networks import HEAD, pick
 from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 
@@ -40,8 +41,9 @@ class EDAC(SAC):
     ) -> tuple[Number, Metrics]:
         def slope(member: Any) -> Array:
             """`[B, A]`: a row's value depends on its own action only, so one gradient of the sum holds them all."""
-            alone = jax.tree.map(lambda x: x[None], member)
+            alone = pick(critic | member, None)
             return jax.grad(lambda action: self.q(alone, batch.obs, action).sum())(batch.action)
 
-        similarity = alignment(jax.vmap(slope)(critic)).mean()
+        own = {name: part for name, part in critic.items() if name != HEAD}
+        similarity = alignment(jax.vmap(slope)(own)).mean()
         return self.diversity_weight / self.critics * similarity, {"alignment": similarity}

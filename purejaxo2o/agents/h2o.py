@@ -5,16 +5,24 @@ how much likelier a simulated step is in reality, rho = P_real(s'|s,a) / P_sim(s
 and are pushed down where the dynamics differ:
 
     w^2  = clip(rho, 1e-5, 1)
-    u    = clip(mean_k log P_sim/P_real (s' + eps_k | s,a), 1e-45, 10),  eps_k ~ N(0, std^2),   omega = u / sum_B u
+    u    = clip(mean_k log P_sim/P_real (s' + eps_k | s,a), 1e-45, 10),  eps_k ~ N(0, blur^2),  omega = u / sum_B u
     L_i  = mean_real (Q_i - y)^2 + mean_sim w^2 (Q_i - y)^2
            + beta clip(log sum_sim omega exp Q_i - mean_real Q_i, -1000, 1000)
 
 y as in SAC, without entropy. A row whose mean log-ratio is negative has u = 1e-45, which takes it out of the sum: the
 authors' clipping, kept. The policy learns on all rows.
 
+blur is the standard deviation of the states in a buffer whose share p (`filled`) holds real rows and the rest zeros:
+
+    blur^2 = p s^2 + p (1 - p) m^2,   with the mean m and the deviation s of a dimension over real rows
+
+p = 1 is the real states' own deviation. The authors' code takes it once, before training, of a buffer with room for
+ten times as many simulated rows, still zeros: p = 1/11, hence 0.3 s where m = 0.
+
 The first `real_fraction` of a minibatch is real, as `mix="fraction"` lays it out. Deviations: L is averaged over the
-critics (Adam does not see the factor); the classifiers learn from the minibatch itself (theirs: further rows); `std`
-is that of the minibatch's real next observations (theirs: of the buffers); the critics step before the policy.
+critics (Adam sees the factor in its epsilon alone); the classifiers learn from the minibatch itself (theirs: further
+rows); m and s are those of the minibatch's real next observations (theirs: of all real observations, and 0.001 more);
+the critics step before the policy.
 """
 
 from dataclasses import replace
@@ -53,12 +61,14 @@ class H2OState(SACState):
 @pytree
 class H2O(SAC):
     """gap_weight: beta >= 0; 0 pushes nothing down. ratio_power: w^2 is the clipped rho to this power; 1 is the
-    paper's, 0 trusts every simulated row. input_noise: std of what blurs the classifiers' inputs. samples: k.
+    paper's, 0 trusts every simulated row. input_noise: std of what blurs the classifiers' inputs. filled: p in
+    (0, 1]. samples: k.
     real_fraction: keep it equal to the phases' `offline_fraction`."""
 
     gap_weight: Number = number(default=0.01, low=0.0)
     ratio_power: Number = number(default=1.0, low=0.0)
     input_noise: Number = number(default=0.1, low=0.0)
+    filled: Number = number(default=1.0, above=0.0, high=1.0)
     discriminator_learning_rate: Number | None = number(default=None, low=0.0)
     backup_entropy: bool = static(default=False)
     samples: int = static(default=10)
@@ -84,7 +94,7 @@ class H2O(SAC):
         state, told_apart = self.discriminate(state, batch, key_blur)
         real = round(self.real_fraction * batch.reward.shape[0])
         sim: Transition = jax.tree.map(lambda x: x[real:], batch)
-        weight, log_omega = self.trust(state, sim, batch.next_obs[:real].std(axis=0), key_next)
+        weight, log_omega = self.trust(state, sim, self.spread(batch.next_obs[:real]), key_next)
         value = self.next_value(state, batch, key_target, key_subset)
         y = td_target(batch.reward, batch.terminated, value, self.discount)
 
@@ -116,6 +126,11 @@ class H2O(SAC):
         rate = rate_or(self.discriminator_learning_rate, self.learning_rate)
         params, opt, metrics = descend(loss, state.discriminator, state.discriminator_opt, rate)
         return replace(state, discriminator=params, discriminator_opt=opt), metrics
+
+    def spread(self, obs: Array) -> Array:
+        """`[O]` blur of next states, of real ones `[R, O]`."""
+        unfilled = self.filled * (1.0 - self.filled) * jnp.square(obs.mean(axis=0))
+        return jnp.sqrt(self.filled * obs.var(axis=0) + unfilled)
 
     def trust(self, state: H2OState, sim: Transition, spread: Array, key: Array) -> tuple[Array, Array]:
         """`w^2 [S]` and `log omega [S]` of simulated rows; `spread [O]` of observations."""

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import (
+    adam,
     descend,
     init_adam,
     polyak_average,
@@ -26,7 +27,7 @@ from purejaxo2o.agents.base import (
     td_target,
 )
 from purejaxo2o.distributions import TanhNormal
-from purejaxo2o.networks import Actor, Hidden, action_space_of, apply, ensemble, q_values
+from purejaxo2o.networks import Actor, Hidden, Std, action_space_of, apply, ensemble, pick, q_values
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -57,7 +58,12 @@ class SAC:
         "softplus" (WSRL).
     temperature_on: entropy measured at the actor step's own actions, or at `next_obs` (WSRL).
     actor_batch: the actor sees the last of the U minibatches (RLPD) or all rows (WSRL).
-    layer_norm, actor_layer_norm: in critics and policy. std: log-std from the state or one free vector.
+    resting: what networks do in a step that trains others, where U > 1: policy and temperature in a critic step, the
+        critics (not their targets) in the policy's. "still": nothing. "coast": they take an Adam step on zero
+        gradients, which moves them by what momentum is left (WSRL's code).
+    shared_head: the critics have hidden layers of their own and one output layer (WSRL's code).
+    layer_norm, actor_layer_norm: in critics and policy. std: log-std from the state, plain or with a trained scale
+        and offset, or one free vector (`networks.Actor`).
 
     Metrics: critic_loss (the temporal-difference part alone), q, actor_loss, entropy (of the policy before its
     step, at `obs`), temperature.
@@ -79,9 +85,11 @@ class SAC:
     temperature_form: Literal["exp", "linear", "softplus"] = static(default="exp")
     temperature_on: Literal["obs", "next_obs"] = static(default="obs")
     actor_batch: Literal["last", "all"] = static(default="last")
+    resting: Literal["still", "coast"] = static(default="still")
+    shared_head: bool = static(default=False)
     layer_norm: bool = static(default=False)
     actor_layer_norm: bool = static(default=False)
-    std: Literal["state", "global"] = static(default="state")
+    std: Std = static(default="state")
     hidden: Hidden = static(default=(256, 256))
     actor_hidden: Hidden = static(default=(256, 256))
 
@@ -111,7 +119,7 @@ class SAC:
         key_actor, key_critic = jax.random.split(key)
         obs, action = spaces.obs.zeros(), spaces.action.zeros()
         actor = self.actor_network(spaces.action).init(key_actor, obs)["params"]
-        network = ensemble(spaces.action, self.hidden, self.critics, self.layer_norm)
+        network = ensemble(spaces.action, self.hidden, self.critics, self.layer_norm, shared_head=self.shared_head)
         critic = network.init(key_critic, obs, action)["params"]
         alpha = jnp.float32(self.initial_temperature)
         log_temperature = jnp.log(jnp.expm1(alpha)) if self.temperature_form == "softplus" else jnp.log(alpha)
@@ -134,13 +142,29 @@ class SAC:
     def update(self, state: SACState, batches: Transition, key: Array) -> tuple[SACState, Metrics]:
         """`U` critic steps, one actor step, one temperature step; `batches` leaves are `[U, B, ...]`."""
         key_critic, key_actor, key_temperature = jax.random.split(key, 3)
-        state, metrics = scan_updates(self.critic_step, state, batches, key_critic)
+        coasting = self.resting == "coast" and batches.reward.shape[0] > 1
+
+        def step(state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
+            state, metrics = self.critic_step(state, batch, key)
+            return self.coast(state, "actor", "temperature") if coasting else state, metrics
+
+        state, metrics = scan_updates(step, state, batches, key_critic)
         if self.actor_batch == "all":
             batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batches)
         else:
             batch = jax.tree.map(lambda x: x[-1], batches)
         state, actor_metrics = self.actor_step(state, batch, key_actor, key_temperature)
-        return state, metrics | actor_metrics
+        return self.coast(state, "critic") if coasting else state, metrics | actor_metrics
+
+    def coast(self, state: SACState, *names: Literal["actor", "critic", "temperature"]) -> SACState:
+        """An Adam step on zero gradients."""
+        for name in names:
+            params, opt = ("log_temperature" if name == "temperature" else name), f"{name}_opt"
+            rate = rate_or(getattr(self, f"{name}_learning_rate", None), self.learning_rate)
+            zeros = jax.tree.map(jnp.zeros_like, getattr(state, params))
+            moved, moments = adam(getattr(state, params), zeros, getattr(state, opt), rate)
+            state = replace(state, **{params: moved, opt: moments})
+        return state
 
     def next_value(self, state: SACState, batch: Transition, key: Array, key_subset: Array) -> Array:
         """`[B]` soft value of `next_obs`: best of K actions under the minimum of a random subset."""
@@ -149,10 +173,10 @@ class SAC:
         target = state.target
         if self.subset_with_replacement:
             subset = jax.random.randint(key_subset, (self.target_critics,), 0, self.critics)
-            target = jax.tree.map(lambda x: x[subset], target)
+            target = pick(target, subset)
         elif self.target_critics < self.critics:
             subset = jax.random.permutation(key_subset, self.critics)[: self.target_critics]
-            target = jax.tree.map(lambda x: x[subset], target)
+            target = pick(target, subset)
         assert_rows(action[..., 0], batch.reward)
         obs = jnp.broadcast_to(batch.next_obs, (*action.shape[:-1], batch.next_obs.shape[-1]))
         q = self.q(target, obs, action).min(axis=0)  # [K, B]

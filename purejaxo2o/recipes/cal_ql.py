@@ -28,7 +28,7 @@ def build(task: Task, scale: str) -> Recipe:
     reward_scale, reward_bias = CONSERVATIVE.get(task.domain, (1.0, 0.0))
     return Recipe(
         name="cal_ql",
-        agent=CalQL(**cql.agent_settings(task.domain, scale)),
+        agent=CalQL(std="scaled", **cql.agent_settings(task.domain, scale)),
         phases=(offline, warmup(task.env.horizon), online),
         reward_scale=reward_scale,
         reward_bias=reward_bias,

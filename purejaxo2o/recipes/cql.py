@@ -13,7 +13,8 @@ Defaults (Cal-QL's code with its calibration off): critics' rate 3e-4, policy an
 3 x 512 and 2 x 512, weight 1, 20k steps offline. From CORL's configurations of Cal-QL, adroit (dense): raw rewards,
 3 x 256 for both, weight 1. From WSRL's baselines, kitchen: r - 4, 3 x 512 for both, weight 5, no densities, 250k
 steps offline; locomotion: raw rewards, 2 x 256 for both, weight 5, 250k steps offline. 1M steps offline elsewhere, 1M
-online.
+online. The policy's log-std has a trained scale and a trained offset, and its std starts at 0.37 (`std="scaled"`;
+WSRL's baselines have neither).
 Deviations: the gradient steps of one update are taken one after another (critics, policy, temperature; theirs all at
 the old parameters); weights are Xavier-uniform, the policy's output layers with gain 0.01 (theirs orthogonal with
 gain sqrt 2, output layers 0.01 in critics and policy); the critics' loss is the mean over the two (theirs: a loss
@@ -87,7 +88,7 @@ def build(task: Task, scale: str) -> Recipe:
     reward_scale, reward_bias = CONSERVATIVE.get(task.domain, (1.0, 0.0))
     return Recipe(
         name="cql",
-        agent=CQL(**agent_settings(task.domain, scale)),
+        agent=CQL(std="scaled", **agent_settings(task.domain, scale)),
         phases=phases(task.domain, scale),
         reward_scale=reward_scale,
         reward_bias=reward_bias,

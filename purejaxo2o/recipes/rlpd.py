@@ -10,6 +10,9 @@ Defaults (authors' code): 10 critics with LayerNorm, the policy maximises their 
 learning rate 3e-4, 5000 random steps; locomotion 2 x 256, entropy in the backup, 2 of 10 in the target;
 mazes 3 x 256, no entropy in the backup, 1 of 10, r - 1; adroit-binary 3 x 256, no entropy, 2 of 10, raw rewards,
 1M steps. D4RL's dense hands, which neither paper nor code has, are treated as locomotion.
+Deviations: the random steps come on top of the budget (theirs are part of it); in adroit-binary recorded terminations
+stay (theirs drops them all, so that values go on beyond them); policy heads start with gain 0.01 (theirs 1, see
+`networks.py`); recorded actions are not clipped to +-0.99999.
 Small: see `recipes/budget.py`; 4 critics, 2 minibatches a step.
 
 Use it where early failures online are allowed: there is no policy to begin with, and in the end it is hard to beat.

@@ -17,14 +17,20 @@ critics and policy, softplus temperature measured at next states, no entropy in 
 3e-4, policy and temperature 1e-4; networks, weights, rewards and offline steps by domain as in `recipes/cql.py` (the
 paper has no dense hands). In mazes the policy has one free log-std vector, the target takes the best of 10 next
 actions online, too, and the Lagrange multiplier is a softplus that starts at 1, in place of the fixed weight.
-Deviations: their std is clipped to [1e-5, 10], here log-std to [-20, 2]; offline their gradients are all taken at the
-old parameters, here one after another (critics, policy, temperature); the multiplier sees the critics' own
+Two quirks of that code are on, since its numbers were made with them. The critics share one output layer
+(`shared_head`). Online, where a step trains some of the networks, the others take an Adam step on zero gradients
+(`resting="coast"`): for every gradient policy and temperature make five Adam steps, and while it keeps its size and
+sign they move sqrt(5) = 2.24 times as far as at their rate, the critics (five steps for four gradients) 1.12 times.
+Offline every step trains all networks, and none rests.
+Deviations: their std is clipped to [1e-5, 10], here log-std to [-20, 2]; offline their gradients are all taken at
+the old parameters, here one after another (critics, policy, temperature); the multiplier sees the critics' own
 differences (theirs: other draws of actions and members) and the temperature one action a row (theirs: ten where the
 target takes ten), so the same expectations; weights are Xavier-uniform, the policy's output layers with gain 0.01
 (theirs orthogonal with gain sqrt 2, the last hidden layers 0.01 but in kitchen); recorded actions are not clipped to
 +-0.99999; their kitchen ends episodes at reward 4, too; their data of binary hands hold successful trajectories
 alone, which end at the last success.
-Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step and 2000 steps of warm-up.
+Small: as `recipes/cql.py`, with 4 critics, 2 minibatches a step (so three Adam steps for one gradient of the policy)
+and 2000 steps of warm-up.
 
 Use it where a good offline policy exists and the data are too large or too foreign to keep. Cost per minibatch
 relative to IQL with equal networks, counted in network passes: 16 offline, 3.5 online (mazes 4.7), four of them a
@@ -57,6 +63,8 @@ def agent(domain: str, scale: str) -> CQL:
         "temperature_form": "softplus",
         "temperature_on": "next_obs",
         "actor_batch": "all",
+        "shared_head": True,
+        "resting": "coast",
     }
     if settings.get("lagrange"):  # the authors' code does not multiply the two
         settings |= {"lagrange_form": "softplus", "cql_weight": 1.0}
