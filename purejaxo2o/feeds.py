@@ -122,9 +122,7 @@ def sample(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: 
     return store.mix_rows(offline, online, key_mix, ratio)
 
 
-def counted_as_offline(
-    run: "Run", recipe: Recipe, spec: Phase, pending: Array | None
-) -> tuple[Store, Array | None]:
+def counted_as_offline(run: "Run", recipe: Recipe, spec: Phase, pending: Array | None) -> tuple[Store, Array | None]:
     """The rows of the replay store that are drawn with the dataset's (`Phase.offline_rows`), and how many of the
     newest of them are `pending`."""
     assert run.store is not None
