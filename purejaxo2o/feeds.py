@@ -103,6 +103,12 @@ def sample(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: 
         return offline
     # The returns-to-go of an unfinished episode are not known yet.
     pending = run.episodes.length if run.episodes is not None and "return_to_go" in needs else None
+    if offline is not None and spec.offline_rows != "dataset":
+        assert dataset is not None
+        held, unknown = counted_as_offline(run, recipe, spec, pending)
+        key_held, key_which = jax.random.split(jax.random.fold_in(key_off, 1))
+        share = dataset.size / (dataset.size + held.size * held.envs)
+        offline = store.mix_rows(offline, draw(held, key_held, n_off, unknown), key_which, share)
     online = draw(run.store, key_on, n_on, pending)
     if offline is None:
         return online
@@ -114,6 +120,17 @@ def sample(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: 
         assert run.store is not None
         ratio = dataset.size / (dataset.size + run.store.size * run.store.envs)
     return store.mix_rows(offline, online, key_mix, ratio)
+
+
+def counted_as_offline(run: "Run", recipe: Recipe, spec: Phase, pending: Array | None) -> tuple[Store, Array | None]:
+    """The rows of the replay store that are drawn with the dataset's (`Phase.offline_rows`), and how many of the
+    newest of them are `pending`."""
+    assert run.store is not None
+    if spec.offline_rows == "all":
+        return run.store, pending
+    held = jnp.int32(recipe.held_before(spec))
+    unknown = None if pending is None else jnp.maximum(pending - (run.store.size - held), 0)
+    return replace(run.store, size=held, head=held), unknown
 
 
 def prioritised(run: "Run", recipe: Recipe, spec: Phase, dataset: Store, key: Array) -> Transition:

@@ -13,6 +13,7 @@ from purejaxo2o.values import LARGEST
 
 Mix = Literal["offline", "online", "fraction", "ratio", "by_size", "prioritised"]
 Feed = Literal["sampled", "rollout", "both"]
+OfflineRows = Literal["dataset", "before", "all"]
 
 
 @pytree
@@ -33,6 +34,8 @@ class Phase:
         in [0, 1]),
         row by row in proportion to the two sizes (as if the dataset had been put into the replay buffer), or by
         priorities that the agent gives (offline rows begin with `offline_ratio` of all draws).
+    offline_rows: what the offline share of "fraction" and "ratio" is drawn from: the dataset, or the dataset together
+        with those rows of the replay store that were there before the phase, or with all of them.
     segments: equal parts, each ending in an evaluation, a log line and, if it is cheap, a checkpoint.
     store: keep or clear the replay store on entering.
     override, override_static: settings of the agent replaced in this phase (numbers; everything else).
@@ -49,6 +52,7 @@ class Phase:
     mix: Mix = static(default="offline")
     offline_fraction: float = static(default=0.5, low=0.0, high=1.0)
     offline_ratio: Number = number(default=0.5, low=0.0, high=1.0)
+    offline_rows: OfflineRows = static(default="dataset")
     segments: int = static(default=10)
     store: Literal["keep", "clear"] = static(default="keep")
     override: dict[str, Number] = dataclasses.field(default_factory=dict)
@@ -73,7 +77,7 @@ class Phase:
     def uses_online(self) -> bool:
         """Whether any minibatch of this phase holds replay rows."""
         exact_one = self.mix == "fraction" and self.offline_fraction == 1.0
-        return self.samples and self.mix != "offline" and not exact_one
+        return self.samples and self.mix != "offline" and not (exact_one and self.offline_rows == "dataset")
 
     @property
     def samples(self) -> bool:
@@ -135,6 +139,16 @@ class Recipe:
     def prioritised(self) -> bool:
         """Whether any phase draws rows by priority."""
         return any(phase.mix == "prioritised" for phase in self.phases)
+
+    def held_before(self, phase: Phase) -> int:
+        """Rows (of `num_envs`) that the replay store holds as one of the recipe's phases begins."""
+        held = 0
+        for spec in self.phases:
+            held = 0 if spec.store == "clear" else held
+            if spec.name == phase.name:
+                break
+            held += spec.steps // self.num_envs if spec.acts else 0
+        return held
 
     def reorders(self, phase: int) -> bool:
         """Whether priorities begin anew on entering the phase: after others, or with an empty store."""
@@ -203,6 +217,7 @@ def check_phases(recipe: Recipe) -> None:
     for p in phases:
         _check_phase(p, recipe.num_envs, collected)
         collected = collected or p.acts
+        _check_offline_rows(p, recipe)
     _check_counters(recipe)
 
 
@@ -215,6 +230,22 @@ def _check_counters(recipe: Recipe) -> None:
             raise O2OError(
                 f"the phases have {count} {what} together, more than can be counted ({LARGEST}); make it less"
             )
+
+
+def _check_offline_rows(p: Phase, recipe: Recipe) -> None:
+    its, held = f"{p.name}.", recipe.held_before(p)
+    if p.offline_rows == "dataset":
+        return
+    if p.mix not in ("fraction", "ratio"):
+        raise O2OError(
+            f"{its}offline_rows={p.offline_rows!r} is for {its}mix='fraction' or 'ratio', and it is {p.mix!r}; "
+            f"set {its}offline_rows='dataset'"
+        )
+    if p.offline_rows == "before" and held + p.steps // recipe.num_envs > recipe.capacity:
+        raise O2OError(
+            f"{its}offline_rows='before' needs the {held} rows from before {p.name!r} until its end, when there are "
+            f"{held + p.steps // recipe.num_envs}, but store_rows={recipe.store_rows}; raise store_rows"
+        )
 
 
 def _check_phase(p: Phase, num_envs: int, collected: bool) -> None:

@@ -285,7 +285,7 @@ def divergence(one: tuple[Var, Var], other: tuple[Var, Var]) -> Var:
 def ro2o_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[State, Logs]:
     """SAC with the two terms in every critic step, over N as the mean over critics divides the paper's sum, and the
     third in the policy's. `ref` asks for the terms of one minibatch after the other."""
-    steps, bound = int(state["steps"]), agent.pessimism == "bound"
+    steps, bound, own_targets = int(state["steps"]), agent.pessimism == "bound", agent.pessimism != "minimum"
     robust = agent.online_terms or not agent.finetuning
     rounds = iter(enumerate(noise["critic"]))
 
@@ -316,7 +316,7 @@ def ro2o_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[Sta
         batches,
         noise,
         extra=extra if robust else None,
-        target=target if bound else None,
+        target=target if own_targets else None,
         reduce=(lambda q: q.mean(0) - spread(q) * agent.lower_bound) if bound else None,
         actor_extra=actor_extra,
     )

@@ -151,13 +151,24 @@ def alignment(slope: Var) -> Var:
     return ref.lift(total).mean() * (1.0 / (members - 1))
 
 
+def max_target(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Any:
+    """Of the critics that learn: each one's best of the actions that were drawn, then the least of all."""
+    actions = [ref.draw(state["actor"], b.next_obs, eps)[0].value for eps in noise["target"]]
+    values = [ref.critic(state["critic"], b.next_obs, action).value for action in actions]
+    return ref.td_target(b, np.maximum.reduce(values).min(0), agent.discount)
+
+
 def edac_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[State, Logs]:
     """SAC with the term in every critic step, divided by N as the mean over critics divides the paper's sum."""
 
     def extra(p: Any, b: Any) -> Var:
         return alignment(action_slope(p, b.obs, b.action)) * (agent.diversity_weight / agent.critics)
 
-    return ref.sac_update(agent, state, batches, noise, extra=extra)
+    def best(state: State, b: Any, noise: dict[str, Any]) -> Any:
+        return max_target(agent, state, b, noise)
+
+    target = best if agent.max_backup else None
+    return ref.sac_update(agent, state, batches, noise, extra=extra, target=target)
 
 
 def so2_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[State, Logs]:

@@ -205,6 +205,11 @@ CASES = {
         reference_weighted.edac_update,
         2,
     ),
+    "edac_max_backup": Case(
+        EDAC(critics=4, target_critics=4, target_samples=3, max_backup=True, temperature_form="linear", **SOFT),
+        reference_weighted.edac_update,
+        2,
+    ),
     "so2": Case(
         SO2(perturbed=True, critics=4, target_critics=4, target_noise=0.5, temperature_form="linear", **SOFT),
         reference_weighted.so2_update,
@@ -269,6 +274,11 @@ CASES = {
     ),
     "ro2o_mazes": Case(
         RO2O(critics=3, target_critics=3, pessimism="bound", bc_weight=2.0, neighbours=3, **NEAR, **SOFT),
+        reference_family.ro2o_update,
+        2,
+    ),
+    "ro2o_large_mazes": Case(
+        RO2O(critics=3, target_critics=3, pessimism="policy", bc_weight=2.0, neighbours=3, **NEAR, **SOFT),
         reference_family.ro2o_update,
         2,
     ),
@@ -521,7 +531,7 @@ def ro2o_noise(agent: Any, key_target: jax.Array, key_penalty: jax.Array) -> dic
     shape = (agent.neighbours, 1, OBS)
     value, pull = (np.asarray(jax.random.uniform(k, shape, minval=-1.0, maxval=1.0)) for k in (key_value, key_pull))
     noise = {"value": value, "pull": pull, "own": normal(key_action, agent.neighbours, B, ACT)}
-    return noise | ({"next": normal(key_target, B, ACT)} if agent.pessimism == "bound" else {})
+    return noise | ({"next": normal(key_target, B, ACT)} if agent.pessimism != "minimum" else {})
 
 
 def h2o_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
@@ -563,7 +573,7 @@ def test_update_matches_the_reference(name: str, bits: int, tolerance: float) ->
 
 
 BOOTSTRAPPING = (
-    *("iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "so2"),
+    *("iql", "sac", "cql", "cal_ql", "td3_bc", "rebrac", "spot", "awac", "pex", "edac", "edac_max_backup", "so2"),
     *("famo2o", "famo2o_awac", "proto", "ro2o", "ro2o_mazes", "fql", "h2o", "moorl", "off2on", "off2on_offline"),
     *("bppo", "uni_o4"),
 )

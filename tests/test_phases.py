@@ -66,7 +66,10 @@ def test_every_recipe_feeds_what_its_phases_say(name):
                 assert metrics["share"] == 0
             elif phase.mix == "fraction":
                 assert phase.offline_fraction == 0.5
-                assert metrics["off_half"] == 0  # in each minibatch of each update
+                if phase.offline_rows == "dataset":
+                    assert metrics["off_half"] == 0  # in each minibatch of each update
+                else:
+                    assert 0.25 < metrics["share"] < 0.5
             else:
                 assert 0 < metrics["share"] <= 1
     assert entry == len(result.env_steps)
@@ -101,6 +104,9 @@ def test_published_phases():
     settle, last = ("settle", "none", "prioritised", 1), ("online", "policy", "prioritised", 1)
     assert shape("off2on") == [pretrain, ("warmup", "policy", None, 0), settle, last]
     assert shape("famo2o") == shape("famo2o_awac") == [pretrain, ("online", "policy", "by_size", 1)]
+    warm = ("warmup", "policy", None, 0)
+    assert shape("boorl") == [pretrain, warm, ("online", "policy", "fraction", 5)]
+    assert shape("so2") == [pretrain, warm, ("online", "policy", "ratio", 10)]
     assert shape("fql") == [pretrain, ("online", "policy", "by_size", 1)]
     assert shape("qc") == [pretrain, ("warmup", "policy", None, 0), ("online", "policy", "by_size", 1)]
 
@@ -190,6 +196,55 @@ def hand_made(size=30, envs=2, pending=(0, 0), extras=()):
         fault=no_fault(),
         **counters,
     )
+
+
+COUNTED = {"before": 10, "all": 30}
+"""Rows of the hand-made store that are drawn with the dataset's after 20 steps in two environments."""
+
+
+@pytest.mark.parametrize(("offline_rows", "held"), COUNTED.items())
+def test_rows_of_the_store_that_are_drawn_with_the_datasets(offline_rows, held):
+    """In the offline half alone, each as often as a row of the dataset."""
+    last = online(40, mix="fraction", offline_rows=offline_rows, batch_size=8000, segments=1)
+    recipe = Recipe(name="test", agent=Counting(), phases=(warmup(20), last), num_envs=2)
+    assert recipe.held_before(last) == 10
+    batch = sample(hand_made(), recipe, last, marked(), KEY)
+    rows = np.asarray(batch.reward)[0, :4000][np.asarray(batch.obs)[0, :4000, 0] != MARK]
+    assert set(rows.tolist()) == {100 * t + e for t in range(held) for e in (0, 1)}
+    share = 2 * held / (ROWS + 2 * held)
+    np.testing.assert_allclose(len(rows) / 4000, share, atol=5 * (share * (1 - share) / 4000) ** 0.5)
+    assert (np.asarray(batch.obs)[0, 4000:, 0] != MARK).all()
+
+
+@pytest.mark.parametrize(("offline_rows", "ready"), [("before", (10, 9)), ("all", (26, 9))])
+def test_rows_of_unfinished_episodes_are_not_drawn_with_the_datasets(offline_rows, ready):
+    """Of 30 rows the newest 4 and 21 are of unfinished episodes; 10 were there before the phase."""
+    recipe, _, data = tiny("cal_ql")
+    last = dataclasses.replace(recipe.phases[-1], name="last", batch_size=8000, offline_rows=offline_rows)
+    recipe = dataclasses.replace(recipe, phases=(warmup(20), last), num_envs=2)
+    data = stores.with_extras(data, {"return_to_go": jnp.ones_like(data.data.reward)})
+    batch = sample(hand_made(pending=(4, 21), extras=("return_to_go",)), recipe, last, data, KEY)
+    found = -np.asarray(batch.extras["return_to_go"])[0, :4000]
+    assert set(found[found != -1].tolist()) == {100 * t + e for e in (0, 1) for t in range(ready[e])}
+
+
+def test_offline_rows_that_cannot_be_drawn_are_refused():
+    _, task, _ = tiny("bc")
+    cases = [
+        (
+            mixed("by_size", offline_rows="all"),
+            {},
+            "online.offline_rows='all' is for online.mix='fraction' or 'ratio'",
+        ),
+        (
+            mixed("ratio", offline_rows="before"),
+            {"store_rows": 100},
+            "needs the 40 rows .* there are 240, but store_rows=100",
+        ),
+    ]
+    for recipe, changes, text in cases:
+        with pytest.raises(o2o.O2OError, match=text):
+            jax.eval_shape(o2o.train, KEY, dataclasses.replace(recipe, **changes), task, marked())
 
 
 def test_calibrated_online_rows_come_from_finished_episodes_only():

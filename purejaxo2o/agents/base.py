@@ -5,6 +5,7 @@ It knows batches, never environments, buffers or phases, and can be used alone o
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import chex
@@ -99,6 +100,11 @@ def adam(params: Any, grads: Any, state: optax.OptState, learning_rate: Number) 
     """One Adam step (Kingma & Ba 2015, default moments); parameters keep their type, whatever the rate's is."""
     updates, state = ADAM.update(grads, state)
     return jax.tree.map(lambda p, u: (p - learning_rate * u).astype(p.dtype), params, updates), state
+
+
+def fresh_moments(state: Any, *parts: str) -> Any:
+    """`state` with new Adam moments (`critic_opt`) of the named parts (`"critic"`)."""
+    return replace(state, **{f"{part}_opt": init_adam(getattr(state, part)) for part in parts})
 
 
 def bound_norm(grads: Any, limit: Number) -> tuple[Any, Array]:

@@ -6,12 +6,13 @@ soft form of Thompson sampling: every member proposes pi_m(s), and one proposal 
     softmax_m(kappa min_i Q_{m,i}(s, pi_m(s)))
 
 with exploration noise on top; the greedy policy is the mean of the proposals. `conservative=False` (online) is plain
-TD3 on all rows: no imitation, no masks.
+TD3 on all rows: no imitation, no masks. On entering such a phase the targets can become the networks
+(`reset_targets`: the authors' fine-tuning loads networks and moments and copies the targets).
 
 The members share minibatches: a row that a member must not see is replaced by another of the same minibatch.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import jax
@@ -43,12 +44,14 @@ def kept(row: Array, salt: Array, share: Number) -> Array:
 
 @pytree
 class BOORL(TD3BC):
-    """members M; row_share: of the dataset that a member sees; selection_temperature kappa, an inverse one."""
+    """members M; row_share: of the dataset that a member sees; selection_temperature kappa, an inverse one;
+    reset_targets: on entering, of critics and policies."""
 
     row_share: Number = number(default=0.9, above=0.0, high=1.0)
     selection_temperature: Number = number(default=1.0, low=0.0)
     members: int = static(default=5)
     conservative: bool = static(default=True)
+    reset_targets: bool = static(default=False)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -108,4 +111,7 @@ class BOORL(TD3BC):
         return rule.actor_loss(self, actor, state, batch, key)
 
     def enter(self, state: BOORLState, key: Array, phase: Phase) -> BOORLState:  # type: ignore[override]
-        return BOORLState(members=TD3.enter(self, state.members, key, phase), salt=state.salt)
+        members = TD3.enter(self, state.members, key, phase)
+        if self.reset_targets:
+            members = replace(members, actor_target=members.actor, target=members.critic)
+        return BOORLState(members=members, salt=state.salt)

@@ -14,8 +14,9 @@ mean), the third to the policy's; std divides by N - 1. lambda falls by `uncerta
 The authors scale every dimension of the states to unit variance over the dataset. Here states stay as they are and
 sigma is the standard deviation of each dimension over the minibatch: the same neighbourhoods, in new data too.
 
-In mazes (`pessimism="bound"`) every critic follows a target of its own, Qt_i - alpha log pi, and the policy maximises
-mean_i Q_i - lower_bound std_i Q_i while it imitates: + bc_weight mean (b - a)^2 over rows and dimensions, b ~ pi.
+In mazes every critic follows a target of its own, Qt_i - alpha log pi, and the policy maximises mean_i Q_i -
+lower_bound std_i Q_i (`pessimism="bound"`) or min_i Q_i (`"policy"`) while it imitates: + bc_weight mean (b - a)^2
+over rows and dimensions, b ~ pi.
 
 Online (`finetuning`) nothing changes in the paper; the authors' code has the three terms commented out
 (`online_terms=False`), which is SAC-N.
@@ -81,7 +82,7 @@ class RO2O(SAC):
     uncertainty_decay: Number = number(default=5e-7, low=0.0)
     lower_bound: Number = number(default=4.0, low=0.0)
     bc_weight: Number = number(default=0.0, low=0.0)
-    pessimism: Literal["minimum", "bound"] = static(default="minimum")
+    pessimism: Literal["minimum", "policy", "bound"] = static(default="minimum")
     finetuning: bool = static(default=False)
     online_terms: bool = static(default=True)
     neighbours: int = static(default=20)
@@ -109,9 +110,9 @@ class RO2O(SAC):
         return residual(self.q(state.target, batch.next_obs, action), self.temperature(state) * log_prob)
 
     def policy_value(self, q: Array) -> Array:
-        if self.pessimism == "minimum":
-            return super().policy_value(q)
-        return q.mean(axis=0) - self.lower_bound * spread(q)
+        if self.pessimism == "bound":
+            return q.mean(axis=0) - self.lower_bound * spread(q)
+        return super().policy_value(q)
 
     def penalty(
         self, critic: Any, state: SACState, batch: Transition, q: Array, key: Array

@@ -8,26 +8,37 @@ EDAC until `perturbed`; from then on SAC with another target, every critic regre
 The noise makes values smooth around the policy's actions; without the minimum the values stop being pessimistic. The
 policy still maximises the minimum. The diversity term goes. Updates are frequent: the recipe makes 10 critic steps
 for each of the policy's.
+
+The authors fine-tune in a program of its own that loads networks and targets: the moments can start anew on entering
+a phase (`reset_optimisers`), and alpha, too (`perturbed_temperature`), which a temperature's rate of 0 holds there.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from purejaxo2o.agents.base import fresh_moments, init_adam
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.sac import SACState
+from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 
 @pytree
 class SO2(EDAC):
-    """target_noise sigma, noise_clip c: of the next action. perturbed: the online rule."""
+    """target_noise sigma, noise_clip c: of the next action. perturbed: the online rule.
+
+    perturbed_temperature: alpha > 0 on entering a phase of the online rule; None: it goes on. reset_optimisers: the
+    policy's and the critics' moments, on entering."""
 
     target_noise: Number = number(default=0.3, low=0.0)
     noise_clip: Number = number(default=0.6, low=0.0)
+    perturbed_temperature: Number | None = number(default=None, above=0.0)
     perturbed: bool = static(default=False)
+    reset_optimisers: bool = static(default=False)
 
     def next_value(self, state: SACState, batch: Transition, key: Array, key_subset: Array) -> Array:
         """`[N, B]` when perturbed: one target for every critic."""
@@ -43,3 +54,12 @@ class SO2(EDAC):
         self, critic: Any, state: SACState, batch: Transition, q: Array, key: Array
     ) -> tuple[Number, Metrics]:
         return (0.0, {}) if self.perturbed else super().penalty(critic, state, batch, q, key)
+
+    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
+        if self.reset_optimisers:
+            state = fresh_moments(state, "actor", "critic")
+        if not self.perturbed or self.perturbed_temperature is None:
+            return state
+        alpha = jnp.asarray(self.perturbed_temperature, state.log_temperature.dtype)
+        raw = jnp.log(jnp.expm1(alpha)) if self.temperature_form == "softplus" else jnp.log(alpha)
+        return replace(state, log_temperature=raw, temperature_opt=init_adam(raw))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import jax
 
-from purejaxo2o.agents.base import descend, init_adam, relaxation, scan_updates
+from purejaxo2o.agents.base import descend, fresh_moments, init_adam, relaxation, scan_updates
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
 from purejaxo2o.models import cvae
 from purejaxo2o.models.cvae import CVAE
@@ -82,6 +82,4 @@ class SPOT(TD3):
 
     def enter(self, state: TD3State, key: Array, phase: Phase) -> TD3State:
         state = super().enter(state, key, phase)
-        if not self.reset_optimisers:
-            return state
-        return replace(state, actor_opt=init_adam(state.actor), critic_opt=init_adam(state.critic))
+        return fresh_moments(state, "actor", "critic") if self.reset_optimisers else state

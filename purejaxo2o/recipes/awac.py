@@ -6,12 +6,14 @@ advantage (equations and the two published weightings in `agents/awac.py`).
 Phases: offline; online with one update per environment step from the first step on, each row drawn from the union
 of dataset and replay store; actions are sampled. Nothing is reset at the switch.
 
-Defaults (CORL's code and configurations): exponential weights clipped at 100, 3 x 256, learning rate 3e-4, batch
-256, lambda 0.1 in mazes and adroit (mazes r - 1), 1/3 elsewhere; adroit-binary 0.5 (rlkit).
-`--set agent.weighting=softmax` gives the authors' self-normalised weights (rlkit: batch 1024, lambda 2 in locomotion
-and 0.5 for the hand, log-std in [-6, 0]).
-Deviations: no state normalisation, no weight decay of the policy (rlkit), and updates after every step, not after
-every episode (rlkit). Small: see `recipes/budget.py`.
+Defaults (CORL's code and configurations): exponential weights clipped at 100, 3 x 256, learning rate 3e-4, batch 256,
+lambda 0.1 in mazes and adroit (mazes r - 1), 0.5 in adroit-binary (rlkit), 1/3 elsewhere. `--set
+agent.weighting=softmax` gives the authors' self-normalised weights; their code (rlkit) has besides: batch 1024,
+lambda 2 in locomotion and 0.5 for the hand, log-std in [-6, 0], a policy of 4 x 256 with a tanh around the mean (here
+the mean is unbounded), critics of 2 x 256, weight decay of the policy, updates after every episode.
+Deviations from CORL: states are as recorded (theirs: of mean 0 and deviation 1); weights are Xavier-uniform and
+biases 0, the policy's output layer with gain 0.01 (theirs: PyTorch's default, hidden weights 1.7 times smaller at
+width 256 and biases of the same size). Small: see `recipes/budget.py`.
 
 Use it as the classic baseline: slow but without a dip where the data cover the task; in sparse mazes it does not
 stitch (CORL: antmaze 18 before, 17 after fine-tuning).

@@ -3,14 +3,17 @@
 Idea: a pessimist learns slowly online, an optimist forgets; a Bayesian samples from what it believes. The belief is
 an ensemble of TD3+BC learners, each trained on its own nine tenths of the data (equations in `agents/boorl.py`).
 
-Phases: offline; 25000 steps in which the frozen ensemble acts by sampling members; online plain TD3 (no imitation,
-no masks) with half dataset and half replay rows, 5 critic steps for one of the policies per environment step. At the
-switch nothing is reset; the rule changes (`conservative=False`), critics' targets move at every critic step, the
-policy at every fifth.
+Phases: offline; 25000 steps in which the frozen ensemble acts by sampling members; online plain TD3 (no imitation, no
+masks), 5 critic steps for one of the policies per environment step, on one half of replay rows and one of dataset
+rows, to which those of the 25000 steps belong, too (`offline_rows="before"`). At the switch the rule changes
+(`conservative=False`): critics' targets move at every critic step, the policy and its target at every fifth. All
+targets become the networks (`reset_targets=True`); networks and Adam's moments are carried.
 
-Defaults (authors' code): 5 members of 2 x 256, learning rate 3e-4, batch 256, alpha 2.5, kappa 1, noise 0.1; mazes
-r - 1 as `recipes/td3_bc.py`. Deviations: members share minibatches (theirs draw their own), moments are carried, the
-evaluation is always the mean of the proposals (a script of theirs mixes in the offline policy in some tasks).
+Defaults (authors' code): 5 members of 2 x 256, learning rate 3e-4, batch 256, alpha 2.5, kappa 1, noise 0.1, 1M steps
+online, the 25000 among them. Their domain is locomotion; mazes r - 1 as `recipes/td3_bc.py`. Deviations: offline the
+members share minibatches (theirs draw their own); weights as in `recipes/td3_bc.py`; the evaluation is always the
+mean of the proposals, as in their published script (its option to begin episodes with the offline policy is off
+there).
 Small: see `recipes/budget.py`; 2000 steps of warm-up, 2 critic steps.
 
 Use it where pessimism hurts online and a few members are affordable. Cost per update relative to IQL,
@@ -28,8 +31,8 @@ from purejaxo2o.tasks import Task
 
 def freed(updates: int) -> dict[str, Any]:
     """The online rule: one step of the policies after `updates` of the critics."""
-    changes = (("conservative", False), ("delay", updates), ("prompt_targets", True))
-    return {"mix": "fraction", "updates": updates, "override_static": changes}
+    changes = (("conservative", False), ("delay", updates), ("prompt_targets", True), ("reset_targets", True))
+    return {"mix": "fraction", "offline_rows": "before", "updates": updates, "override_static": changes}
 
 
 def build(task: Task, scale: str) -> Recipe:
@@ -43,7 +46,7 @@ def build(task: Task, scale: str) -> Recipe:
         )
     else:
         agent = BOORL()
-        phases = (offline(1_000_000, segments=20), warmup(25_000), online(1_000_000, segments=50, **freed(5)))
+        phases = (offline(1_000_000, segments=20), warmup(25_000), online(975_000, segments=50, **freed(5)))
     return Recipe(
         name="boorl",
         agent=agent,

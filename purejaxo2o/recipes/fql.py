@@ -8,10 +8,11 @@ Phases: offline; online with one update per environment step from the first step
 of dataset and replay store. At the switch nothing changes and nothing is reset: the loss is the same, the flow clones
 whatever the union holds.
 
-Defaults (authors' code): 4 x 512, LayerNorm in the critics, learning rate 3e-4, batch 256, 10 flow steps; mazes
-r - 1, alpha 10 (large mazes 3), targets by the mean of the critics; adroit alpha 1000 (relocate 10000), targets by
-their minimum; adroit-binary, unpublished, as mazes (its rewards are -1 and 0 anyway). alpha must fit the scale of the
-values: it is the one number to tune elsewhere. Deviations: none known.
+Defaults (authors' code): 4 x 512, LayerNorm in the critics, learning rate 3e-4, batch 256, 10 flow steps; mazes r -
+1, alpha 10 (large mazes 3), targets by the mean of the critics; adroit alpha 1000 (relocate 10000), targets by their
+minimum; adroit-binary, unpublished, as mazes without the shift: its rewards are -1 and 0, too. alpha must fit the
+scale of the values: it is the one number to tune elsewhere (locomotion and kitchen are unpublished). Deviation:
+recorded actions are not clipped to +-0.99999.
 Small: see `recipes/budget.py`.
 
 Use it where behaviour is multimodal and acting must be cheap (one pass). Cost per update relative to IQL, counted in

@@ -9,8 +9,11 @@ sampled.
 
 Defaults (authors' code): 2 x 256, learning rate 3e-4, batch 256; mazes expectile 0.9, temperature 10, r - 1;
 locomotion 0.7 and 3; adroit and kitchen 0.7 and 0.5; adroit-binary 0.7 and 2.5, which weighs as 0.5 does in WSRL's
-baseline at 10 r + 5, whose advantages are five times as large. Deviations: constant learning rate offline too (their
-cosine schedule is off when fine-tuning), no dropout (adroit), no return normalisation (locomotion).
+baseline at 10 r + 5, whose advantages are five times as large.
+Deviations: constant learning rate offline too (their cosine schedule is off when fine-tuning), no dropout (theirs:
+0.1 in adroit's and kitchen's policy), no return normalisation (locomotion), recorded actions not clipped to
++-0.99999, Xavier-uniform weights with gain 1, the policy's output layer 0.01 (theirs: orthogonal with gain sqrt 2,
+all layers).
 Small: see `recipes/budget.py`.
 
 Use it first: it is stable, hardly dips, and improves slowly. Costs of all other recipes are relative to its update.

@@ -10,11 +10,15 @@ per step (theirs: a thousand of each in turns). At the switch the dataset keeps 
 warm-up's get as much together; every later row gets the largest priority so far. Reset: targets, temperature, Adam
 moments; kept: policies and critics.
 
-Defaults (authors' code): 5 members, ratio network 2 x 256 at rate 3e-4, T = 5, rates 3e-4, batch 256, 250 000 online
-steps. The members are CQL as in `recipes/cql.py` (their domain is locomotion only; rewards as CQL's), with one next
-action in the target (CQL's own code). Small: see
-`recipes/budget.py`; 2 members, 500 steps of warm-up and twice as many updates, and the members' temperature is
-kept: from 1 it could not fall within so few updates, and entropy would be all that the policy is paid for.
+Defaults (authors' code): 5 members, ratio network 2 x 256 at rate 3e-4, T = 5, rates 3e-4, batch 256, 1M offline
+steps (they load networks of CQL's own code after as many), 250 000 online steps. Their command for halfcheetah-medium
+has `settle.steps=5000`, and priorities with which online rows are 3 of 4 at first: `offline_ratio=0.25` in both
+phases. Their domain is locomotion only; in the others members and rewards are those of `recipes/cql.py`, with one
+next action in the target.
+Deviations: see `agents/off2on.py`; members are trained as in `recipes/cql.py` and start from its weights; their
+dataset lacks the rows at time limits, ours has them (they bootstrap). Small: see `recipes/budget.py`; 2 members, 500
+steps of warm-up and twice as many updates, and the members' temperature is kept: from 1 it could not fall within so
+few updates, and entropy would be all that the policy is paid for.
 
 Use it where the dataset holds much that the policy has left behind. Cost per update relative to IQL, counted in
 network passes: 2.4 a member offline, 1.4 a member online.
@@ -25,7 +29,7 @@ from typing import Any
 from purejaxo2o.agents import Off2On
 from purejaxo2o.phases import Phase, Recipe, offline, online, warmup
 from purejaxo2o.recipes import budget
-from purejaxo2o.recipes.cql import OFFLINE_STEPS, agent_settings
+from purejaxo2o.recipes.cql import agent_settings
 from purejaxo2o.recipes.rewards import CONSERVATIVE
 from purejaxo2o.tasks import Task
 
@@ -33,7 +37,7 @@ JOINED: dict[str, Any] = {"mix": "prioritised", "override_static": (("balanced",
 RATES = {"actor_learning_rate": 3e-4, "temperature_learning_rate": 3e-4}
 
 
-def phases(domain: str, scale: str) -> tuple[Phase, ...]:
+def phases(scale: str) -> tuple[Phase, ...]:
     """Offline; warm-up; updates alone; online."""
     if scale == "small":
         settings: dict[str, Any] = JOINED | {"override": budget.PUBLISHED_RATES}
@@ -45,7 +49,7 @@ def phases(domain: str, scale: str) -> tuple[Phase, ...]:
         )
     settings = JOINED | {"override": RATES}
     return (
-        offline(OFFLINE_STEPS.get(domain, 1_000_000), segments=20),
+        offline(1_000_000, segments=20),
         warmup(1_000),
         Phase(name="settle", steps=10_000, segments=2, **settings),
         online(250_000, segments=50, **settings),
@@ -59,7 +63,7 @@ def build(task: Task, scale: str) -> Recipe:
     return Recipe(
         name="off2on",
         agent=Off2On(**agent_settings(task.domain, scale) | {"target_samples": 1}, **own),
-        phases=phases(task.domain, scale),
+        phases=phases(scale),
         reward_scale=reward_scale,
         reward_bias=reward_bias,
         eval_episodes=budget.EVAL_EPISODES if scale == "small" else 20,

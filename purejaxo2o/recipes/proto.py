@@ -10,10 +10,11 @@ and the entropy's temperature (0.01) start; critics, targets and their moments a
 Defaults (authors' code): 2 x 256 with LayerNorm in Q and V, learning rate 3e-4, batch 256, exponents clipped at 7,
 target entropy -A/2; w falls linearly to a tenth over the online phase. Mazes: beta and w 0.5, 200k steps offline,
 slow copy at 5e-5, no costs in the target, which asks one random critic; r - 1. Locomotion: beta and w 2, 100k steps,
-5e-3, costs in the target, both critics; adroit the same with 5e-5 and no costs; adroit-binary (unpublished) as mazes,
-100k steps. Deviations: their replay half starts with 10,000 dataset rows, ours empty; Q's loss is a sum over the two
+5e-3, costs in the target, both critics; adroit the same with 5e-5 and no costs; adroit-binary, unpublished, beta and
+w as mazes. Deviations: their replay half starts with 10,000 dataset rows, ours empty; Q's loss is a sum over the two
 critics (theirs: a mean); no return normalisation (locomotion); LayerNorm for halfcheetah too; evaluation takes the
-mean in mazes as elsewhere (theirs samples there).
+mean in mazes as elsewhere (theirs samples there); weights are Xavier-uniform, the policy's output layers with gain
+0.01 (theirs: orthogonal with gain sqrt 2).
 Small: see `recipes/budget.py`; the slow copy's rate grows as the run shrinks, to 0.02 at most.
 
 Use it to fine-tune any policy whose critics can be trusted about as far as the policy: it is stable first and free

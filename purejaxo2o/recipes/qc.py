@@ -16,7 +16,8 @@ the default because it is what the paper calls its method and nothing in it must
 Defaults (authors' code): h = 5, 4 x 512, LayerNorm in the critics, learning rate 3e-4, batch 256, 10 flow steps,
 discount 0.99, targets by the mean of the critics; mazes r - 1. Deviations: chunks that run past the newest row of the
 replay store are drawn and count as cut there (theirs do not draw them); updates begin after the 5000th step (theirs
-with it). Small: see `recipes/budget.py`; best of 8, 5 flow steps, 2000 steps of warm-up.
+with it); recorded actions are not clipped to +-0.99999. Small: see `recipes/budget.py`; best of 8, 5 flow steps, 2000
+steps of warm-up.
 
 Use it with sparse rewards far away and data made of smooth, goal-directed behaviour. Not where an action must answer
 to what was seen a step before: within a chunk nobody looks. `result.policy()` keeps no plan and decides anew at every

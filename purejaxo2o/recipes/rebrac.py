@@ -11,9 +11,13 @@ b1 max(0.5, 1 - k / N). The schedule counts minibatches, taking `num_envs` as 1.
 Defaults (CORL's fine-tuning code and configurations): 3 x 256, two critics with LayerNorm after the ReLU, smoothing
 noise 0.2 clipped at 0.5; mazes 100 r, discount 0.999, policy 3e-4, critics 5e-5, batch 256, b1 = 0.003, b2 = 0.002
 (antmaze-umaze); adroit 3e-4, b1 = 0.1, b2 = 0.5 (unpublished for adroit-binary, which gets the same); locomotion
-1e-3, batch 1024, b1 = b2 = 0.01 (hopper-medium). The published penalties are tuned per dataset: set
-`agent.actor_penalty` and `agent.critic_penalty`.
-Deviations: Xavier-uniform weights, and hidden biases of 0.1 in the critics only (theirs: uniform, and everywhere).
+1e-3, batch 1024, b1 = b2 = 0.01 (hopper-medium; online unpublished). The published penalties are tuned per dataset:
+set `agent.actor_penalty` and `agent.critic_penalty`. The authors' own fine-tuning code differs from CORL's where no
+file of theirs says more: exploration noise 0.03, and the decay goes to 0. Their offline code takes the larger of the
+target and the return-to-go, which neither has when fine-tuning.
+Deviations: the policy moves at a phase's updates 1, 3, 5 (theirs: 0, 2, 4); hidden weights are Xavier-uniform, 1.7
+times as large as theirs at width 256, hidden biases 0.1 in the critics only (theirs: in the policy too), output
+layers have gain 1 in the critics (theirs: within 3e-3) and 0.01 in the policy (within 1e-3).
 Small: see `recipes/budget.py`; 2 layers as everywhere there, one rate, discount 0.99.
 
 Use it as the strongest plain offline method; online it can collapse for single seeds (CORL: antmaze-umaze 98 to 75).
@@ -36,12 +40,12 @@ MAZE: dict[str, Any] = {
     "actor_penalty": 0.003,
     "critic_penalty": 0.002,
 }
-ADROIT: dict[str, Any] = {"actor_penalty": 0.1, "critic_penalty": 0.5}
+HAND: dict[str, Any] = {"actor_penalty": 0.1, "critic_penalty": 0.5}
 DOMAINS: dict[str, dict[str, Any]] = {
     "maze": MAZE,
     "toy": MAZE,
-    "adroit": ADROIT,
-    "adroit-binary": ADROIT,
+    "adroit": HAND,
+    "adroit-binary": HAND,
     "locomotion": {"learning_rate": 1e-3},
 }
 REWARD_SCALE = {"maze": 100.0, "toy": 100.0}

@@ -10,9 +10,11 @@ it is. Online the weight falls linearly until a share of it is left, w max(share
 0.995 in mazes (CORL). The schedule counts minibatches, taking `num_envs` as 1.
 
 Defaults (CORL's code and configurations): 2 x 256, policy 1e-4, critics 3e-4, batch 256, VAE 2 x 750 with 2 A
-latents, rate 1e-3, KL weight 0.5, 100k steps; mazes r - 1, w = 0.25, share 0.2 (antmaze-umaze; larger mazes
-0.05 and 0.025); adroit w = 1, share 0.5 (adroit-binary, unpublished, the same). Deviations: Xavier-uniform weights,
-the exploration noise is not clipped.
+latents, rate 1e-3, KL weight 0.5, 100k steps; mazes r - 1, w = 0.25, share 0.2 (antmaze-umaze; larger mazes 0.05 and
+0.025); adroit w = 1, share 0.5 (adroit-binary, unpublished, the same). Deviations: weights are Xavier-uniform and
+biases 0 (theirs: PyTorch's default, hidden weights 1.7 times smaller at width 256 and biases of the same size),
+output layers have gain 1 in the critics (theirs: within 3e-3) and 0.01 in the policy (within 1e-3); the exploration
+noise is not clipped (theirs: at 0.5); w falls one minibatch later.
 Small: see `recipes/budget.py`; VAE 2 x 64 for as long as the offline phase.
 
 Use it where behaviour is mixed: a density allows what some of the data did, where imitation averages.

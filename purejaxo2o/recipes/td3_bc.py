@@ -8,9 +8,11 @@ of dataset and replay store, Gaussian exploration noise of 0.1. At the switch no
 stays: online it imitates the agent's own rows as well. `--set online.override.bc_weight_end=0` lets it fall
 linearly to zero over the online phase (in the spirit of Beeson & Montana 2022, arXiv 2211.11802).
 
-Defaults (authors' code and CORL's): 2 x 256, learning rate 3e-4, batch 256, alpha 2.5, smoothing noise 0.2 clipped
-at 0.5, the policy and all targets every second step; mazes r - 1 (CORL). The paper is offline only; the online
-phase is that of the other appending methods. Deviations: no state normalisation, Xavier-uniform weights.
+Defaults (authors' code and CORL's): 2 x 256, learning rate 3e-4, batch 256, alpha 2.5, smoothing noise 0.2 clipped at
+0.5, the policy and all targets every second step; mazes r - 1 (CORL). The paper is offline only; the online phase is
+that of the other appending methods. Deviations: states are as recorded (theirs: of mean 0 and deviation 1); weights
+are Xavier-uniform and biases 0, the policy's output layer with gain 0.01 (theirs: PyTorch's default everywhere,
+hidden weights 1.7 times smaller at width 256 and biases of the same size).
 Small: see `recipes/budget.py`.
 
 Use it where the data are good and dense in what matters; mixed data in a maze are imitated too much.
