@@ -214,11 +214,13 @@ def adam_step(params: Any, grads: Any, opt: Adam, rate: float, eps: float = 1e-8
     return tree_map(move, params, mu, nu), Adam(steps, mu, nu)
 
 
-def descend(state: State, name: str, loss: Callable[[Any], Var], rate: float, opt: str = "") -> float:
+def descend(
+    state: State, name: str, loss: Callable[[Any], Var], rate: float, opt: str = "", eps: float = 1e-8
+) -> float:
     """One Adam step on `state[name]`, in place; returns the loss before it."""
     opt = opt or f"{name}_opt"
     value, grads = gradient(loss, state[name])
-    state[name], state[opt] = adam_step(state[name], grads, state[opt], rate)
+    state[name], state[opt] = adam_step(state[name], grads, state[opt], rate, eps)
     return value
 
 

@@ -9,9 +9,9 @@ of every `pace` steps it is set to the target and then pushed away from what the
 
 in `behaviour_epochs` passes, each cut into `behaviour_minibatches` (algorithms 1 and 2; the paper maximises -L, hence
 max instead of min). An action that has become rarer by eps is pushed no further, one that has become likelier is.
-Adam, whose moments outlive the resets, with gradients cut at `max_grad_norm`; the first minibatch whose mean
-r - 1 - log r exceeds `kl_limit` is the last of the update (authors' code: it still takes its step). D leaves out the oldest rows, which the next `pace` steps push out
-of the buffer before the target learns from it (authors' code).
+Adam, whose moments outlive the resets, with gradients cut at `max_grad_norm`; the first minibatch whose mean r - 1 -
+log r exceeds `kl_limit` is the last of the update (authors' code: it still takes its step). D leaves out the oldest
+rows, which the next `pace` steps push out of the buffer before the target learns from it (authors' code).
 
 ROS (Zhong et al. 2022, arXiv 2111.14552), `sampler="ros"`, is one step of plain gradient descent on D's likelihood
 instead, meant for `pace=1`: phi = theta - rate mean_D grad log pi_theta(a|s).
