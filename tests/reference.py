@@ -203,22 +203,24 @@ class Adam(NamedTuple):
     nu: Any
 
 
-def adam_step(params: Any, grads: Any, opt: Adam, rate: float) -> tuple[Any, Adam]:
+def adam_step(params: Any, grads: Any, opt: Adam, rate: float, eps: float = 1e-8) -> tuple[Any, Adam]:
     steps = opt.steps + 1
     mu = tree_map(lambda m, g: 0.9 * m + 0.1 * g, opt.mu, grads)
     nu = tree_map(lambda v, g: 0.999 * v + 0.001 * g * g, opt.nu, grads)
 
     def move(p: Any, m: Any, v: Any) -> Any:
-        return p - rate * (m / (1 - 0.9**steps)) / (np.sqrt(v / (1 - 0.999**steps)) + 1e-8)
+        return p - rate * (m / (1 - 0.9**steps)) / (np.sqrt(v / (1 - 0.999**steps)) + eps)
 
     return tree_map(move, params, mu, nu), Adam(steps, mu, nu)
 
 
-def descend(state: State, name: str, loss: Callable[[Any], Var], rate: float, opt: str = "") -> float:
+def descend(
+    state: State, name: str, loss: Callable[[Any], Var], rate: float, opt: str = "", eps: float = 1e-8
+) -> float:
     """One Adam step on `state[name]`, in place; returns the loss before it."""
     opt = opt or f"{name}_opt"
     value, grads = gradient(loss, state[name])
-    state[name], state[opt] = adam_step(state[name], grads, state[opt], rate)
+    state[name], state[opt] = adam_step(state[name], grads, state[opt], rate, eps)
     return value
 
 

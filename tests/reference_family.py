@@ -48,7 +48,9 @@ def famo2o_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs
         balance = balance_of(agent, old["balance"], b.obs, noise["family"])[0].value
     else:
         balance = agent.temperature + agent.spread * noise["family"][:, 0]
-    weight = np.minimum(np.exp(balance * (q - ref.value_net(state["value"], b.obs).value)), agent.max_weight)
+    advantage = q - ref.value_net(state["value"], b.obs).value
+    every = np.minimum(np.exp(np.outer(advantage, balance)), agent.max_weight)  # row, balance
+    weight = every.mean(1) if agent.balancing == "shared" else np.diag(every)
     seen = np.concatenate([b.obs, encode(balance).value], 1)
 
     def actor_loss(p: Any) -> Var:

@@ -183,7 +183,8 @@ def hnpg_update(agent: Any, state: State, rollout: Any, batches: Any, noise: Any
 
     phi = scores(actor, obs, action)
     fisher = phi.T @ (weight[:, None] * phi) + agent.damping * np.eye(phi.shape[1])
-    w = conjugate_gradients(fisher, phi.T @ (weight * advantage), agent.cg_steps)
+    slope = phi.T @ (weight * advantage)
+    w = conjugate_gradients(fisher, slope, agent.cg_steps)
     before, theta = log_prob(actor, obs, action).value, flatten(actor)
 
     def at(length: float) -> tuple[Any, float, float]:
@@ -198,7 +199,8 @@ def hnpg_update(agent: Any, state: State, rollout: Any, batches: Any, noise: Any
         length, taken = np.sqrt(2 * agent.kl_limit / (w @ fisher @ w)), 0.0
         for halving in range(agent.halvings):
             _, gain, kl = at(length / 2**halving)
-            if gain > 0 and kl <= agent.kl_limit:
+            enough = gain > max(0.0, agent.gain_share * (slope @ w) * length / 2**halving)
+            if enough and (kl <= agent.kl_limit or not agent.kl_checked):
                 taken = 1 / 2**halving
                 break
     new, gain, kl = at(taken * length)

@@ -68,11 +68,12 @@ def awac_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[Sta
 
 
 def pex_choice(agent: Any, state: State, obs: Any, noise: dict[str, Any]) -> Any:
-    """Actions of the composite policy at `obs`; `noise` Gaussian for the new one, Gumbel `[B, 2]` for the choice."""
+    """Actions of the composite policy at `obs`, as drawn; `noise` Gaussian for the new one, Gumbel `[B, 2]` for the
+    choice, which asks what the box leaves of them."""
     mean, log_std = ref.actor_head(state["actor"], obs, (-5.0, 2.0))
-    second = np.clip(np.tanh(mean.value) + np.exp(log_std.value) * noise["sample"], -1.0, 1.0)
+    second = np.tanh(mean.value) + np.exp(log_std.value) * noise["sample"]
     first = np.tanh(ref.actor_head(state["frozen"], obs, (-5.0, 2.0))[0].value)
-    q = np.stack([ref.critic(state["critic"], obs, a).value.min(0) for a in (first, second)], 1)
+    q = np.stack([ref.critic(state["critic"], obs, a).value.min(0) for a in (first, np.clip(second, -1.0, 1.0))], 1)
     choice = np.argmax(agent.selection_temperature * q + noise["choice"], 1)
     return np.where(choice[:, None] == 0, first, second)
 
@@ -84,12 +85,15 @@ def pex_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs:
         return ref.expectile_loss(q - ref.value_net(p, b.obs), agent.expectile).mean()
 
     logs = {"value_loss": ref.descend(state, "value", value_loss, agent.learning_rate)}
-    action = pex_choice(agent, state, b.obs, noise)
+    drawn = pex_choice(agent, state, b.obs, noise)
+    action = np.clip(drawn, -1.0, 1.0)
+    assert (drawn != action).any()
+    imitated = drawn if agent.imitates == "drawn" else action
     advantage = ref.critic(state["target"], b.obs, action).value.min(0) - ref.value_net(state["value"], b.obs).value
     weight = np.minimum(np.exp(agent.temperature * advantage), agent.max_weight)
 
     def actor_loss(p: Any) -> Var:
-        return -(ref.iql_actor_log_prob(p, b.obs, action) * weight).mean()
+        return -(ref.iql_actor_log_prob(p, b.obs, imitated) * weight).mean()
 
     logs["actor_loss"] = ref.descend(state, "actor", actor_loss, ref.rate_of(agent, "actor"))
     y = ref.td_target(b, ref.value_net(state["value"], b.next_obs).value, agent.discount)

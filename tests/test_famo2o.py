@@ -56,6 +56,15 @@ def test_every_row_has_a_balance_of_its_own_within_the_range() -> None:
     np.testing.assert_array_equal(seen[:, OBS:], encoding(balance))
 
 
+def test_shared_balances_weigh_every_row_alike() -> None:
+    """Rows of advantages 0 and 1 at balances 1 and 2: the released code's mean of e and e^2 for both rows."""
+    own, shared = (FamO2O(balancing=kind, **NETS) for kind in ("own", "shared"))
+    advantage, balance = jnp.array([0.0, 1.0]), jnp.array([1.0, 2.0])
+    np.testing.assert_allclose(own.weights(advantage, balance), [1.0, np.exp(2)], rtol=1e-6)
+    for order in (balance, balance[::-1]):
+        np.testing.assert_allclose(shared.weights(advantage, order), [1.0, (np.e + np.exp(2)) / 2], rtol=1e-6)
+
+
 def pointing(state: FamO2OState, mean: float) -> FamO2OState:
     """A balance policy at `tanh(mean)` everywhere, almost without noise."""
     balance = jax.tree.map(jnp.zeros_like, state.balance)

@@ -28,6 +28,7 @@ DISCRETE = Spaces(Space(shape=(OBS,)), Space(n=CHOICES, dtype="int32"))
 KEY = jax.random.key(7)
 SIZES: dict[str, Any] = {"hidden": (8, 8), "actor_hidden": (8,), "samples": 3, "fit_steps": 4}
 COMMON: dict[str, Any] = SIZES | {"learning_rate": 1e-2, "discount": 0.9, "offline_share": 0.3}
+FAR: dict[str, Any] = {"damping": 1e-3, "cg_steps": 4, "kl_limit": 1.0}
 THEORY: dict[str, Any] = {"advantage": "critic", "offline_actions": "data", "step": "fixed", "averaged": 2}
 
 
@@ -99,7 +100,9 @@ CASES: dict[str, tuple[Any, Spaces, Any]] = {
     "hnpg_discrete": (HNPG(**COMMON), DISCRETE, reference_hnpg.hnpg_update),
     "hnpg_theory": (HNPG(**COMMON, **THEORY), BOX, reference_hnpg.hnpg_update),
     "hnpg_theory_discrete": (HNPG(**COMMON, **THEORY), DISCRETE, reference_hnpg.hnpg_update),
-    "hnpg_far": (HNPG(**COMMON, damping=1e-3, cg_steps=4, kl_limit=1.0), BOX, reference_hnpg.hnpg_update),
+    "hnpg_far": (HNPG(**COMMON, **FAR), BOX, reference_hnpg.hnpg_update),
+    "hnpg_demanding": (HNPG(**COMMON, **FAR, gain_share=0.9), BOX, reference_hnpg.hnpg_update),
+    "hnpg_checked": (HNPG(**COMMON, **FAR, gain_share=0.0, kl_checked=True), BOX, reference_hnpg.hnpg_update),
     "hac": (HAC(**COMMON, policy_steps=3, step_size=2.0), BOX, reference_hnpg.hac_update),
     "hac_discrete": (
         HAC(**COMMON, policy_steps=3, actor_learning_rate=3e-2, averaged=2),
@@ -282,7 +285,7 @@ def test_the_critic_learns_where_the_policy_may_not_move_and_targets_have_no_gra
 
 @pytest.mark.parametrize("spaces", [BOX, DISCRETE], ids=["box", "discrete"])
 def test_steps_stay_within_the_limit_and_gain(spaces):
-    agent = HNPG(**COMMON, damping=1e-4)
+    agent = HNPG(**COMMON, damping=1e-4, gain_share=0.0, kl_checked=True)
     for seed in range(3):
         data = jax.tree.map(jnp.asarray, fed(spaces, seed))
         _, metrics = run_update(agent, agent.init(jax.random.key(seed), spaces), data)
@@ -292,17 +295,25 @@ def test_steps_stay_within_the_limit_and_gain(spaces):
 
 
 def test_a_step_that_cannot_gain_is_not_taken():
+    """Nor one that brings less of its promise than is asked for; without a limit shorter steps bring ever more."""
     agent = HNPG(**COMMON)
     state, data = agent.init(KEY, BOX), jax.tree.map(jnp.asarray, fed(BOX))
 
     def shares() -> Any:
         made, (direction, curvature) = natural(agent, state, data)
         back = jax.tree.map(lambda w: -w, direction)
-        return [agent.search(state.actor, made, w, jnp.sqrt(0.02 / curvature)) for w in (direction, back)]
+        length = jnp.sqrt(0.02 / curvature)
 
-    there, back = run(shares)
-    assert there > 0
+        def taken(gain_share: float, way: Any) -> Any:
+            own = dataclasses.replace(agent, gain_share=gain_share)
+            return own.search(state.actor, made, way, length, length * curvature)
+
+        return [taken(*each) for each in ((0.1, direction), (0.1, back), (0.99, direction), (1.5, direction))]
+
+    there, back, demanding, never = run(shares)
+    assert there >= demanding > 0
     assert back == 0
+    assert never == 0
 
 
 def test_seeds_and_shares_side_by_side_are_what_each_is_alone():

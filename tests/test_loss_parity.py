@@ -199,6 +199,11 @@ CASES = {
         reference_weighted.pex_update,
         2,
     ),
+    "pex_clipped": Case(
+        PEX(expanded=True, imitates="clipped", selection_temperature=3.0, polyak=0.1, **NETS, **RATES),
+        reference_weighted.pex_update,
+        2,
+    ),
     "pex_offline": Case(PEX(polyak=0.1, **NETS, **RATES), ref.iql_update),
     "edac": Case(
         EDAC(critics=4, target_critics=4, diversity_weight=3.0, temperature_form="linear", **SOFT),
@@ -240,6 +245,11 @@ CASES = {
     ),
     "famo2o_adaptive": Case(
         FamO2O(adaptive=True, temperature=9.0, spread=4.0, expectile=0.8, polyak=0.1, **NETS, **RATES),
+        reference_family.famo2o_update,
+        2,
+    ),
+    "famo2o_shared": Case(
+        FamO2O(balancing="shared", temperature=2.0, spread=1.5, polyak=0.1, **NETS, **RATES),
         reference_family.famo2o_update,
         2,
     ),

@@ -104,6 +104,18 @@ def test_the_expansion_is_made_once_and_keeps_values() -> None:
     assert_equal(later, again, field_names(later))
 
 
+def test_wide_policies_imitate_what_they_drew_and_act_within_the_box() -> None:
+    agent, state = expanded(0.1, selection_temperature=1e4)  # always the new policy
+    wide = dataclasses.replace(state, actor=state.actor | {"log_std": jnp.zeros(2)})
+    batch = jax.tree.map(lambda x: x[0], batches())
+    drawn, value = agent.imitated(wide, batch, jnp.zeros(len(batch.reward)), KEY)
+    clipped, same = dataclasses.replace(agent, imitates="clipped").imitated(wide, batch, value, KEY)
+    assert (jnp.abs(drawn) > 1).any()
+    np.testing.assert_array_equal(clipped, jnp.clip(drawn, -1, 1))
+    np.testing.assert_array_equal(clipped, agent.act(wide, batch.obs, KEY, explore=True))
+    np.testing.assert_array_equal(value, same)
+
+
 def test_right_after_the_switch_it_acts_as_well_as_the_frozen_policy() -> None:
     """The fresh policy sits at zero; where the critics prefer what was learned, that is what is done."""
     agent, state = expanded(-2.0, selection_temperature=10.0)

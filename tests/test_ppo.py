@@ -14,7 +14,7 @@ from tiny import tiny
 import purejaxo2o as o2o
 from purejaxo2o import feeds
 from purejaxo2o.agents import PPO
-from purejaxo2o.agents.base import advantages
+from purejaxo2o.agents.base import adam_direction, advantages, init_adam
 from purejaxo2o.agents.ppo import PPOState
 from purejaxo2o.phases import Phase
 from purejaxo2o.train import act, enter, init, iterate
@@ -75,8 +75,14 @@ def test_advantages_stop_at_ends_and_bootstrap_through_truncations():
 
 @pytest.mark.parametrize(
     ("spaces", "changes"),
-    [(BOX, {}), (BOX, {"clip_values": True}), (DISCRETE, {}), (BOX, {"learning_rate_end": 0.1})],
-    ids=["box", "clipped", "discrete", "falling"],
+    [
+        (BOX, {}),
+        (BOX, {"clip_values": True}),
+        (DISCRETE, {}),
+        (BOX, {"learning_rate_end": 0.1}),
+        (DISCRETE, {"adam_eps": 1e-2}),
+    ],
+    ids=["box", "clipped", "discrete", "falling", "large epsilon"],
 )
 def test_update_matches_the_reference(spaces, changes):
     agent, rows, key = PPO(**SETTINGS, **changes), rollout(spaces), jax.random.key(7)
@@ -98,6 +104,24 @@ def test_update_matches_the_reference(spaces, changes):
     for name, value in losses.items():
         assert metrics[name] == pytest.approx(value, rel=1e-7), name
     assert int(got.steps) == 3 + E
+
+
+@pytest.mark.parametrize("name", ["ppo", "props", "ppo_il"])
+def test_epsilon_is_the_codes_as_published_and_adams_own_with_few_steps(name):
+    task = o2o.task("cartpole")
+    found = [o2o.recipe(name, task, scale=scale).agent.adam_eps for scale in ("paper", "small")]
+    assert found == [1e-5, 1e-8]
+
+
+def test_a_small_gradient_is_what_epsilon_shortens():
+    """A first step of Adam is g / (|g| + eps), and moments do not depend on eps."""
+    grads = {"w": jnp.array([1e-5, -1e-3, 0.0])}
+    with jax.enable_x64(True):
+        steps = [adam_direction(grads, init_adam(grads), eps) for eps in (1e-8, jnp.float64(1e-5))]
+    for (step, _), eps in zip(steps, (1e-8, 1e-5), strict=True):
+        expected = np.array([1e-5 / (1e-5 + eps), -1e-3 / (1e-3 + eps), 0.0])
+        np.testing.assert_allclose(step["w"], expected, rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, steps[0][1], steps[1][1])
 
 
 def test_rates_fall_over_the_phase_whatever_its_rollouts():

@@ -52,7 +52,8 @@ def orders_of(key: Any, epochs: int, minibatches: int) -> tuple[Any, list[Any]]:
 CASES: dict[str, tuple[Spaces, dict[str, Any], int]] = {
     "box": (BOX, {}, 6),
     "discrete": (DISCRETE, {}, 6),
-    "ends early": (BOX, {"kl_limit": 1e-4, "kl_weight": 0.0}, 3),
+    "ends early": (BOX, {"kl_limit": 1e-4, "kl_weight": 0.0}, 4),
+    "large epsilon": (BOX, {"adam_eps": 1e-2}, 6),
     "ros": (DISCRETE, {"sampler": "ros", "behaviour_learning_rate": 0.5}, 1),
 }
 
@@ -89,6 +90,22 @@ def test_both_updates_match_the_reference(name):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), ours, theirs)
     for metric, value in losses.items():
         assert metrics[metric] == pytest.approx(value, rel=1e-6, abs=1e-9), metric
+
+
+def test_the_minibatch_beyond_the_limit_is_the_last_to_take_its_step():
+    agent = PROPS(**COMMON | {"kl_limit": 1e-3})
+    state, rows = agent.init(KEY, DISCRETE), kept(DISCRETE)
+    flat = [jnp.asarray(x.reshape(T * E, *x.shape[2:])) for x in (rows.obs, rows.action, rows.extras["valid"])]
+    apart = jax.tree.map(lambda x: x + 0.5 * jnp.sign(x), state.actor)  # far beyond the limit
+
+    def step(behaviour: Any, going: bool) -> Any:
+        return agent.behaviour_step(state.actor, (behaviour, state.behaviour_opt, jnp.array(going)), *flat)
+
+    ((last, opt, going), metrics), ((still, *_), _) = (run(step, apart, going) for going in (True, False))
+    assert metrics["kl"] > agent.kl_limit
+    assert distance(last, apart) > 1e-3
+    assert (int(opt.count), bool(going)) == (1, False)
+    assert distance(still, apart) == 0
 
 
 def test_each_policy_learns_alone():

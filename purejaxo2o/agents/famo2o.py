@@ -12,14 +12,17 @@ With the balance b encoded by enc(b) = [sin(b / n^(i/3)), cos(b / n^(i/3))] for 
            policy that acts (made from the paper's text, whose code has IQL and CQL only)
 
 In L_pi every row has its own b, a constant: uniform over [temperature - spread, temperature + spread], and once
-`adaptive` drawn from the balance policy. In L_p the universal policy's parameters are constants and the gradient runs
-from a through enc(b) to p, a tanh-Gaussian stretched over the range; its density is that before stretching. Acting,
-exploring or not, takes the mode of p. The balance policy and T move with the universal policy and the targets as they
-were before the minibatch (authors' code, where the same noise drives b and a; here independent).
+`adaptive` drawn from the balance policy. That is the paper's, `balancing="own"`. The authors' released code
+multiplies A, `[B]`, by b, `[B, 1]`: every row gets the mean of its weights under all b of the minibatch, whatever the
+policy is told at that row, so the policy has no reason to heed b (`balancing="shared"`, IQL only). In L_p the
+universal policy's parameters are constants and the gradient runs from a through enc(b) to p, a tanh-Gaussian
+stretched over the range; its density is that before stretching. Acting, exploring or not, takes the mode of p. The
+balance policy and T move with the universal policy and the targets as they were before the minibatch (authors' code,
+where the same noise drives b and a; here independent).
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -163,6 +166,7 @@ class FamO2O(Family, IQL):
     """temperature, spread: middle and half the width of the range of balances; spread 0 is IQL.
 
     target_entropy_scale: c of the balance policy, which acts in one dimension. adaptive: the online rule.
+    balancing: whose balance weighs a row, see above.
 
     Metrics of its own: balance (mean), balance_spread (standard deviation of the modes over the minibatch),
     balance_entropy, balance_temperature (T), balance_loss."""
@@ -171,6 +175,7 @@ class FamO2O(Family, IQL):
     spread: Number = number(default=3.0, low=0.0)
     target_entropy_scale: Number = 0.5
     adaptive: bool = static(default=False)
+    balancing: Literal["own", "shared"] = static(default="own")
 
     def init(self, key: Array, spaces: Spaces) -> FamO2OState:
         key_iql, key_family = jax.random.split(key)
@@ -179,6 +184,11 @@ class FamO2O(Family, IQL):
     def guidance(self, state: IQLState, batch: Transition, key: Array) -> tuple[Array, Number]:
         balance = self.balances(state, batch.obs, key)
         return told(batch.obs, balance), balance
+
+    def weights(self, advantage: Array, temperature: Number) -> Array:
+        if self.balancing == "own":
+            return super().weights(advantage, temperature)
+        return super().weights(advantage, jnp.asarray(temperature)[:, None]).mean(axis=0)
 
 
 @pytree

@@ -115,6 +115,10 @@ class IQL:
         """The actions whose likelihood the policy raises, and their target values `[B]`: here the recorded ones."""
         return batch.action, q_target
 
+    def weights(self, advantage: Array, temperature: Number) -> Array:
+        """How much the likelihood of each row's action counts, `[B]`."""
+        return jnp.minimum(jnp.exp(temperature * advantage), self.max_weight)
+
     def step(self, state: IQLState, batch: Transition, key: Array) -> tuple[IQLState, Metrics]:
         """One minibatch `[B, ...]`: V, policy, Q, targets. Nothing is random in IQL itself."""
         q_target = self.q(state.target, batch.obs, batch.action).min(axis=0)
@@ -122,7 +126,7 @@ class IQL:
         action, q_action = self.imitated(state, batch, q_target, key)
         advantage = residual(q_action, self.value(value, batch.obs))
         seen, temperature = self.guidance(state, batch, key)
-        weight = jnp.minimum(jnp.exp(temperature * advantage), self.max_weight)
+        weight = self.weights(advantage, temperature)
 
         def actor_loss(params: Any) -> tuple[Array, Metrics]:
             log_prob = self.policy(params, seen).log_prob(action)

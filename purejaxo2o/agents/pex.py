@@ -6,15 +6,21 @@ IQL until `expanded`; from then on both policies propose an action and the criti
     L_pi = -mean min(exp(beta (min_i Qt_i(s,c) - V(s))), 100) log pi(c|s),   c ~ P at the batch's observations
 
 V and Q learn as in IQL, from recorded actions. The chooser asks the critics, the advantage their targets (authors'
-code). The greedy policy is the authors' too: with probability `evaluation_noise` the new policy is sampled in place
-of its mode, and as often, on its own, the choice is sampled in place of the better of the two.
+code). A Gaussian's a_2 may lie outside the box. What acts and what critics are asked about is clipped, as rows are
+stored; what the policy imitates is a_2 as it was drawn (`imitates="drawn"`). An imitation of clipped draws
+(`imitates="clipped"`) under a density that knows of no clipping narrows the policy step by step. The greedy policy is
+the authors' too: with probability `evaluation_noise` the new policy is sampled in place of its mode, and as often, on
+its own, the choice is sampled in place of the better of the two.
 
 On entering the first phase with `expanded` the policy is frozen as pi_off, a fresh one is made, and all Adam moments
 start anew; critics, targets and V are carried. One step's order is that of `agents/iql.py`.
+
+Deviation: the authors clip nothing but in the simulator. Their rows hold a_2 as it was drawn, and their critics are
+asked about it.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -35,11 +41,13 @@ class PEXState(IQLState):
 
 @pytree
 class PEX(IQL):
-    """selection_temperature: kappa >= 0, an inverse temperature. evaluation_noise in [0, 1]; 0 evaluates greedily."""
+    """selection_temperature: kappa >= 0, an inverse temperature. evaluation_noise in [0, 1]; 0 evaluates greedily.
+    imitates: what of the new policy's draws beyond the box, see above."""
 
     selection_temperature: Number = number(default=10.0, low=0.0)
     evaluation_noise: Number = number(default=0.1, low=0.0, high=1.0)
     expanded: bool = static(default=False)
+    imitates: Literal["drawn", "clipped"] = static(default="drawn")
 
     def init(self, key: Array, spaces: Spaces) -> PEXState:
         state = super().init(key, spaces)
@@ -53,22 +61,32 @@ class PEX(IQL):
     def act(self, state: IQLState, obs: Array, key: Array, *, explore: bool) -> Array:
         if not self.expanded:
             return super().act(state, obs, key, explore=explore)
+        return self.within(state, self.composed(state, obs, key, explore=explore))
+
+    def within(self, state: IQLState, action: Array) -> Array:
+        """The action in the box."""
+        return action if action_space_of(state.actor).discrete else jnp.clip(action, -1.0, 1.0)
+
+    def composed(self, state: IQLState, obs: Array, key: Array, *, explore: bool) -> Array:
+        """An action of both policies together, as it was drawn."""
         assert isinstance(state, PEXState)
         key_sample, key_choice, key_noise = jax.random.split(key, 3)
         policy = self.policy(state.actor, obs)
-        first, second = self.policy(state.frozen, obs).mode(), policy.sample(key_sample)
+        first, (second, _) = self.policy(state.frozen, obs).mode(), policy.sample_and_log_prob(key_sample)
         rows = second.shape if action_space_of(state.actor).discrete else second.shape[:-1]
         noisy = jax.random.uniform(key_noise, (2, *rows)) < (1.0 if explore else self.evaluation_noise)
         second = tree_where(noisy[0], second, policy.mode())
-        logits = self.preferences(state, obs, first, second)
+        logits = self.preferences(state, obs, first, self.within(state, second))
         choice = jnp.where(noisy[1], jax.random.categorical(key_choice, logits), logits.argmax(axis=-1))
         return tree_where(choice == 0, first, second)
 
     def imitated(self, state: IQLState, batch: Transition, q_target: Array, key: Array) -> tuple[Array, Array]:
         if not self.expanded:
             return super().imitated(state, batch, q_target, key)
-        action = self.act(state, batch.obs, key, explore=True)
-        return action, self.q(state.target, batch.obs, action).min(axis=0)
+        drawn = self.composed(state, batch.obs, key, explore=True)
+        action = self.within(state, drawn)
+        value = self.q(state.target, batch.obs, action).min(axis=0)
+        return (drawn if self.imitates == "drawn" else action), value
 
     def enter(self, state: IQLState, key: Array, phase: Phase) -> IQLState:
         if not self.expanded:

@@ -5,11 +5,12 @@ A few recorded trajectories of worlds like those that will be met are cloned, `s
     L_BC = -mean_B log pi(a|s)
 
 and then PPO (`agents/ppo.py`) learns on its own; after each of its rollouts the policy takes some steps on L_BC again
-if the phase feeds minibatches with the rollout (`feed="both"`). Cloning has an Adam of its own, whose moments PPO's
-steps do not touch. V is not trained by cloning: the first rollouts are learned from with values that know nothing.
+if the phase feeds minibatches with the rollout (`feed="both"`). V is not trained by cloning: the first rollouts are
+learned from with values that know nothing.
 
-Deviations: the demonstrations alone are imitated, as in the study with its weights w1 = w2 = 0, but never the agent's
-own best episodes, which the authors' buffer (RAPID) also keeps.
+Deviations: cloning has an Adam of its own, whose moments PPO's steps do not touch (the authors' policy has one Adam
+for both, with the same rate); the demonstrations alone are imitated, as in the study with its weights w1 = w2 = 0,
+but never the agent's own best episodes, which the authors' buffer (RAPID) also keeps.
 """
 
 from dataclasses import replace
@@ -58,5 +59,6 @@ class PPOIL(PPO):
             value = -self.policy(actor, batch.obs).log_prob(batch.action).mean()
             return value, {"imitation_loss": value}
 
-        actor, opt, metrics = descend(loss, state.actor, state.imitation_opt, self.imitation_learning_rate)
+        rate = self.imitation_learning_rate
+        actor, opt, metrics = descend(loss, state.actor, state.imitation_opt, rate, self.adam_eps)
         return replace(state, params=state.params | {"actor": actor}, imitation_opt=opt), metrics

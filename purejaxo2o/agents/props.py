@@ -9,9 +9,9 @@ of every `pace` steps it is set to the target and then pushed away from what the
 
 in `behaviour_epochs` passes, each cut into `behaviour_minibatches` (algorithms 1 and 2; the paper maximises -L, hence
 max instead of min). An action that has become rarer by eps is pushed no further, one that has become likelier is.
-Adam, whose moments outlive the resets, with gradients cut at `max_grad_norm`; the first minibatch whose mean
-r - 1 - log r exceeds `kl_limit` ends the update. D leaves out the oldest rows, which the next `pace` steps push out
-of the buffer before the target learns from it (authors' code).
+Adam, whose moments outlive the resets, with gradients cut at `max_grad_norm`; the first minibatch whose mean r - 1 -
+log r exceeds `kl_limit` is the last of the update (authors' code: it still takes its step). D leaves out the oldest
+rows, which the next `pace` steps push out of the buffer before the target learns from it (authors' code).
 
 ROS (Zhong et al. 2022, arXiv 2111.14552), `sampler="ros"`, is one step of plain gradient descent on D's likelihood
 instead, meant for `pace=1`: phi = theta - rate mean_D grad log pi_theta(a|s).
@@ -113,11 +113,11 @@ class PROPS(PPO):
         """One minibatch `[B, ...]`; carry: phi, its moments and whether the update still goes on."""
         behaviour, opt, going = carry
         grads, metrics = jax.grad(self.behaviour_loss, has_aux=True)(behaviour, target, obs, action, valid)
-        going = going & (metrics["kl"] <= self.kl_limit)
         grads, _ = bound_norm(grads, self.max_grad_norm)
-        moved = adam(behaviour, grads, opt, self.behaviour_learning_rate)
+        moved = adam(behaviour, grads, opt, self.behaviour_learning_rate, self.adam_eps)
         # A minibatch without a row moves nothing, not even by the moments.
-        return (*tree_where(going & valid.any(), moved, (behaviour, opt)), going), metrics
+        kept = tree_where(going & valid.any(), moved, (behaviour, opt))
+        return (*kept, going & (metrics["kl"] <= self.kl_limit)), metrics
 
     def behaviour_loss(
         self, behaviour: Any, target: Any, obs: Array, action: Array, valid: Array

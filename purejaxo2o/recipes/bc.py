@@ -1,7 +1,8 @@
 """Behaviour cloning, then acting without improvement. The floor for offline methods.
 
-Phases: offline only. Defaults: 2 x 256, learning rate 3e-4, batch 256, 1M steps (CORL, without its state
-normalisation). Small: see `recipes/budget.py`. Cost per update relative to IQL, counted in network passes: 0.2.
+Phases: offline only. Defaults: 2 x 256, learning rate 3e-4, batch 256, 1M steps (CORL).
+Deviations: states are not normalised (theirs are), weights start Xavier-uniform with the head near zero (theirs:
+PyTorch's own). Small: see `recipes/budget.py`. Cost per update relative to IQL, counted in network passes: 0.2.
 """
 
 from purejaxo2o.agents import BC

@@ -2,7 +2,10 @@
 
 Phases: uniformly random actions without updates, then one update per environment step.
 
-Defaults: double, 2 x 256, learning rate 3e-4, batch 256, Polyak targets (0.005), 5% random actions.
+Defaults (ours): double, 2 x 256, learning rate 3e-4, batch 256, Polyak targets (0.005), discount 0.99, 5% random
+actions after 5000 random steps; half a million steps. Deviations from the paper, whose tasks are Atari's: no stack of
+frames, one small convolution for images; Adam on the squared error instead of RMSProp on a clipped one; targets that
+follow instead of copies every 10,000 steps; constant exploration; an update at every step instead of every fourth.
 Small: see `recipes/budget.py`.
 """
 

@@ -11,9 +11,14 @@ Actions are sampled, the balance is its mode.
 
 Defaults (authors' code, antmaze): those of IQL, expectile 0.9, r - 1, balances from 8 to 14; the balance policy has
 the policy's layers and rate, one free log-std, target entropy -1/2. Elsewhere IQL's temperature with two thirds of it
-to either side: 1 to 5 in locomotion, their default argument. Deviations: independent noise for balance and action
-(theirs share a key); no return normalisation (locomotion; theirs normalises old and new rows alike). The paper's CQL
-version is not here. Small: see `recipes/budget.py`.
+to either side: 1 to 5 in locomotion, their default argument. Deviations: every row is weighed with its own balance,
+as in the paper. The released code, from which the published numbers may come, weighs every row with all balances of
+the minibatch, by a slip of shapes, so its policy has no reason to heed what it is told; `agent.balancing="shared"`
+does that, but what it leaves is not the method, so it is not the default. Independent noise for balance and action
+(theirs share a key); weights Xavier's with the policies' heads near zero (theirs orthogonal, gain sqrt 2 in every
+layer); no return normalisation (locomotion; theirs normalises old and new rows alike). The paper's CQL version is not
+here.
+Small: see `recipes/budget.py`.
 
 `famo2o_awac` is the same around AWAC, made from the paper's text (its code has IQL and CQL only): phases as above,
 AWAC's own settings, balances from a half to one and a half times AWAC's 1 / lambda.

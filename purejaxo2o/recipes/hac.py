@@ -6,13 +6,15 @@ along the natural gradient (equations in `agents/hybrid.py` and `agents/hac.py`)
 Phases: those of `recipes/hnpg.py`: one, from scratch, fed by rollouts and by minibatches of the dataset; the switch
 is at the start. `agent.offline_share=0` is the on-policy method, 1 learns from the dataset alone.
 
-Defaults: the evaluation's are HNPG's. The paper runs no experiment with HAC; eta 1 and 30 Adam steps for the policy
-are ours. Deviation: the policy is a network fitted to the re-weighted one, which the paper keeps as a product.
+Defaults: the evaluation's are HNPG's. The paper runs no experiment with HAC and its code has none; eta 1 and 30 Adam
+steps for the policy are ours. Deviations: the policy is a network fitted to the re-weighted one, which the paper
+keeps as a product; of those of `recipes/hnpg.py`, all that concern critic and networks.
 Small: as HNPG's, and 10 steps for the policy.
 
-Use it instead of HNPG with few discrete actions, where re-weighting is exact. Cost per minibatch relative to IQL's,
-with equal networks and batches and counted in network passes: 12, and at most 50 more for the policy of each
-iteration with 10 discrete actions, 125 with boxes (30 steps, at each of which the critic sees 10 actions).
+Use it instead of HNPG with few discrete actions, where the re-weighted policy is a categorical as well and its loss
+needs no samples. Cost per minibatch relative to IQL's, with equal networks and batches and counted in network passes:
+12, and at most 50 more for the policy of each iteration with 10 discrete actions, 125 with boxes (30 steps, at each
+of which the critic sees 10 actions).
 """
 
 from typing import Any

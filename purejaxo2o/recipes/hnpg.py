@@ -10,12 +10,16 @@ Phases: one, fed by rollouts of 1000 steps and by minibatches of the dataset. Th
 is at the start; nothing is ever reset or kept, a rollout is learned from once. `agent.offline_share=0` is the
 on-policy method, 1 learns from the dataset alone.
 
-Defaults (authors' code): 10 rounds of 30 full-batch Adam steps (3e-4) on as many offline as on-policy rows, critic 2
-x 64, policy 2 x 16, lambda 0.97, values from 10 sampled actions, KL 0.01, damping 0.1, 10 steps of conjugate
-gradients; 30M steps, the paper's count for a lock of 50 steps. Deviations: one network for all time steps, so
-discount 0.99 (theirs is 1 with a fixed horizon: set `agent.discount=1` on the locks); ReLU instead of tanh; squashed
-instead of unbounded Gaussians; F from the rows' own scores (as in the paper) instead of the Hessian of the KL
-divergence; the last iterate is the result (code; the paper returns a mixture).
+Defaults (authors' code): 30 full-batch Adam steps (3e-4) a round on as many offline as on-policy rows, critic 2 x 64,
+policy 2 x 16, lambda 0.97, values from 10 sampled actions, KL 0.01, damping 0.1, 10 steps of conjugate gradients, a
+step that brings more than a tenth of the gain its slope promises, whatever KL it comes to; rollouts of 1000 steps.
+30M steps are the paper's count for a lock of 50 steps; the code as released stops after 1500 rollouts, 1.5M steps.
+Deviations: one network for all time steps, so 10 rounds of fitting (theirs has a critic and a policy for each step of
+the horizon, fits each critic once, backwards in time, and gives each policy a trust region of its own) and discount
+0.99 (theirs is 1 with a fixed horizon: set `agent.discount=1` on the locks); the dataset's targets ask 10 actions too
+(theirs: one); ReLU instead of tanh; hidden weights Xavier's with heads near zero (theirs: PyTorch's own, heads a
+tenth of them); squashed instead of unbounded Gaussians; F from the rows' own scores (as in the paper) instead of the
+Hessian of the KL divergence; the last iterate is the result (code; the paper returns a mixture).
 Small: 10 environments, rollouts of 50 steps each, 5 rounds of 10 steps on 256 offline rows at learning rate 1e-3;
 100,000 steps.
 

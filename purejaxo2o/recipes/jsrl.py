@@ -6,8 +6,9 @@ Phases: offline IQL; online IQL with one update per step, each row drawn from th
 in which the frozen offline policy acts for the first h steps of every episode. At the switch the learner starts with
 the guide's networks (the paper's better choice, unverified; `agent.fresh_learner=True`: from scratch).
 
-Defaults: IQL's (see `recipes/iql.py`); ten stages from H = 60 steps in small mazes (a port's setting), 300 elsewhere.
-Deviation: stages by time, not by evaluation (see the agent's file).
+Defaults: IQL's (see `recipes/iql.py`); ten stages from H = 60 steps in mazes (a port's setting for the smallest), 300
+elsewhere (ours). Not compared with any code of the authors. Deviation: stages by time, not by evaluation (see the
+agent's file).
 Small: see `recipes/budget.py`.
 
 Use it when offline data are scarce, and where exploring from the start state alone would not get far. Cost per update

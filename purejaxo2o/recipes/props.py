@@ -11,12 +11,17 @@ With `online.mix="offline"` the last rows of the dataset are the first history: 
 that they lack, the target learns from them too, and after `history` steps they are gone.
 
 Defaults (authors' code): a target batch of 2048 steps and one before it (b = 2), 4 minibatches, discount 0.99, lambda
-0.95, clip 0.2, both learning rates 1e-3; the behaviour every 16 steps, 16 epochs of 4 minibatches, clip 0.3, KL limit
-0.01; 301,056 steps. Box actions: the behaviour every 8 steps, KL limit 0.1, target updates of 16 epochs and 16
-minibatches, a million steps. b, the penalty's weight of 0.1 and the 10 epochs of the target differ from version to
-version of the code. Deviations: those of `agents/props.py` and `recipes/ppo.py`; values are not clipped, observations
-and rewards not standardised, no entropy bonus for boxes.
-Small: environments, rollouts and steps of `ppo`; the behaviour every 8 steps of all environments, 4 epochs.
+0.95, clip 0.2, both learning rates 1e-3 with Adam's epsilon 1e-5; the behaviour every 16 steps, 16 epochs of 4
+minibatches, clip 0.3, KL limit 0.01; 301,056 steps. Box actions: the behaviour every 8 steps, KL limit 0.1, target
+updates of 16 epochs and 16 minibatches, a million steps. b, the penalty's weight of 0.1 and the 10 epochs of the
+target differ from version to version of the code. Its newest (d5d91bd) has b = 1, no penalty, 16 epochs of 16
+minibatches for the target, values clipped and half a million steps with discrete actions; with boxes it samples
+on-policy only, by 10 epochs of 32 minibatches at a falling rate. Two faults of it are not copied: with old rows
+advantages are computed for the oldest rollout alone, and once the buffer is full the behaviour's first update leaves
+the newest rollout out. Deviations: those of `agents/props.py` and `recipes/ppo.py`; values are not clipped,
+observations and rewards not standardised, no entropy bonus for boxes.
+Small: environments, rollouts, steps and Adam's epsilon of `ppo`; the behaviour every 8 steps of all environments, 4
+epochs.
 
 Use it where steps are dear and arithmetic is not, and an on-policy method is wanted. Cost per environment step
 relative to PPO with the same rollouts and epochs, counted in network passes: 270 (boxes 340), small 23 (boxes 10),
@@ -31,7 +36,7 @@ from purejaxo2o.recipes import ppo
 from purejaxo2o.tasks import Task
 
 BATCHES = 2
-PAPER: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 10}
+PAPER: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 10, "adam_eps": ppo.ADAM_EPS}
 PAPER_BOX: dict[str, Any] = PAPER | {
     "epochs": 16,
     "minibatches": 16,
