@@ -2,8 +2,8 @@
 
 `claims/ro2o.py` finds no effect on values. The term's published weight w = 1e-4 on steps of r = 0.01 standard
 deviations cannot have one: it and the temporal-difference loss are both squares of values, so only w r^2 decides how
-far values are flattened, and that is 1e-8. Here observations are perturbed at evaluation, by as much as the training's
-steps, and w r^2 is 0.1 or so: of a size where it can act.
+far values are flattened, and that is 1e-8. Here observations are perturbed at evaluation, by as much as the steps of
+training, and w r^2 is 0.1 or so: of a size where it can act.
 
 Expected, before any run: values and policy move less between neighbouring states, and the offline policy scores
 higher through the noise than that of the same learner without the terms.
