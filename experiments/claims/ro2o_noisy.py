@@ -70,7 +70,7 @@ def task() -> o2o.Task:
     """The maze, evaluated through noise."""
     clean = o2o.task("pointmaze-umaze")
     spread = store.flat(o2o.dataset(clean)).obs.std(axis=0)
-    return replace(clean, name="pointmaze-umaze, noisy", eval_env=Noisy(clean.env, RADIUS * spread))
+    return replace(clean, name="pointmaze-umaze, noisy", eval_env=Noisy(env=clean.env, radius=RADIUS * spread))
 
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
