@@ -2,10 +2,13 @@
 
 `claims/ro2o.py` finds no effect on values. The term's published weight w = 1e-4 on steps of r = 0.01 standard
 deviations cannot have one: it and the temporal-difference loss are both squares of values, so only w r^2 decides how
-far values are flattened, and that is 1e-8. Here observations are perturbed at evaluation, by as much as the steps of
-training, and w r^2 is 0.1 or so: of a size where it can act.
+far values are flattened, and that is 1e-8. Here w r^2 is 0.25, of a size where it can act, and the observations are
+perturbed at evaluation by as much as the steps of training.
 
-Expected, before any run: values and policy move less between neighbouring states, and the offline policy scores
+The task is to reach a place and stay there. The best policy without noise corrects every error in one step; through
+noise it corrects errors that are none, and a policy that moves less between neighbouring states is better.
+
+Expected, before any run of it: values and policy move less between neighbouring states, and the offline policy scores
 higher through the noise than that of the same learner without the terms.
 """
 
@@ -16,12 +19,14 @@ from typing import Any
 import jax
 
 import purejaxo2o as o2o
+from experiments.claims import h2o
 from experiments.claims.claim import Claim, Contrast, handover, metric_at_switch, only_offline, with_agent
-from purejaxo2o import store
+from purejaxo2o import envs, store
+from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, Space, Step, pytree
 
 WITHOUT = {"value_weight": 0.0, "pull_weight": 0.0, "policy_weight": 0.0}
-RADIUS = 0.3
+RADIUS = 0.5
 """Of the perturbations and of the neighbourhoods, in standard deviations of the data."""
 
 
@@ -67,10 +72,11 @@ class Noisy:
 
 
 def task() -> o2o.Task:
-    """The maze, evaluated through noise."""
-    clean = o2o.task("pointmaze-umaze")
-    spread = store.flat(o2o.dataset(clean)).obs.std(axis=0)
-    return replace(clean, name="pointmaze-umaze, noisy", eval_env=Noisy(env=clean.env, radius=RADIUS * spread))
+    """The right of `toy/crossing`, where steering is as it should be, evaluated through noise."""
+    env = envs.make("toy/crossing", low=0.5, high=2.5)
+    clean = Task(name="crossing, noisy", env=env, eval_env=env, score_low=0.0, score_high=50.0)
+    spread = store.flat(h2o.data(clean)).obs.std(axis=0)
+    return replace(clean, eval_env=Noisy(env=env, radius=RADIUS * spread))
 
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
@@ -103,6 +109,11 @@ CLAIM = Claim(
             metric_at_switch("policy_jump"),
             unit="nats",
         ),
-        Contrast("offline score through noise above", "ro2o", "without the terms", handover("score_at_switch")),
+        Contrast(
+            "offline score through noise above that without", "ro2o", "without the terms", handover("score_at_switch")
+        ),
     ),
+    data=h2o.data,
+    note="In the maze no such noise does harm: without the terms 57.5 without noise, 58.1 with noise of 0.3 standard "
+    "deviations and 65.2 with 1, in a trial on the seeds 0 to 3 (with them 43.8, 42.1 and 38.1).",
 )

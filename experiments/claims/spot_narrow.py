@@ -40,6 +40,6 @@ CLAIM = Claim(
         ),
     ),
     data=narrow.slow_driver,
-    note="Relaxing the constraint online was expected to pay on these data too; in a trial on the seeds 0 to 3 it did "
-    "not: the final score was 47.6 relaxed and 64.1 not, and the values of recorded actions -64 and -69.",
+    note="Relaxing the constraint online was expected to pay on these data too; in a trial on the seeds 0 to 3 it "
+    "did not: the final score was 47.6 relaxed and 64.1 not, and the values of recorded actions -64 and -69.",
 )
