@@ -114,6 +114,6 @@ CLAIM = Claim(
         ),
     ),
     data=h2o.data,
-    note="In the maze, tried first, noise does no harm: the learner without the terms scores 58 without noise, 58 with "
-    "0.3 and 65 with 1 standard deviation of it, the one with them 44, 42 and 38 (seeds 0 to 3).",
+    note="In the maze, tried first, noise does no harm: the learner without the terms scores 58 without noise, 58 "
+    "with 0.3 and 65 with 1 standard deviation of it, the one with them 44, 42 and 38 (seeds 0 to 3).",
 )
