@@ -116,8 +116,8 @@ CLAIM = Claim(
     data=h2o.data,
     note="In the maze, tried first, noise does no harm: the learner without the terms scores 58 without noise, 58 "
     "with 0.3 and 65 with 1 standard deviation of it, the one with them 44, 42 and 38 (seeds 0 to 3). Here it does: "
-    "without the terms 97, 90, 87, 80 and 69 with 0, 0.3, 0.5, 1 and 2 standard deviations, yet with them 90, 89, 86, "
-    "80 and 70 on the same seeds. Divergences count a movement in the policy's own standard deviations, so part of "
-    "the gain is a wider policy (entropy -0.42 against -0.95), and what is evaluated is its mode. Ten times the "
+    "without the terms 97, 90, 87, 80 and 69 with 0, 0.3, 0.5, 1 and 2 standard deviations; yet with them 90, 89, "
+    "86, 80 and 70 on the same seeds. Divergences count a movement in the policy's own standard deviations, so part "
+    "of the gain is a wider policy (entropy -0.42 against -0.95), and what is evaluated is its mode. Ten times the "
     "weights give a policy that does the same everywhere (entropy 0.37, score 15).",
 )
