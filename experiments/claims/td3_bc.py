@@ -49,5 +49,7 @@ CLAIM = Claim(
     note="The first contrast was measured on the maze's mixed data before and failed (20.9 against TD3's 39.6): a "
     "quarter of those are random actions, so hardly any action is unknown and TD3 learns from them by itself. The "
     "narrow data are 10,000 rows of one slow driver with little noise. There cloning alone scores higher "
-    "still (69.5 against 57.4 on the seeds 0 to 3): a single driver is what imitation is best at.",
+    "still (69.5 against 57.4 on the seeds 0 to 3): a single driver is what imitation is best at. "
+    "At 256 recorded states TD3's own actions lie 0.66 from the recorded ones, are valued -34 and return -94; with "
+    "imitation 0.13, -37 and -81 (discounted, the same seeds): after 5,000 steps both value too much, TD3 more.",
 )
