@@ -51,5 +51,5 @@ CLAIM = Claim(
     "narrow data are 10,000 rows of one slow driver with little noise. There cloning alone scores higher "
     "still (69.5 against 57.4 on the seeds 0 to 3): a single driver is what imitation is best at. "
     "At 256 recorded states TD3's own actions lie 0.66 from the recorded ones, are valued -34 and return -94; with "
-    "imitation 0.13, -37 and -81 (discounted, the same seeds): after 5,000 steps both value too much, TD3 more.",
+    "imitation 0.12, -37 and -81 (discounted, the same seeds): after 5,000 steps both value too much, TD3 more.",
 )
