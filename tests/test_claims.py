@@ -19,7 +19,7 @@ from purejaxo2o.stats import Interval
 
 BASELINES = {"bc", "sac", "naive", "ppo", "dqn"}
 """What others are measured against; they claim nothing themselves."""
-SECOND = {"hyq_minatar"}
+SECOND = {"hyq_minatar", "moorl_crossing", "ro2o_noisy", "spot_narrow"}
 """A recipe's claim on another task: the name begins with the recipe's."""
 TASKS = {"snapshot_rl"}
 """Methods that change the task, for any recipe."""

@@ -39,5 +39,6 @@ CLAIM = Claim(
         Contrast("final score above that of the replay alone", "moorl", "replay only", FINAL),
     ),
     note="The meta step halves every move of policy and critics, so in 6,000 steps they get less far; and values "
-    "that are still on their way count as unsteady here. A likely reason, untested: the paper runs a million steps.",
+    "that are still on their way count as unsteady here. A likely reason, untested: the paper runs a million steps. "
+    "`moorl_crossing` has sources that conflict and five inner steps.",
 )

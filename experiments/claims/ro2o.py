@@ -45,5 +45,6 @@ CLAIM = Claim(
     ),
     note="Values are smoothed here with the weight that the paper uses for locomotion; in its mazes they are not. "
     "Half of the usual online steps: the neighbours make every update several times as long. "
-    "The published weight of 1e-4 on steps of 0.02 moves no value: the gain is the pull's and the policy's.",
+    "The published weight of 1e-4 on steps of 0.02 moves no value: the gain is the pull's and the policy's; "
+    "`ro2o_noisy` has a weight and steps that do.",
 )
