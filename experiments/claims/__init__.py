@@ -8,7 +8,7 @@ from experiments.claims.claim import Claim
 
 def names() -> tuple[str, ...]:
     """Every method with a claim: the modules of this folder that hold one."""
-    own = {"claim", "measure", "table", "__main__"}
+    own = {"claim", "measure", "shift", "table", "__main__"}
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in own))
 
 
