@@ -12,8 +12,8 @@ What is expected, written before anything was measured:
   them, balanced replay draws the policy's own: a smaller dip and more area.
 - pex: the data are one driver's, nearly without noise, on some of the routes. IQL's policy narrows to them and tries
   nothing else; the new policy does. At the switch nothing is lost.
-- boorl: on one route the data are a driver's (TD3 without imitation forgets it), on the other they are poor (imitation
-  holds TD3+BC back). The ensemble dips less than the one and has more area than the other.
+- boorl: on one route the data are a driver's (TD3 without imitation forgets it), on the other they are poor
+  (imitation holds TD3+BC back). The ensemble dips less than the one and has more area than the other.
 """
 
 from typing import NamedTuple
@@ -23,12 +23,15 @@ import jax.numpy as jnp
 
 import purejaxo2o as o2o
 from purejaxo2o import store
-from purejaxo2o.data.collect import collect
+from purejaxo2o.data.collect import collect, noisy
 from purejaxo2o.tasks import make
 from purejaxo2o.types import Array, Policy, Space, Step, pytree, static
 
 Box = tuple[float, float, float, float]
 """Least and greatest x, least and greatest y."""
+
+Route = tuple[Box, Box]
+"""Where episodes begin and where their goals lie."""
 
 STRIDE, RADIUS, WALL_END = 0.15, 0.2, 0.4
 BELOW: Box = (-1.0, 0.2, -1.0, -0.2)
@@ -43,11 +46,15 @@ class RoomState(NamedTuple):
 
 @pytree
 class Room:
-    """routes: pairs of a box of starts and a box of goals; an episode takes one of them, all equally likely."""
+    """routes: pairs of a box of starts and a box of goals; an episode takes one of them, all equally likely.
 
-    routes: tuple[tuple[Box, Box], ...] = static()
+    joints: further actions, best kept at 0: a step is `exp(-|joints|^2)` as long. The more of them, the easier
+    it is to do what the data never did."""
+
+    routes: tuple[Route, ...] = static()
     name: str = static(default="room")
     horizon: int = static(default=40)
+    joints: int = static(default=0)
 
     @property
     def obs_space(self) -> Space:
@@ -55,7 +62,7 @@ class Room:
 
     @property
     def action_space(self) -> Space:
-        return Space(shape=(2,))
+        return Space(shape=(2 + self.joints,))
 
     @property
     def pooled_resets(self) -> bool:
@@ -74,7 +81,9 @@ class Room:
 
     def step(self, state: RoomState, action: Array, key: Array) -> tuple[RoomState, Step]:
         old = state.position
-        new = jnp.clip(old + STRIDE * jnp.clip(action, -1.0, 1.0), -1.0, 1.0)
+        action = jnp.clip(action, -1.0, 1.0)
+        stride = STRIDE * jnp.exp(-jnp.square(action[2:]).sum())
+        new = jnp.clip(old + stride * action[:2], -1.0, 1.0)
         crosses = (old[1] >= 0) != (new[1] >= 0)
         share = old[1] / jnp.where(crosses, old[1] - new[1], 1.0)
         stopped = crosses & (old[0] + share * (new[0] - old[0]) < WALL_END)
@@ -85,9 +94,17 @@ class Room:
         return state, Step(self.observe(state), there.astype(jnp.float32), there, late, {"success": there})
 
 
-def driver(obs: Array, key: Array) -> Array:
-    """A shortest way to the goal at full stride."""
-    del key
+def driver(joints: int = 0) -> Policy:
+    """A shortest way to the goal at full stride, with still joints."""
+
+    def act(obs: Array, key: Array) -> Array:
+        del key
+        return jnp.concatenate([_ahead(obs), jnp.zeros(joints)])
+
+    return act
+
+
+def _ahead(obs: Array) -> Array:
     position, goal = obs[:2], obs[2:]
     side, other = (jnp.where(y >= 0, 1.0, -1.0) for y in (position[1], goal[1]))
     before = jnp.stack([WALL_END + 0.25, side * 0.15])
@@ -98,14 +115,17 @@ def driver(obs: Array, key: Array) -> Array:
     return heading / jnp.maximum(jnp.abs(heading).max(), STRIDE)
 
 
-def room(name: str, *routes: tuple[Box, Box]) -> o2o.Task:
+def room(name: str, *routes: Route, joints: int = 0) -> o2o.Task:
     """The task of these routes; the score is the success rate."""
-    return make(name, Room(routes=routes, name=name), reference=(0.0, 1.0), domain="maze", fail_reward=0.0)
+    return make(
+        name, Room(routes=routes, name=name, joints=joints), reference=(0.0, 1.0), domain="maze", fail_reward=0.0
+    )
 
 
-def recorded(routes: tuple[tuple[Box, Box], ...], policy: Policy, steps: int, seed: int = 0) -> o2o.Store:
-    """`steps` rows of whole and cut episodes of `policy` on `routes`."""
-    return collect(Room(routes=routes), policy, jax.random.key(seed), steps=steps, num_envs=25)
+def recorded(steps: int, *routes: Route, joints: int = 0, sigma: float, epsilon: float = 0.0) -> o2o.Store:
+    """`steps` rows of the driver with noise (`collect.noisy`) on the routes."""
+    env, policy = Room(routes=routes, joints=joints), noisy(driver(joints), sigma=sigma, epsilon=epsilon)
+    return collect(env, policy, jax.random.key(0), steps=steps, num_envs=25)
 
 
 def joined(*parts: o2o.Store) -> o2o.Store:
