@@ -36,6 +36,8 @@ Route = tuple[Box, Box]
 STRIDE, RADIUS, WALL_END = 0.15, 0.2, 0.4
 BELOW: Box = (-1.0, 0.2, -1.0, -0.2)
 ABOVE: Box = (-1.0, 0.2, 0.2, 1.0)
+AROUND: tuple[Route, ...] = ((BELOW, ABOVE), (ABOVE, BELOW))
+"""From either half on the left into the other."""
 
 
 class RoomState(NamedTuple):
