@@ -1,7 +1,7 @@
 """Off2OnRL: rows like the policy's own first, and an ensemble that agrees on the data alone, avoid the dip.
 
-The room of `shift.py`. One row in five is of the route that the task takes, driven well; the others are random actions
-towards goals that nobody asks for. Expected, before it was measured: uniform replay spends its minibatches on those,
+The room of `shift.py`. One row in five is of the route that the task takes, driven well; the others are random
+actions towards goals that nobody asks for. Expected, before it was measured: uniform replay spends its minibatches on those,
 balanced replay on the policy's own route, so that the score falls less far at the switch and is higher online.
 """
 
@@ -49,7 +49,7 @@ CLAIM = Claim(
         ),
     ),
     data=data,
-    note="Two members (the paper: five). On pointmaze-umaze, where offline and online rows look alike, the dip was 42 "
-    "points, a single member's 2.3 [-14.8, 18.9] less, and uniform replay's area the same; it came in the updates "
+    note="Two members (the paper: five). On pointmaze-umaze, where offline and online rows look alike, the dip was "
+    "42 points, a single member's 2.3 [-14.8, 18.9] less, and uniform replay's area the same; it came in the updates "
     "alone that follow the warm-up, SAC's without CQL's penalty on rows that are nearly all offline.",
 )
