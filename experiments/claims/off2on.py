@@ -1,8 +1,9 @@
 """Off2OnRL: rows like the policy's own first, and an ensemble that agrees on the data alone, avoid the dip.
 
 The room of `shift.py`. One row in five is of the route that the task takes, driven well; the others are random
-actions towards goals that nobody asks for. Expected, before it was measured: uniform replay spends its minibatches on those,
-balanced replay on the policy's own route, so that the score falls less far at the switch and is higher online.
+actions towards goals that nobody asks for. Expected, before it was measured: uniform replay spends its minibatches
+on those, balanced replay on the policy's own route, so that the score falls less far at the switch and is higher
+online.
 """
 
 from collections.abc import Mapping
