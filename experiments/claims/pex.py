@@ -1,8 +1,9 @@
 """PEX: a policy beside the frozen one fine-tunes without losing what the offline policy can do.
 
-The room of `shift.py`. The data are driven both ways; online only one of them is taken, no data are kept, and both are
-scored. Expected, before it was measured: fine-tuned on one way alone, IQL's policy is overwritten and loses the other
-way, as naive fine-tuning's does; PEX's frozen policy still knows it, and the critics still prefer what it proposes.
+The room of `shift.py`. The data are driven both ways; online only one of them is taken, no data are kept, and both
+are scored. Expected, before it was measured: fine-tuned on one way alone, IQL's policy is overwritten and loses the
+other way, as naive fine-tuning's does; PEX's frozen policy still knows it, and the critics still prefer what it
+proposes.
 """
 
 from collections.abc import Mapping
