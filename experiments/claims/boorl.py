@@ -16,6 +16,8 @@ from experiments.claims.claim import Claim, Contrast, handover, with_agent
 AREA = handover("online_auc")
 ROWS = 2_500
 """Of either way."""
+ALPHA = 0.5
+"""Weight of the values against imitation, in all arms (published: 2.5, which leaves too little to lose)."""
 
 
 def data(task: o2o.Task) -> o2o.Store:
@@ -24,12 +26,12 @@ def data(task: o2o.Task) -> o2o.Store:
 
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
-    recipe = o2o.recipe("boorl", task, scale="small")
+    recipe = with_agent(o2o.recipe("boorl", task, scale="small"), alpha=ALPHA)
     one = with_agent(recipe, members=1, row_share=1.0)
     offline, warmup, online = one.phases
     imitating = tuple((name, value) for name, value in online.override_static if name != "conservative")
     pessimist = replace(
-        o2o.recipe("td3_bc", task, scale="small"),
+        with_agent(o2o.recipe("td3_bc", task, scale="small"), alpha=ALPHA),
         phases=(offline, warmup, replace(online, override_static=imitating)),
     )
     return {"boorl": recipe, "one member (TD3)": one, "TD3+BC": pessimist}
@@ -47,5 +49,9 @@ CLAIM = Claim(
         Contrast("area under the online curve above TD3+BC's", "boorl", "TD3+BC", AREA),
     ),
     data=data,
-    note="On pointmaze-umaze a single TD3+BC learner dips by under 4 points: there was nothing to save.",
+    note="With the published weight of values, 2.5, and before targets were reset at the switch, one member (seeds 0 "
+    "to 2) scored 21 at the switch, fell to 0 within 1,000 steps of TD3 and ended at 68: the drop is there, "
+    "from a score too low to see it well; hence a weight of 0.5 here. With four more actions to be kept still, "
+    "TD3+BC scored 11 and less offline (same seeds). The first task, pointmaze-umaze, showed no drop (under 4 "
+    "points), so that there was nothing to save: area -0.20 [-2.62, 2.05], dip -0.20 [-1.37, 0.98].",
 )
