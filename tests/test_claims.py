@@ -6,13 +6,15 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import shrink, tiny
 
 import purejaxo2o as o2o
 from experiments import claims, cores
-from experiments.claims import claim, measure, table
+from experiments.claims import claim, measure, shift, table
+from purejaxo2o import store
 from purejaxo2o.prepare import check
 from purejaxo2o.seeds import numbers_and_keys, seed_keys
 from purejaxo2o.stats import Interval
@@ -48,7 +50,6 @@ def test_arms_differ_and_fit_their_task(name):
 
 def _rows(task):
     """A dataset's shapes."""
-    from purejaxo2o import store
     from purejaxo2o.envs.base import spaces
     from purejaxo2o.types import transition_example
 
@@ -161,3 +162,59 @@ def test_an_arm_can_learn_from_other_data(small):
 def test_only_offline_ends_at_the_switch():
     recipe = claim.only_offline(shrink(o2o.recipe("cql", tiny("cql")[1])))
     assert [phase.name for phase in recipe.phases] == ["offline"]
+
+
+def _room(**settings):
+    return shift.Room(routes=shift.AROUND, **settings)
+
+
+@pytest.mark.parametrize(
+    ("start", "action", "end"),
+    [
+        ((-0.5, -0.1), (0.0, 1.0), (-0.5, -0.1)),  # into the wall
+        ((-0.5, -0.1), (1.0, 1.0), (-0.35, -0.1)),  # along it
+        ((0.45, -0.1), (0.0, 1.0), (0.45, 0.05)),  # past its end
+        ((0.35, -0.1), (1.0, 1.0), (0.5, 0.05)),  # past its end, on a slant that crosses it at 0.45
+        ((-0.95, 0.5), (-1.0, 0.2), (-1.0, 0.53)),  # at the border
+        ((0.0, 0.5), (3.0, -2.0), (0.15, 0.35)),  # no faster than at full stride
+    ],
+)
+def test_the_room_stops_at_its_wall(start, action, end):
+    state = shift.RoomState(jnp.array(start), jnp.array([-0.9, 0.9]), jnp.int32(0))
+    state, step = _room().step(state, jnp.array(action), jax.random.key(0))
+    np.testing.assert_allclose(step.obs, [*end, -0.9, 0.9], atol=1e-6)
+    assert (float(step.reward), bool(step.terminated), bool(step.truncated)) == (0.0, False, False)
+
+
+def test_the_room_ends_at_the_goal_or_too_late():
+    env = _room()
+    for start, time, expected in (((-0.6, 0.9), 39, (1.0, True, False)), ((-0.4, 0.9), 39, (0.0, False, True))):
+        state = shift.RoomState(jnp.array(start), jnp.array([-0.9, 0.9]), jnp.int32(time))
+        _, step = env.step(state, jnp.array([-1.0, 0.0]), jax.random.key(0))
+        assert (float(step.reward), bool(step.terminated), bool(step.truncated)) == expected
+
+
+def test_moved_joints_shorten_the_step():
+    state = shift.RoomState(jnp.array([0.0, 0.5]), jnp.array([-0.9, 0.9]), jnp.int32(0))
+    _, step = _room(joints=2).step(state, jnp.array([1.0, 0.0, 0.5, -2.0]), jax.random.key(0))
+    np.testing.assert_allclose(step.obs[0], 0.15 * np.exp(-1.25), rtol=1e-6)
+
+
+def test_episodes_of_the_room_keep_to_their_routes_and_the_driver_gets_there():
+    rows = store.flat(shift.recorded(3_000, *shift.AROUND, joints=1, sigma=0.0))
+    assert rows.action.shape == (3_000, 3)
+    began = np.roll(np.asarray(rows.last), 1)
+    x, y, goal_x, goal_y = np.asarray(rows.obs)[began].T
+    assert (y * goal_y < 0).all()
+    assert 0.3 < (y > 0).mean() < 0.7
+    assert max(x.max(), goal_x.max()) <= 0.2
+    ended = np.asarray(rows.last)
+    assert np.asarray(rows.terminated)[ended].mean() > 0.85  # the others were cut where the recording stopped
+    assert not np.asarray(rows.action)[:, 2].any()
+
+
+def test_joined_rows_keep_their_ends():
+    parts = [shift.recorded(100, route, sigma=0.1) for route in shift.AROUND]
+    flat = store.flat(shift.joined(*parts))
+    np.testing.assert_array_equal(flat.last, np.concatenate([store.flat(part).last for part in parts]))
+    assert flat.reward.shape == (200,)
