@@ -203,13 +203,13 @@ class Adam(NamedTuple):
     nu: Any
 
 
-def adam_step(params: Any, grads: Any, opt: Adam, rate: float) -> tuple[Any, Adam]:
+def adam_step(params: Any, grads: Any, opt: Adam, rate: float, eps: float = 1e-8) -> tuple[Any, Adam]:
     steps = opt.steps + 1
     mu = tree_map(lambda m, g: 0.9 * m + 0.1 * g, opt.mu, grads)
     nu = tree_map(lambda v, g: 0.999 * v + 0.001 * g * g, opt.nu, grads)
 
     def move(p: Any, m: Any, v: Any) -> Any:
-        return p - rate * (m / (1 - 0.9**steps)) / (np.sqrt(v / (1 - 0.999**steps)) + 1e-8)
+        return p - rate * (m / (1 - 0.9**steps)) / (np.sqrt(v / (1 - 0.999**steps)) + eps)
 
     return tree_map(move, params, mu, nu), Adam(steps, mu, nu)
 

@@ -101,7 +101,7 @@ def ppo_update(
             norm = np.sqrt(sum(np.square(g).sum() for g in leaves(grads)))
             logs[-1] |= {"grad_norm": norm}
             grads = ref.tree_map(lambda g, n=norm: g * min(1.0, agent.max_grad_norm / n), grads)
-            state["params"], state["opt"] = ref.adam_step(state["params"], grads, state["opt"], rate)
+            state["params"], state["opt"] = ref.adam_step(state["params"], grads, state["opt"], rate, agent.adam_eps)
     plain = [{name: float(getattr(x, "value", x)) for name, x in each.items()} for each in logs]
     return state, ref.average(plain)
 

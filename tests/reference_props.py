@@ -51,7 +51,7 @@ def adapt(agent: Any, state: State, rows: Any, orders: Any) -> tuple[State, int]
             break
         norm = np.sqrt(sum(np.square(g).sum() for g in reference_ppo.leaves(grads)))
         grads = ref.tree_map(lambda g, n=norm: g * min(1.0, agent.max_grad_norm / n), grads)
-        phi, opt = ref.adam_step(phi, grads, opt, agent.behaviour_learning_rate)
+        phi, opt = ref.adam_step(phi, grads, opt, agent.behaviour_learning_rate, agent.adam_eps)
         moved += 1
     return state | {"behaviour": phi, "behaviour_opt": opt}, moved
 

@@ -75,8 +75,14 @@ def test_advantages_stop_at_ends_and_bootstrap_through_truncations():
 
 @pytest.mark.parametrize(
     ("spaces", "changes"),
-    [(BOX, {}), (BOX, {"clip_values": True}), (DISCRETE, {}), (BOX, {"learning_rate_end": 0.1})],
-    ids=["box", "clipped", "discrete", "falling"],
+    [
+        (BOX, {}),
+        (BOX, {"clip_values": True}),
+        (DISCRETE, {}),
+        (BOX, {"learning_rate_end": 0.1}),
+        (DISCRETE, {"adam_eps": 1e-2}),
+    ],
+    ids=["box", "clipped", "discrete", "falling", "large epsilon"],
 )
 def test_update_matches_the_reference(spaces, changes):
     agent, rows, key = PPO(**SETTINGS, **changes), rollout(spaces), jax.random.key(7)

@@ -53,6 +53,7 @@ CASES: dict[str, tuple[Spaces, dict[str, Any], int]] = {
     "box": (BOX, {}, 6),
     "discrete": (DISCRETE, {}, 6),
     "ends early": (BOX, {"kl_limit": 1e-4, "kl_weight": 0.0}, 3),
+    "large epsilon": (BOX, {"adam_eps": 1e-2}, 6),
     "ros": (DISCRETE, {"sampler": "ros", "behaviour_learning_rate": 0.5}, 1),
 }
 

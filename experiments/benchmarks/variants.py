@@ -69,7 +69,8 @@ def measure(name: str, *, quick: bool = False) -> list[Row]:
     jax.config.update("jax_default_matmul_precision", way.get("precision", "float32"))
     jax.config.update("jax_default_prng_impl", way.get("prng", "threefry2x32"))
     if way.get("packed"):
-        base.ADAM = optax.flatten(base.ADAM)
+        rule = base.adam_rule
+        base.adam_rule = lambda eps=base.ADAM_EPS: optax.flatten(rule(eps))
     dataset = updates.synthetic(2_000 if quick else updates.ROWS)
     case = next(case for case in updates.CASES if case.name == CASE)
     options = {"unroll": way.get("unroll", 1), "ready": way.get("ready", False)}

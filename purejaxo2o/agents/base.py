@@ -85,19 +85,31 @@ def follow(agent: Any, state: AgentState, obs: Array, key: Array, memory: Any, *
     return agent.follow(state, obs, key, memory, explore=explore)
 
 
-ADAM = optax.scale_by_adam(eps_root=1e-30)
-"""Default moments. `eps_root` is far below rounding; without it a parameter that never had a gradient (a dead unit)
-would make the derivative of a whole run NaN, for those who differentiate through `train`."""
+ADAM_EPS = 1e-8
+"""Kingma & Ba's (2015)."""
+
+
+def adam_rule(eps: Number = ADAM_EPS) -> optax.GradientTransformation:
+    """Default moments. `eps_root` is far below rounding; without it a parameter that never had a gradient (a dead
+    unit) would make the derivative of a whole run NaN, for those who differentiate through `train`."""
+    return optax.scale_by_adam(eps=eps, eps_root=1e-30)
 
 
 def init_adam(params: Any) -> optax.OptState:
-    """Adam's moments; the learning rate is given at every step, so that it can be a traced leaf."""
-    return ADAM.init(params)
+    """Adam's moments; the learning rate and epsilon are given at every step, so that they can be traced leaves."""
+    return adam_rule().init(params)
 
 
-def adam(params: Any, grads: Any, state: optax.OptState, learning_rate: Number) -> tuple[Any, optax.OptState]:
+def adam_direction(grads: Any, state: optax.OptState, eps: Number = ADAM_EPS) -> tuple[Any, optax.OptState]:
+    """What an Adam step at a learning rate of 1 subtracts, and the moments after it."""
+    return adam_rule(eps).update(grads, state)
+
+
+def adam(
+    params: Any, grads: Any, state: optax.OptState, learning_rate: Number, eps: Number = ADAM_EPS
+) -> tuple[Any, optax.OptState]:
     """One Adam step (Kingma & Ba 2015, default moments); parameters keep their type, whatever the rate's is."""
-    updates, state = ADAM.update(grads, state)
+    updates, state = adam_direction(grads, state, eps)
     return jax.tree.map(lambda p, u: (p - learning_rate * u).astype(p.dtype), params, updates), state
 
 
@@ -114,11 +126,15 @@ def rate_or(own: Number | None, default: Number) -> Number:
 
 
 def descend(
-    loss: Callable[[Any], tuple[Array, Metrics]], params: Any, opt: optax.OptState, learning_rate: Number
+    loss: Callable[[Any], tuple[Array, Metrics]],
+    params: Any,
+    opt: optax.OptState,
+    learning_rate: Number,
+    eps: Number = ADAM_EPS,
 ) -> tuple[Any, optax.OptState, Metrics]:
     """Differentiate `loss(params) -> (scalar, metrics)` and take one Adam step."""
     grads, metrics = jax.grad(loss, has_aux=True)(params)
-    params, opt = adam(params, grads, opt, learning_rate)
+    params, opt = adam(params, grads, opt, learning_rate, eps)
     return params, opt, metrics
 
 

@@ -24,7 +24,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.agents.base import ADAM, advantages, bound_norm, init_adam, rate_or, relaxation
+from purejaxo2o.agents.base import ADAM_EPS, adam_direction, advantages, bound_norm, init_adam, rate_or, relaxation
 from purejaxo2o.distributions import Categorical
 from purejaxo2o.networks import Activation, Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.phases import Phase
@@ -93,7 +93,8 @@ class PPOState:
 @pytree
 class PPO:
     """clip: eps. value_weight c_v, entropy_weight c_e >= 0. learning_rate_end: 1 for constant rates, 0 for rates that
-    fall to nothing. rollout rows must divide into `minibatches`."""
+    fall to nothing. adam_eps: what Adam adds to the root of the second moment; where gradients are not far larger, it
+    shortens the steps. rollout rows must divide into `minibatches`."""
 
     learning_rate: Number = number(default=2.5e-4, low=0.0)
     value_learning_rate: Number | None = number(default=None, low=0.0)
@@ -104,6 +105,7 @@ class PPO:
     value_weight: Number = number(default=0.5, low=0.0)
     entropy_weight: Number = number(default=0.01, low=0.0)
     max_grad_norm: Number = number(default=0.5, above=0.0)
+    adam_eps: Number = number(default=ADAM_EPS, low=0.0)
     clip_values: bool = static(default=False)
     epochs: int = static(default=4)
     minibatches: int = static(default=4)
@@ -174,8 +176,7 @@ class PPO:
         """One minibatch `[B, ...]`; known: advantage, target, the old value and the old policy's log-probability."""
         grads, metrics = jax.grad(self.loss, has_aux=True)(state.params, batch, known, key)
         grads, norm = bound_norm(grads, self.max_grad_norm)
-        updates: Any
-        updates, opt = ADAM.update(grads, state.opt)
+        updates, opt = adam_direction(grads, state.opt, self.adam_eps)
         rates = {"actor": self.learning_rate, "value": rate_or(self.value_learning_rate, self.learning_rate)}
         left = relaxation(state.steps, state.span, self.learning_rate_end)
         params = {

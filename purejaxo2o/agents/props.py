@@ -115,7 +115,7 @@ class PROPS(PPO):
         grads, metrics = jax.grad(self.behaviour_loss, has_aux=True)(behaviour, target, obs, action, valid)
         going = going & (metrics["kl"] <= self.kl_limit)
         grads, _ = bound_norm(grads, self.max_grad_norm)
-        moved = adam(behaviour, grads, opt, self.behaviour_learning_rate)
+        moved = adam(behaviour, grads, opt, self.behaviour_learning_rate, self.adam_eps)
         # A minibatch without a row moves nothing, not even by the moments.
         return (*tree_where(going & valid.any(), moved, (behaviour, opt)), going), metrics
 
