@@ -314,7 +314,7 @@ def test_targets_move_at_every_second_step_and_time_outs_may_end(stage: Any, val
 
 def test_the_rates_and_clips_of_the_published_improvement() -> None:
     """0.24 and 1e-4 at first, 201 decays of the clip and 100 of the rate at the end."""
-    agent = BPPO(rate_decay=0.98, learning_rate_end=1.0, **NETS, **IMPROVE)
+    agent = BPPO(rate_decay=0.98, learning_rate_end=1.0, **NETS, stage="improve")
     state = dataclasses.replace(agent.init(KEY, SPACES), span=jnp.int32(1000))
 
     def at(step: int) -> tuple[float, float]:
