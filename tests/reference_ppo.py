@@ -72,6 +72,8 @@ def ppo_update(
     value = values(rollout.obs)
     advantage = advantages(rollout, value, values(rollout.next_obs), agent.discount, agent.gae_lambda)
     target = (advantage + value).ravel()
+    if agent.standardise == "rollout":
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
     obs = rollout.obs.reshape(-1, rollout.obs.shape[-1])
     action = rollout.action.reshape(len(obs), *rollout.action.shape[2:])
     before = log_prob(old["actor"], obs, action).value
@@ -79,7 +81,8 @@ def ppo_update(
     for order, drawn in zip(orders, noises, strict=True):
         for rows, noise in zip(order, drawn, strict=True):
             own = advantage[rows]
-            own = (own - own.mean()) / (own.std() + 1e-8)
+            if agent.standardise == "minibatch":
+                own = (own - own.mean()) / (own.std() + 1e-8)
 
             def loss(p: Any, rows: Any = rows, own: Any = own, noise: Any = noise) -> Var:
                 ratio = ref.exp(log_prob(p["actor"], obs[rows], action[rows]) - before[rows])
@@ -100,7 +103,12 @@ def ppo_update(
             _, grads = ref.gradient(loss, state["params"])
             norm = np.sqrt(sum(np.square(g).sum() for g in leaves(grads)))
             logs[-1] |= {"grad_norm": norm}
-            grads = ref.tree_map(lambda g, n=norm: g * min(1.0, agent.max_grad_norm / n), grads)
+            for part in grads:
+                own_norm = norm
+                if agent.bounds == "apart":
+                    own_norm = np.sqrt(sum(np.square(g).sum() for g in leaves(grads[part])))
+                share = min(1.0, agent.max_grad_norm / own_norm)
+                grads[part] = ref.tree_map(lambda g, share=share: g * share, grads[part])
             state["params"], state["opt"] = ref.adam_step(state["params"], grads, state["opt"], rate, agent.adam_eps)
     plain = [{name: float(getattr(x, "value", x)) for name, x in each.items()} for each in logs]
     return state, ref.average(plain)

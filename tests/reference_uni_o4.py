@@ -21,15 +21,18 @@ def stacked(trees: list[Any]) -> Any:
     return ref.tree_map(lambda *leaves: np.stack(leaves), *trees)
 
 
-def gaussian(p: Any, obs: Any) -> tuple[Var, Var]:
+def gaussian(agent: Any, p: Any, obs: Any) -> tuple[Var, Var]:
+    if agent.log_std == "tanh":
+        mean, raw = ref.actor_head(p, obs, (-np.inf, np.inf))
+        return ref.tanh(mean), (ref.tanh(raw) + 1.0) * 2.5 - 5.0
     mean, log_std = ref.actor_head(p, obs, LOG_STD_RANGE)
     return ref.tanh(mean), log_std
 
 
-def log_prob(p: Any, obs: Any, action: Any) -> Var:
+def log_prob(agent: Any, p: Any, obs: Any, action: Any) -> Var:
     if "logits" in p:
         return ref.log_softmax_at(p, obs, action)
-    return ref.normal_log_prob(action, *gaussian(p, obs))
+    return ref.normal_log_prob(action, *gaussian(agent, p, obs))
 
 
 def log_probs(p: Any, obs: Any) -> Var:
@@ -38,12 +41,26 @@ def log_probs(p: Any, obs: Any) -> Var:
     return logits - ref.logsumexp(logits, 1).reshape(-1, 1)
 
 
-def critics(p: Any, obs: Any, action: Any) -> Var:
-    return (ref.critic if np.asarray(action).ndim == 2 else ref.critic_discrete)(p, obs, action)
+def critics(agent: Any, p: Any, obs: Any, action: Any) -> Var:
+    q = (ref.critic if np.asarray(action).ndim == 2 else ref.critic_discrete)(p, obs, action)
+    return ref.relu(q) if agent.nonnegative else q
 
 
-def mode(p: Any, obs: Any) -> Any:
-    return log_probs(p, obs).value.argmax(1) if "logits" in p else gaussian(p, obs)[0].value
+def value_of(agent: Any, p: Any, obs: Any) -> Var:
+    v = ref.value_net(p, obs)
+    return ref.relu(v) if agent.nonnegative else v
+
+
+def mode(agent: Any, p: Any, obs: Any) -> Any:
+    return log_probs(p, obs).value.argmax(1) if "logits" in p else gaussian(agent, p, obs)[0].value
+
+
+def descend(agent: Any, state: State, name: str, loss: Any, rate: float) -> float:
+    """One Adam step on `state[name]`, in place; returns the loss before it."""
+    value, grads = ref.gradient(loss, state[name])
+    moved = ref.adam_step(state[name], grads, state[f"{name}_opt"], rate, agent.adam_eps)
+    state[name], state[f"{name}_opt"] = moved
+    return value
 
 
 # ---- fitting ---------------------------------------------------------------------------------------------
@@ -52,27 +69,29 @@ def mode(p: Any, obs: Any) -> Any:
 def value_step(agent: Any, state: State, b: Any) -> Logs:
     rate = agent.learning_rate if agent.value_learning_rate is None else agent.value_learning_rate
     sarsa = agent.values == "sarsa"
-    q = critics(state["target"], b.obs, b.action).min(0).value
+    q = critics(agent, state["target"], b.obs, b.action).min(0).value
 
     def value_loss(p: Any) -> Var:
         if sarsa:
-            error = ref.value_net(p, b.obs) - b.extras["return_to_go"]
+            error = value_of(agent, p, b.obs) - b.extras["return_to_go"]
             return (error * error).mean() * 0.5
-        return ref.expectile_loss(q - ref.value_net(p, b.obs), agent.expectile).mean()
+        return ref.expectile_loss(q - value_of(agent, p, b.obs), agent.expectile).mean()
 
-    logs = {"value_loss": ref.descend(state, "value", value_loss, rate)}
+    logs = {"value_loss": descend(agent, state, "value", value_loss, rate)}
     if sarsa:
-        following = critics(state["target"], b.next_obs, b.extras["next_action"]).min(0).value
+        following = critics(agent, state["target"], b.next_obs, b.extras["next_action"]).min(0).value
     else:
-        following = ref.value_net(state["value"], b.next_obs).value
-    y = ref.td_target(b, following, agent.discount)
+        following = value_of(agent, state["value"], b.next_obs).value
+    going = ~(b.terminated | b.truncated) if agent.timeouts == "end" else ~b.terminated
+    y = b.reward + agent.discount * going * following
 
     def critic_loss(p: Any) -> Var:
-        error = critics(p, b.obs, b.action) - y
+        error = critics(agent, p, b.obs, b.action) - y
         return (error * error).mean(1).sum()
 
-    logs["critic_loss"] = ref.descend(state, "critic", critic_loss, rate)
-    state["target"] = ref.polyak(state["target"], state["critic"], agent.polyak)
+    logs["critic_loss"] = descend(agent, state, "critic", critic_loss, rate)
+    if (int(state["steps"]) + 1) % agent.delay == 0:
+        state["target"] = ref.polyak(state["target"], state["critic"], agent.polyak)
     return logs
 
 
@@ -83,25 +102,25 @@ def apart(agent: Any, p: Any, fixed: Any, obs: Any, i: int, noise: Any) -> Var:
         own = log_probs(p, obs)
         nearest = np.max([log_probs(member(fixed, j), obs).value for j in others], axis=0)
         return (ref.exp(own) * (own - nearest)).sum(1)
-    mean, log_std = gaussian(p, obs)
+    mean, log_std = gaussian(agent, p, obs)
     action = mean + ref.exp(log_std) * noise[i]
     theirs = []
     for j in others:
-        there, spread = (x.value for x in gaussian(member(fixed, j), obs))
+        there, spread = (x.value for x in gaussian(agent, member(fixed, j), obs))
         theirs.append(ref.normal_log_prob(action, ref.lift(there), ref.lift(spread)).reshape(1, -1))
     return ref.normal_log_prob(action, mean, log_std) - ref.concat(theirs, 0).max(0)
 
 
 def clone_step(agent: Any, state: State, b: Any, noise: Any) -> Logs:
     fixed, count = state["members"], agent.members
-    known = [log_prob(member(fixed, i), b.obs, b.action).value for i in range(count)]
+    known = [log_prob(agent, member(fixed, i), b.obs, b.action).value for i in range(count)]
     logs = {"clone_loss": -float(np.mean(known))}
 
     def loss(p: Any) -> Var:
         total = ref.lift(0.0)
         for i in range(count):
             own = member(p, i)
-            likely = log_prob(own, b.obs, b.action).mean()
+            likely = log_prob(agent, own, b.obs, b.action).mean()
             total = total - likely
             if count > 1 and agent.diversity == "detached":
                 total = total - likely * agent.diversity_weight
@@ -109,7 +128,7 @@ def clone_step(agent: Any, state: State, b: Any, noise: Any) -> Logs:
                 total = total - apart(agent, own, fixed, b.obs, i, noise).mean() * agent.diversity_weight
         return total
 
-    ref.descend(state, "members", loss, agent.learning_rate)
+    descend(agent, state, "members", loss, agent.learning_rate)
     return logs
 
 
@@ -151,7 +170,7 @@ def model_step(agent: Any, state: State, b: Any) -> Logs:
         ends = ref.softplus(end) - end * b.terminated
         return error.mean((1, 2)).sum() + ends.mean(1).sum()
 
-    return {"model_loss": ref.descend(state, "model", loss, agent.model_learning_rate) / agent.models}
+    return {"model_loss": descend(agent, state, "model", loss, agent.model_learning_rate) / agent.models}
 
 
 def fit_update(agent: Any, state: State, batches: Any, noise: Any = None) -> tuple[State, Logs]:
@@ -165,6 +184,7 @@ def fit_update(agent: Any, state: State, batches: Any, noise: Any = None) -> tup
         if "model" in state:
             found |= model_step(agent, state, b)
         logs.append(found)
+        state["steps"] = int(state["steps"]) + 1
     state["params"] = {"actor": member(state["members"], 0), "value": state["value"]}
     return state, ref.average(logs)
 
@@ -175,24 +195,27 @@ def fit_update(agent: Any, state: State, batches: Any, noise: Any = None) -> tup
 def improve_step(agent: Any, state: State, obs: Any, noise: Any) -> Logs:
     """noise: a pair `(action, entropy)` of arrays for every member."""
     step, actors, moments, logs = int(state["steps"]), [], [], []
-    eps = agent.clip * agent.clip_decay ** min(step, agent.clip_steps)
-    rate = agent.learning_rate * max(0.0, 1 - step / int(state["span"]))
+    eps, rate = float(agent.clip), agent.learning_rate * max(agent.learning_rate_end, 1 - step / int(state["span"]))
+    for k in range(min(step + 1, int(agent.decay_steps))):  # the clip decays before it is used, the rate afterwards
+        eps *= agent.clip_decay
+        if k < step and k % 2 == 1:
+            rate *= agent.rate_decay
     for i, (drawn, fresh) in enumerate(noise):
         old = member(state["old"], i)
-        mean, log_std = (x.value for x in gaussian(old, obs))
+        mean, log_std = (x.value for x in gaussian(agent, old, obs))
         action = mean + np.exp(log_std) * drawn
-        q = critics(state["critic"], obs, np.clip(action, -1, 1)).min(0).value
-        advantage = q - ref.value_net(state["value"], obs).value
+        q = critics(agent, state["critic"], obs, np.clip(action, -1, 1)).min(0).value
+        advantage = q - value_of(agent, state["value"], obs).value
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         if agent.asymmetry is not None:
             advantage = np.where(advantage > 0, agent.asymmetry, 1 - agent.asymmetry) * advantage
-        before = log_prob(old, obs, action).value
+        before = log_prob(agent, old, obs, action).value
 
         def loss(p: Any, action: Any = action, own: Any = advantage, before: Any = before, fresh: Any = fresh) -> Var:
-            ratio = ref.exp(log_prob(p, obs, action) - before)
+            ratio = ref.exp(log_prob(agent, p, obs, action) - before)
             both = [(x * own).reshape(1, -1) for x in (ratio, ref.clip(ratio, 1 - eps, 1 + eps))]
-            centre, spread = gaussian(p, obs)
-            entropy = -ref.normal_log_prob(centre + ref.exp(spread) * fresh, centre, spread).mean()
+            spread = gaussian(agent, p, obs)[1]
+            entropy = (spread + 0.5 * np.log(2 * np.pi * np.e)).sum(1).mean()
             return -ref.concat(both, 0).min(0).mean() - entropy * agent.entropy_weight
 
         value, grads = ref.gradient(loss, member(state["members"], i))
@@ -200,7 +223,7 @@ def improve_step(agent: Any, state: State, obs: Any, noise: Any) -> Logs:
         grads = ref.tree_map(lambda g, n=norm: g * min(1.0, agent.max_grad_norm / n), grads)
         opt = state["members_opt"]
         opt = ref.Adam(opt.steps, member(opt.mu, i), member(opt.nu, i))
-        actor, opt = ref.adam_step(member(state["members"], i), grads, opt, rate)
+        actor, opt = ref.adam_step(member(state["members"], i), grads, opt, rate, agent.adam_eps)
         actors.append(actor)
         moments.append(opt)
         logs.append({"actor_loss": value, "grad_norm": norm})
@@ -221,8 +244,8 @@ def worth(agent: Any, state: State, policy: Any, starts: Any, noise: Any) -> flo
     width = obs.shape[1]
     centre, deviation = scale["x"]["mean"][:width], np.sqrt(scale["x"]["variance"][:width])
     for chosen, drawn in noise:
-        action = mode(policy, obs)
-        total += (alive * critics(state["critic"], obs, action).min(0).value).mean()
+        action = mode(agent, policy, obs)
+        total += (alive * critics(agent, state["critic"], obs, action).min(0).value).mean()
         mean, log_variance, end = (x.value for x in predict(state["model"], scale, obs, seen(state, action)))
         rows = np.arange(len(obs))
         change = mean[chosen, rows] + np.exp(0.5 * log_variance[chosen, rows]) * drawn

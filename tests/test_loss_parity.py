@@ -67,6 +67,9 @@ NEAR: dict[str, Any] = {
     "policy_radius": 0.2,
     "uncertainty_decay": 0.2,
 }
+BPPO_FIT = reference_uni_o4.fit_update
+QUIRKS: dict[str, Any] = {"polyak": 0.1, "delay": 2, "nonnegative": True, "timeouts": "end", "log_std": "tanh"}
+QUIRKS |= {"critic_hidden": (12,)}
 MODEL: dict[str, Any] = {"polyak": 0.1, "members": 3, "models": 2, "model_hidden": (12,), "diversity_weight": 0.4}
 FEW: dict[str, Any] = {"cql_actions": 3, "cql_weight": 5.0, "backup_entropy": False}
 CODE: dict[str, Any] = {
@@ -309,6 +312,9 @@ CASES = {
     ),
     "bppo": Case(BPPO(polyak=0.1, value_learning_rate=3e-3, **NETS, **RATES), reference_uni_o4.fit_update, 2),
     "bppo_discrete": Case(BPPO(polyak=0.1, values="iql", **NETS, **RATES), reference_uni_o4.fit_update, 1, DISCRETE),
+    "bppo_published": Case(BPPO(critics=1, value_learning_rate=3e-3, **QUIRKS, **NETS, **RATES), BPPO_FIT, 2),
+    "bppo_two_critics": Case(BPPO(polyak=0.1, critics=2, **NETS, **RATES), BPPO_FIT, 2),
+    "uni_o4_published": Case(UniO4(adam_eps=1e-3, **MODEL | QUIRKS, **NETS, **RATES), BPPO_FIT, 2),
     "uni_o4": Case(UniO4(expectile=0.8, **MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2),
     "uni_o4_detached": Case(UniO4(diversity="detached", **MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2),
     "uni_o4_discrete": Case(UniO4(**MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2, DISCRETE),

@@ -80,9 +80,11 @@ def test_advantages_stop_at_ends_and_bootstrap_through_truncations():
         (BOX, {"clip_values": True}),
         (DISCRETE, {}),
         (BOX, {"learning_rate_end": 0.1}),
+        (BOX, {"standardise": "rollout"}),
+        (BOX, {"bounds": "apart"}),
         (DISCRETE, {"adam_eps": 1e-2}),
     ],
-    ids=["box", "clipped", "discrete", "falling", "large epsilon"],
+    ids=["box", "clipped", "discrete", "falling", "over the rollout", "apart", "large epsilon"],
 )
 def test_update_matches_the_reference(spaces, changes):
     agent, rows, key = PPO(**SETTINGS, **changes), rollout(spaces), jax.random.key(7)

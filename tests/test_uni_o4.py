@@ -37,8 +37,10 @@ from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.envs import make
 from purejaxo2o.envs.base import spaces
 from purejaxo2o.models import dynamics
+from purejaxo2o.networks import Actor
 from purejaxo2o.phases import Phase
 from purejaxo2o.train import enter, init, segment
+from purejaxo2o.types import Space
 
 NETS: dict[str, Any] = {"hidden": (4,), "actor_hidden": (4,)}
 SMALL: dict[str, Any] = {"members": 2, "models": 2, "model_hidden": (4,), "ope_horizon": 3, **NETS}
@@ -52,6 +54,12 @@ def made(**settings: Any) -> tuple[UniO4, Any]:
 
 def rows(minibatches: int = 1) -> Any:
     return jax.tree.map(jnp.asarray, batches(minibatches))
+
+
+def recorded(minibatches: int = 1) -> Any:
+    """With next actions."""
+    fed = rows(minibatches)
+    return fed._replace(extras=fed.extras | {"next_action": fed.action})
 
 
 # ---- by hand ---------------------------------------------------------------------------------------------
@@ -74,7 +82,7 @@ def test_asymmetry_of_the_sheet(asymmetry: float | None, slope: float) -> None:
     loss, _ = agent.member_loss(state, obs, jnp.float32(0.25), actor, actor, KEY)
     key_action, _ = jax.random.split(KEY)
     action = jnp.clip(agent.policy(actor, obs).sample_and_log_prob(key_action)[0], -1, 1)  # type: ignore[union-attr]
-    gap = agent.q(state.critic, obs, action).min(0) - agent.evaluator.value(state.value, obs)
+    gap = agent.q(state.critic, obs, action).min(0) - agent.evaluator.v(state.value, obs)
     advantage = standardised(gap)
     weight = jnp.where(advantage > 0, slope, 1.0 if asymmetry is None else 0.3)
     np.testing.assert_allclose(loss, -(weight * advantage).mean(), atol=1e-5)
@@ -206,8 +214,12 @@ def improvement_noise(agent: BPPO, minibatches: int, key: jax.Array) -> dict[str
 
 FREE: dict[str, Any] = IMPROVE | WIDE | RATES | {"clip": 0.1, "clip_decay": 0.9, "entropy_weight": 0.2}
 GATED: dict[str, Any] = MODEL | {"ope_horizon": 4, "ope_starts": 12, "max_grad_norm": 0.2}
+DECAYS: dict[str, Any] = {"rate_decay": 0.5, "learning_rate_end": 1.0, "decay_steps": 4, "adam_eps": 1e-3}
+QUIRKS: dict[str, Any] = {"log_std": "tanh", "nonnegative": True, "critic_hidden": (12,)}
 IMPROVEMENTS = {
     "bppo": BPPO(**FREE),
+    "bppo_published": BPPO(**FREE | DECAYS | QUIRKS),
+    "uni_o4_published": UniO4(**FREE | GATED | QUIRKS),
     "uni_o4": UniO4(**FREE | GATED),
     "uni_o4_always": UniO4(gate="always", asymmetry=0.9, **FREE | GATED),
 }
@@ -229,10 +241,10 @@ def test_an_improvement_matches_the_reference(name: str) -> None:
 
 def test_one_member_always_replaced_is_bppo() -> None:
     """Uni-O4 with one policy and without asking the model takes BPPO's steps, fitting and improving."""
-    single: dict[str, Any] = SMALL | {"members": 1, "asymmetry": 0.7, "clip_decay": 0.96, "gate": "always"}
+    single: dict[str, Any] = SMALL | {"members": 1, "asymmetry": 0.9, "clip_decay": 0.96, "gate": "always"}
     shared = ("params", "members", "old", "critic", "target", "value")
     for stage in ("fit", "improve"):
-        settings: dict[str, Any] = {"stage": stage, "values": "iql", "learning_rate": 1e-2}
+        settings: dict[str, Any] = {"stage": stage, "values": "iql", "critics": 2, "learning_rate": 1e-2}
         one, other = BPPO(**NETS, **settings), UniO4(**single | settings)
         with jax.enable_x64(True):
             state = jax.tree.map(jnp.asarray, cast(other.init(KEY, SPACES), jnp.float64))
@@ -248,13 +260,15 @@ def test_online_it_is_ppo() -> None:
     agent = UniO4(stage="online", **SMALL | sizes)
 
     class Clipped(PPO):
-        actor_network = UniO4.actor_network
+        def actor_network(self, space: Space) -> Actor:
+            return Actor(space, self.actor_hidden, kind="clipped", log_std_range=(-5.0, 2.0))
 
     plain = Clipped(clip=agent.clip, activation="relu", **sizes)
     state = dataclasses.replace(agent.init(KEY, SPACES), span=jnp.int32(100))
     got, metrics = agent.update(state, rows(2), KEY)
     expected, losses = plain.update(dataclasses.replace(state), rows(2), KEY)
-    assert_same(got, expected, ["params"])
+    # The entropy is exact here, PPO's is a sample's; its gradient is the same.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got.params, expected.params)  # type: ignore[attr-defined]
     np.testing.assert_allclose(metrics["actor_loss"], losses["actor_loss"], rtol=1e-5)
     assert int(got.steps) == rows(2).reward.shape[1]  # type: ignore[attr-defined]
     over = dataclasses.replace(state, steps=jnp.int32(100))
@@ -277,6 +291,65 @@ def test_each_loss_of_fitting_reaches_its_own_networks() -> None:
     assert_same(base, values, ["critic", "target", "value"])
     _, fresh = made()
     assert_equal(values, fresh, ["members", "model", "scale"])
+
+
+@pytest.mark.parametrize(("stage", "values"), [("fit", "sarsa"), ("values", "iql")])
+def test_targets_move_at_every_second_step_and_time_outs_may_end(stage: Any, values: Any) -> None:
+    """After one step they stand, after two they are `polyak` of the way to the second critic."""
+    agent = BPPO(stage=stage, values=values, delay=2, polyak=0.25, learning_rate=1e-2, **NETS)
+    state = agent.init(KEY, SPACES)
+    once = after_update(agent, recorded(1))
+    assert_equal(state, once, ["target"])
+    twice = after_update(agent, recorded(2))
+    expected = jax.tree.map(lambda old, new: 0.75 * old + 0.25 * new, state.target, twice.critic)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), twice.target, expected)
+    ends = dataclasses.replace(agent, timeouts="end")
+    fed = recorded(1)._replace(terminated=jnp.zeros((1, recorded().reward.shape[1]), bool))
+    cut, whole = (fed._replace(truncated=jnp.full_like(fed.terminated, flag)) for flag in (True, False))
+    dead = fed._replace(terminated=jnp.ones_like(fed.terminated))
+    assert_same(after_update(ends, cut), after_update(agent, dead), ["critic"])
+    assert_same(after_update(agent, cut), after_update(agent, whole), ["critic"])
+    assert_same(after_update(ends, whole), after_update(agent, whole), ["critic"])
+
+
+def test_the_rates_and_clips_of_the_published_improvement() -> None:
+    """0.24 and 1e-4 at first, 201 decays of the clip and 100 of the rate at the end."""
+    agent = BPPO(rate_decay=0.98, learning_rate_end=1.0, **NETS, stage="improve")
+    state = dataclasses.replace(agent.init(KEY, SPACES), span=jnp.int32(1000))
+
+    def at(step: int) -> tuple[float, float]:
+        begun = dataclasses.replace(state, steps=jnp.int32(step))
+        after, metrics = agent.improve(begun, jax.tree.map(lambda x: x[0], rows()), KEY)
+        moved = begun.members["mean"]["bias"] - after.members["mean"]["bias"]
+        return float(metrics["clip"]), float(jnp.abs(moved).max())
+
+    for step, clips, decays in ((0, 1, 0), (1, 2, 0), (2, 3, 1), (199, 200, 99), (200, 201, 100), (999, 201, 100)):
+        clip, moved = at(step)
+        assert clip == pytest.approx(0.25 * 0.96**clips, rel=1e-4)
+        assert moved == pytest.approx(at(0)[1] * 0.98**decays, rel=1e-3)
+
+
+def test_values_that_end_in_a_relu_are_never_negative() -> None:
+    agent = BPPO(nonnegative=True, **NETS)
+    state = agent.init(KEY, SPACES)
+    row = jax.tree.map(lambda x: x[0], recorded())
+    low = dataclasses.replace(
+        state, critic=constant(state.critic, [-2.0]), value=jax.tree.map(jnp.zeros_like, state.value)
+    )
+    assert (agent.q(low.critic, row.obs, row.action) == 0).all()
+    after = agent.fit(low, row, KEY)[0]
+    assert_equal(low, after, ["critic", "value"])  # both are dead: nothing moves them
+    assert (agent.q(constant(state.critic, [2.0]), row.obs, row.action) == 2).all()
+
+
+def test_log_std_of_a_tanh_starts_narrow() -> None:
+    agent = BPPO(log_std="tanh", **NETS)
+    state = agent.init(KEY, SPACES)
+    zero = jax.tree.map(jnp.zeros_like, state.actor)
+    np.testing.assert_allclose(agent.policy(zero, rows().obs[0]).log_std, -2.5)  # type: ignore[union-attr]
+    for bias, end in ((-9.0, -5.0), (9.0, 0.0)):
+        far = zero | {"log_std": zero["log_std"] | {"bias": jnp.full_like(zero["log_std"]["bias"], bias)}}
+        np.testing.assert_allclose(agent.policy(far, rows().obs[0]).log_std, end, atol=1e-5)  # type: ignore[union-attr]
 
 
 # ---- boundaries and whole runs -----------------------------------------------------------------------------

@@ -1,21 +1,22 @@
 """BPPO: PPO's clipped objective alone keeps offline improvement near the data (Zhuang et al. 2023, arXiv 2302.11312).
 
-First (`fit`) a policy clones the data, Q and V evaluate what was recorded; then (`improve`) the policy takes PPO's
-steps on recorded states, with actions of its own older self, which it replaces after all minibatches of an update:
+First (`fit`) a policy clones the data, Q and V evaluate what was recorded (`agents/evaluator.py`); then (`improve`)
+the policy takes PPO's steps on recorded states, with actions of its own older self, which it replaces after all
+minibatches of an update:
 
     L_clone = -mean log pi(a|s)
-    L_V     = mean (R - V(s))^2,   L_Q = sum_i mean (Q_i(s,a) - r - gamma (1 - terminated) min_j Qt_j(s',a'))^2
     A       = min_i Q_i(s,b) - V(s), b ~ old(.|s), standardised, then times omega where positive, else 1 - omega
     L_pi    = -mean min(rho A, clip(rho, 1 - eps, 1 + eps) A) - c_e H,   rho = pi(b|s) / old(b|s)
     old    <- pi
 
-R and a' are recorded returns and next actions; `values="iql"` learns Q and V as IQL does. eps at minibatch k is
-clip * clip_decay^min(k, clip_steps); gradients are cut at `max_grad_norm`, the learning rate falls to 0. The authors
-replace `old` only where returns in the environment rose. That is not offline, so here it is always replaced;
-`agents/uni_o4.py` asks a learned model.
+At minibatch k, counted from 0, eps is clip * clip_decay^min(k + 1, decay_steps) and the rate learning_rate *
+max(learning_rate_end, 1 - k / span) * rate_decay^floor(min(k, decay_steps) / 2); gradients are cut at
+`max_grad_norm`. The authors replace `old` only where returns in the environment rose. That is not offline, so here it
+is always replaced; `agents/uni_o4.py` asks a learned model.
 
 Policies are Gaussians around a tanh mean, their density not squashed; Q sees actions that are clipped into the box.
-Discrete actions: categoricals. Every policy has a leading axis of `members`, for Uni-O4's sake.
+log-std is clipped to [-5, 2], or with `log_std="tanh"` lies at -5 + 5/2 (1 + tanh), which starts at -2.5. Discrete
+actions: categoricals. Every policy has a leading axis of `members`, for Uni-O4's sake.
 """
 
 from dataclasses import replace
@@ -23,21 +24,13 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from purejaxo2o.agents.base import (
-    adam,
-    bound_norm,
-    descend,
-    init_adam,
-    polyak_average,
-    rate_or,
-    relaxation,
-    scan_updates,
-    td_target,
-)
-from purejaxo2o.agents.iql import IQL
+from purejaxo2o.agents.base import adam, bound_norm, descend, init_adam, rate_or, relaxation, scan_updates
+from purejaxo2o.agents.evaluator import Evaluator, Timeouts, Values
 from purejaxo2o.agents.ppo import PPO, PPOState, standardised, surrogate
-from purejaxo2o.networks import Actor, action_space_of
+from purejaxo2o.distributions import Categorical, ClippedNormal
+from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of
 from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -45,8 +38,7 @@ from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, 
 
 @pytree
 class BPPOState(PPOState):
-    """params: the policy that acts, and V: copies of what is trained below. While improving, the clock counts
-    minibatches."""
+    """params: the policy that acts, and V: copies of what is trained below. Offline the clock counts minibatches."""
 
     members: Any  # [M, ...] pi
     old: Any  # [M, ...]
@@ -62,7 +54,8 @@ class BPPOState(PPOState):
 class BPPO(PPO):
     """stage: what an update does; "values" is `fit` without policies. asymmetry: omega, None: advantages as they are.
 
-    learning_rate: of policies; value_learning_rate: of Q and V, the same if None."""
+    learning_rate: of policies; value_learning_rate: of Q and V, the same if None. Of these are also `values`,
+    `timeouts`, `nonnegative`, `critics`, `delay` and `critic_hidden`, the layers of Q (None: as V's, `hidden`)."""
 
     learning_rate: Number = number(default=1e-4, low=0.0)
     learning_rate_end: Number = number(default=0.0, low=0.0, high=1.0)
@@ -71,10 +64,17 @@ class BPPO(PPO):
     polyak: Number = number(default=0.005, low=0.0, high=1.0)
     expectile: Number = number(default=0.7, above=0.0, below=1.0)
     clip_decay: Number = number(default=0.96, low=0.0, high=1.0)
-    clip_steps: Number = number(default=200, low=0.0)
-    asymmetry: Number | None = number(default=0.7, low=0.0, high=1.0)
+    rate_decay: Number = number(default=1.0, low=0.0, high=1.0)
+    decay_steps: Number = number(default=201, low=0.0)
+    asymmetry: Number | None = number(default=0.9, low=0.0, high=1.0)
     stage: Literal["fit", "values", "improve", "online"] = static(default="fit")
-    values: Literal["iql", "sarsa"] = static(default="sarsa")
+    values: Values = static(default="sarsa")
+    timeouts: Timeouts = static(default="bootstrap")
+    nonnegative: bool = static(default=False)
+    critics: int = static(default=1)
+    delay: int = static(default=1)
+    critic_hidden: Hidden | None = static(default=None)
+    log_std: Literal["clipped", "tanh"] = static(default="clipped")
     members: int = static(default=1)
     activation: Literal["relu"] = static(default="relu")  # Q and V are those of `evaluator`, which has no other
 
@@ -84,28 +84,52 @@ class BPPO(PPO):
         return frozenset({"return_to_go", "next_action"} if sarsa else ())
 
     @property
-    def evaluator(self) -> IQL:
-        """Who learns Q and V. Its own policy is not used."""
-        return IQL(
+    def evaluator(self) -> Evaluator:
+        """Who learns Q and V."""
+        return Evaluator(
             learning_rate=rate_or(self.value_learning_rate, self.learning_rate),
+            adam_eps=self.adam_eps,
             discount=self.discount,
-            expectile=self.expectile if self.values == "iql" else 0.5,
+            polyak=self.polyak,
+            expectile=self.expectile,
+            values=self.values,
+            timeouts=self.timeouts,
+            nonnegative=self.nonnegative,
+            critics=self.critics,
+            delay=self.delay,
             hidden=self.hidden,
+            critic_hidden=self.critic_hidden or self.hidden,
         )
 
     def actor_network(self, space: Space) -> Actor:
-        return Actor(space, self.actor_hidden, kind="clipped", std="state", log_std_range=(-5.0, 2.0))
+        bounds = (-np.inf, np.inf) if self.log_std == "tanh" else (-5.0, 2.0)
+        return Actor(space, self.actor_hidden, kind="clipped", std="state", log_std_range=bounds)
+
+    def policy(self, actor: Any, obs: Array) -> Distribution:
+        policy = super().policy(actor, obs)
+        if self.log_std == "tanh" and isinstance(policy, ClippedNormal):
+            return policy._replace(log_std=2.5 * jnp.tanh(policy.log_std) - 2.5)
+        return policy
+
+    def entropy(self, policy: Distribution, key: Array) -> Array:
+        """Mean over the batch, exact; the Gaussian's before its samples are clipped."""
+        if isinstance(policy, Categorical):
+            return super().entropy(policy, key)
+        assert isinstance(policy, ClippedNormal)
+        return (policy.log_std + 0.5 * np.log(2.0 * np.pi * np.e)).sum(axis=-1).mean()
 
     def q(self, critic: Any, obs: Array, action: Array) -> Array:
-        """`[2, ...]` values of given actions."""
+        """`[critics, ...]` values of given actions."""
         return self.evaluator.q(critic, obs, action)
+
+    def value(self, value: Any, obs: Array) -> Array:
+        return self.evaluator.v(value, obs)
 
     def init(self, key: Array, spaces: Spaces) -> BPPOState:
         key_members, key_values = jax.random.split(key)
         obs, network = spaces.obs.zeros(), self.actor_network(spaces.action)
         members = jax.vmap(lambda k: network.init(k, obs)["params"])(jax.random.split(key_members, self.members))
-        learned = vars(self.evaluator.init(key_values, spaces))
-        learned = {name: learned[name] for name in ("critic", "target", "value", "critic_opt", "value_opt")}
+        learned = self.evaluator.init(key_values, spaces)
         params = {"actor": jax.tree.map(lambda x: x[0], members), "value": learned["value"]}
         base = {"params": params, "opt": init_adam(params), "steps": jnp.int32(0), "span": jnp.int32(1)}
         return BPPOState(**base, members=members, old=members, members_opt=init_adam(members), **learned)
@@ -122,31 +146,18 @@ class BPPO(PPO):
 
     def fit(self, state: BPPOState, batch: Transition, key: Array) -> tuple[BPPOState, Metrics]:
         """One minibatch `[B, ...]`: V, Q with the new V, targets, policies."""
-        state, metrics = self.value_fit(state, batch)
+        state, metrics = self.evaluator.step(state, batch, state.steps)
         if self.stage == "fit":
             members, opt, clone_metrics = descend(
                 lambda members: self.clone_loss(members, batch, key),
                 state.members,
                 state.members_opt,
                 self.learning_rate,
+                self.adam_eps,
             )
             state, metrics = replace(state, members=members, members_opt=opt), metrics | clone_metrics
         params = {"actor": jax.tree.map(lambda x: x[0], state.members), "value": state.value}
-        return replace(state, params=params), metrics
-
-    def value_fit(self, state: BPPOState, batch: Transition) -> tuple[BPPOState, Metrics]:
-        learner, recorded = self.evaluator, self.values == "sarsa"
-        goal = batch.extras["return_to_go"] if recorded else self.q(state.target, batch.obs, batch.action).min(axis=0)
-        value, value_opt, metrics = learner.value_step(state, batch, goal)
-        if recorded:
-            following = self.q(state.target, batch.next_obs, batch.extras["next_action"]).min(axis=0)
-        else:
-            following = learner.value(value, batch.next_obs)
-        y = td_target(batch.reward, batch.terminated, following, self.discount)
-        critic, critic_opt, critic_metrics = learner.critic_step(state, batch, y)
-        target = polyak_average(state.target, critic, self.polyak)
-        state = replace(state, critic=critic, target=target, critic_opt=critic_opt, value=value, value_opt=value_opt)
-        return state, metrics | critic_metrics
+        return replace(state, params=params, steps=state.steps + 1), metrics
 
     def clone_loss(self, members: Any, batch: Transition, key: Array) -> tuple[Array, Metrics]:
         """Sum over the members."""
@@ -156,7 +167,7 @@ class BPPO(PPO):
 
     def improve(self, state: BPPOState, batch: Transition, key: Array) -> tuple[BPPOState, Metrics]:
         """One step of every member on recorded states."""
-        clip = self.clip * self.clip_decay ** jnp.minimum(state.steps, self.clip_steps)
+        clip = self.clip * self.clip_decay ** jnp.minimum(state.steps + 1, self.decay_steps)
         keys = jax.random.split(key, self.members)
 
         def loss(members: Any) -> tuple[Array, Metrics]:
@@ -166,8 +177,9 @@ class BPPO(PPO):
 
         grads, metrics = jax.grad(loss, has_aux=True)(state.members)
         grads, norm = jax.vmap(bound_norm, in_axes=(0, None))(grads, self.max_grad_norm)
-        rate = self.learning_rate * relaxation(state.steps, state.span, self.learning_rate_end)
-        members, opt = adam(state.members, grads, state.members_opt, rate)
+        left = self.rate_decay ** (jnp.minimum(state.steps, self.decay_steps) // 2)
+        rate = self.learning_rate * left * relaxation(state.steps, state.span, self.learning_rate_end)
+        members, opt = adam(state.members, grads, state.members_opt, rate, self.adam_eps)
         state = replace(state, members=members, members_opt=opt, steps=state.steps + 1)
         return state, metrics | {"grad_norm": norm.mean(), "clip": clip}
 
@@ -177,7 +189,7 @@ class BPPO(PPO):
         key_action, key_entropy = jax.random.split(key)
         action, log_prob = self.policy(old, obs).sample_and_log_prob(key_action)
         taken = action if action_space_of(old).discrete else jnp.clip(action, -1.0, 1.0)
-        value = self.evaluator.value(state.value, obs)
+        value = self.value(state.value, obs)
         advantage = standardised(residual(self.q(state.critic, obs, taken).min(axis=0), value))
         if self.asymmetry is not None:
             advantage *= jnp.where(advantage > 0, self.asymmetry, 1.0 - self.asymmetry)

@@ -9,17 +9,18 @@ On-policy: one update learns from a fresh rollout `[T, E]` of the policy, in `ep
     L_V     = 1/2 mean (V - R)^2, or with `clip_values` the larger of that and the same for V kept within eps of V_old
 
 A truncated step bootstraps from the observation that it led to, before any reset; only a termination does not.
-Advantages are standardised within each minibatch (their variance divides by B, torch code's by B - 1). Policy and
-value have networks of their own and one Adam (with two rates if `value_learning_rate` is set), whose gradient's joint
-norm is cut at `max_grad_norm`; its rates may fall linearly to 0 over the phase, but not below a share of
-`learning_rate_end`. Boxes have a Gaussian with one free log-std vector, clipped to the box; a ratio is that of the
-probabilities after clipping, the entropy, estimated by fresh samples, that of the Gaussian before. Discrete actions
-have a categorical.
+Advantages are standardised within each minibatch, or over the whole rollout (`standardise`); their variance divides by
+B, torch code's by B - 1. Policy and value have
+networks of their own and one Adam (with two rates if `value_learning_rate` is set), whose gradient's joint norm is
+cut at `max_grad_norm`, or each network's own norm (`bounds`); its rates may fall linearly to 0 over the phase, but
+not below a share of `learning_rate_end`. Boxes have a Gaussian with one free log-std vector, clipped to the box; a
+ratio is that of the probabilities after clipping, the entropy, estimated by fresh samples, that of the Gaussian
+before. Discrete actions have a categorical.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import chex
 import jax
@@ -34,7 +35,7 @@ from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Tr
 
 
 def standardised(advantage: Array) -> Array:
-    """Mean 0 and variance 1 over the minibatch `[B]`."""
+    """Mean 0 and variance 1 over all entries."""
     return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
 
@@ -108,6 +109,8 @@ class PPO:
     max_grad_norm: Number = number(default=0.5, above=0.0)
     adam_eps: Number = number(default=ADAM_EPS, low=0.0)
     clip_values: bool = static(default=False)
+    standardise: Literal["minibatch", "rollout"] = static(default="minibatch")
+    bounds: Literal["joint", "apart"] = static(default="joint")
     epochs: int = static(default=4)
     minibatches: int = static(default=4)
     hidden: Hidden = static(default=(64, 64))
@@ -158,7 +161,7 @@ class PPO:
             rollout.reward, rollout.terminated, rollout.last, value, following, self.discount, self.gae_lambda
         )
         known = {
-            "advantage": advantage,
+            "advantage": standardised(advantage) if self.standardise == "rollout" else advantage,
             "target": advantage + value,
             "value": value,
             "log_prob": self.policy(state.actor, rollout.obs).log_prob(rollout.action),
@@ -176,7 +179,7 @@ class PPO:
     ) -> tuple[PPOState, Metrics]:
         """One minibatch `[B, ...]`; known: advantage, target, the old value and the old policy's log-probability."""
         grads, metrics = jax.grad(self.loss, has_aux=True)(state.params, batch, known, key)
-        grads, norm = bound_norm(grads, self.max_grad_norm)
+        grads, norm = self.bounded(grads)
         updates, opt = adam_direction(grads, state.opt, self.adam_eps)
         rates = {"actor": self.learning_rate, "value": rate_or(self.value_learning_rate, self.learning_rate)}
         left = relaxation(state.steps, state.span, self.learning_rate_end)
@@ -188,11 +191,20 @@ class PPO:
         }
         return replace(state, params=params, opt=opt), metrics | {"grad_norm": norm}
 
+    def bounded(self, grads: Any) -> tuple[Any, Array]:
+        """Gradients `{"actor": ..., "value": ...}` cut at `max_grad_norm`, and the joint norm that they had."""
+        joint, norm = bound_norm(grads, self.max_grad_norm)
+        if self.bounds == "joint":
+            return joint, norm
+        return {name: bound_norm(part, self.max_grad_norm)[0] for name, part in grads.items()}, norm
+
     def loss(self, params: Any, batch: Transition, known: dict[str, Array], key: Array) -> tuple[Array, Metrics]:
         """The paper's equation 9, to be minimised."""
         policy, value = self.policy(params["actor"], batch.obs), self.value(params["value"], batch.obs)
         ratio = jnp.exp(residual(policy.log_prob(batch.action), known["log_prob"]))
-        gain = surrogate(ratio, standardised(known["advantage"]), self.clip)
+        advantage = known["advantage"]
+        advantage = standardised(advantage) if self.standardise == "minibatch" else advantage
+        gain = surrogate(ratio, advantage, self.clip)
         error = jnp.square(residual(value, known["target"]))
         if self.clip_values:
             near = known["value"] + jnp.clip(residual(value, known["value"]), -self.clip, self.clip)

@@ -11,7 +11,8 @@ and after all minibatches of an update of the improvement (AM-Q)
     old_i <- pi_i where J(pi_i) > J(old_i);   the policy that acts <- the old_i of the largest J
 
 with the means of the policies and s_{t+1} ~ T, a member drawn at every step. Online it is PPO (`agents/ppo.py`) from
-that policy and IQL's V, with fresh moments; both rates fall to 0. No offline row is used online.
+that policy and IQL's V, with fresh moments; both rates fall to 0. No offline row is used online. (The code goes on
+from the chosen member's newest policy, accepted or not.)
 
 Where paper and authors' code differ, the paper's is the default. The code detaches the max, so its diversity term
 multiplies cloning by 1 + alpha and nothing else (`diversity="detached"`), and the members differ by where they start
@@ -29,6 +30,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam
 from purejaxo2o.agents.bppo import BPPO, BPPOState
+from purejaxo2o.agents.evaluator import Values
 from purejaxo2o.agents.ppo import PPO, PPOState
 from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.models import dynamics
@@ -92,7 +94,8 @@ class UniO4(BPPO):
     asymmetry: Number | None = number(default=None, low=0.0, high=1.0)
     diversity_weight: Number = number(default=0.1, low=0.0)
     model_learning_rate: Number = number(default=1e-3, low=0.0)
-    values: Literal["iql", "sarsa"] = static(default="iql")
+    values: Values = static(default="iql")
+    critics: int = static(default=2)
     diversity: Literal["divergence", "detached"] = static(default="divergence")
     gate: Literal["ope", "always"] = static(default="ope")
     carry_value: bool = static(default=True)
@@ -143,7 +146,8 @@ class UniO4(BPPO):
             value = dynamics.loss(network, params, scale, batch.obs, action, batch.next_obs, batch.terminated)
             return value, {"model_loss": value / self.models}
 
-        model, opt, model_metrics = descend(loss, state.model, state.model_opt, self.model_learning_rate)
+        rates = self.model_learning_rate, self.adam_eps
+        model, opt, model_metrics = descend(loss, state.model, state.model_opt, *rates)
         return replace(state, model=model, model_opt=opt, scale=scale), metrics | model_metrics
 
     # ---- offline: which policies are kept ----------------------------------------------------------------------
