@@ -9,13 +9,12 @@ On-policy: one update learns from a fresh rollout `[T, E]` of the policy, in `ep
     L_V     = 1/2 mean (V - R)^2, or with `clip_values` the larger of that and the same for V kept within eps of V_old
 
 A truncated step bootstraps from the observation that it led to, before any reset; only a termination does not.
-Advantages are standardised within each minibatch, or over the whole rollout (`standardise`); their variance divides by
-B, torch code's by B - 1. Policy and value have
-networks of their own and one Adam (with two rates if `value_learning_rate` is set), whose gradient's joint norm is
-cut at `max_grad_norm`, or each network's own norm (`bounds`); its rates may fall linearly to 0 over the phase, but
-not below a share of `learning_rate_end`. Boxes have a Gaussian with one free log-std vector, clipped to the box; a
-ratio is that of the probabilities after clipping, the entropy, estimated by fresh samples, that of the Gaussian
-before. Discrete actions have a categorical.
+Advantages are standardised within each minibatch, or over the whole rollout (`standardise`); their variance divides
+by B, torch code's by B - 1. Policy and value have networks of their own and one Adam (with two rates if
+`value_learning_rate` is set), whose gradient's joint norm is cut at `max_grad_norm`, or each network's own norm
+(`bounds`); its rates may fall linearly to 0 over the phase, but not below a share of `learning_rate_end`. Boxes have
+a Gaussian with one free log-std vector, clipped to the box; a ratio is that of the probabilities after clipping, the
+entropy, estimated by fresh samples, that of the Gaussian before. Discrete actions have a categorical.
 """
 
 from collections.abc import Callable
