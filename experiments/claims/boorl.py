@@ -30,10 +30,7 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     one = with_agent(recipe, members=1, row_share=1.0)
     offline, warmup, online = one.phases
     imitating = tuple((name, value) for name, value in online.override_static if name != "conservative")
-    pessimist = replace(
-        with_agent(o2o.recipe("td3_bc", task, scale="small"), alpha=ALPHA),
-        phases=(offline, warmup, replace(online, override_static=imitating)),
-    )
+    pessimist = replace(one, phases=(offline, warmup, replace(online, override_static=imitating)))
     return {"boorl": recipe, "one member (TD3)": one, "TD3+BC": pessimist}
 
 
