@@ -29,8 +29,12 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = with_agent(o2o.recipe("boorl", task, scale="small"), alpha=ALPHA)
     one = with_agent(recipe, members=1, row_share=1.0)
     offline, warmup, online = one.phases
-    imitating = tuple((name, value) for name, value in online.override_static if name != "conservative")
-    pessimist = replace(one, phases=(offline, warmup, replace(online, override_static=imitating)))
+    # The agent of TD3+BC, which has neither setting: BOORL's own would ask replayed rows for their number in the dataset.
+    imitating = tuple(pair for pair in online.override_static if pair[0] not in ("conservative", "reset_targets"))
+    pessimist = replace(
+        with_agent(o2o.recipe("td3_bc", task, scale="small"), alpha=ALPHA),
+        phases=(offline, warmup, replace(online, override_static=imitating)),
+    )
     return {"boorl": recipe, "one member (TD3)": one, "TD3+BC": pessimist}
 
 
