@@ -29,7 +29,7 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = with_agent(o2o.recipe("boorl", task, scale="small"), alpha=ALPHA)
     one = with_agent(recipe, members=1, row_share=1.0)
     offline, warmup, online = one.phases
-    # The agent of TD3+BC, which has neither setting: BOORL's own would ask replayed rows for their number in the dataset.
+    # TD3+BC's agent has neither setting; BOORL's own would ask replayed rows for their number in the dataset.
     imitating = tuple(pair for pair in online.override_static if pair[0] not in ("conservative", "reset_targets"))
     pessimist = replace(
         with_agent(o2o.recipe("td3_bc", task, scale="small"), alpha=ALPHA),
