@@ -1,0 +1,241 @@
+"""What `beside` compares: methods, recordings and sizes, and every setting under both of its names.
+
+A setting that one side does not have by name is one that it cannot change; then the other side is given its value.
+What stays different in spite of that is said in `differs`.
+"""
+
+import dataclasses
+from typing import Any
+
+UPDATES = 30_000
+SIZE = 64
+"""Width of both hidden layers, and rows of a minibatch."""
+SEEDS = 6
+SEGMENTS = 10
+LAST = 3
+"""Checkpoints that count: at 80, 90 and 100% of the updates."""
+HOPPER = (-20.27, 3234.3)
+"""Returns that score 0 and 100 (D4RL)."""
+PENDULUM = (-1200.0, -150.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Same:
+    """One setting. theirs, ours: its names (several, if it has several; none, if it is fixed there)."""
+
+    value: Any
+    theirs: tuple[str, ...] = ()
+    ours: tuple[str, ...] = ()
+    what: str = ""  # where neither has a name
+
+    @property
+    def named(self) -> tuple[str, str]:
+        """For a table: theirs, ours."""
+        return ", ".join(self.theirs) or self.what or "fixed", ", ".join(self.ours) or self.what or "fixed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A method. theirs: the library and its class; agent: our class; settings: all of both; differs: what stays."""
+
+    theirs: str
+    algorithm: str
+    agent: str
+    settings: tuple[Same, ...]
+    differs: tuple[str, ...] = ()
+    layer_norm: bool = False
+    log_std: float = 0.0
+    extras: dict[str, Any] = dataclasses.field(default_factory=dict)
+    env_steps: int = 0  # online ones; 0: offline
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """Offline data. env: where it was made and both are judged; low, high: returns that score 0 and 100."""
+
+    dataset: str
+    env: str
+    low: float
+    high: float
+
+
+RECORDINGS = {
+    "hopper-medium": Recording("sbx/hopper/medium-v0", "Hopper-v5", *HOPPER),
+    "hopper-medium-replay": Recording("sbx/hopper/medium-replay-v0", "Hopper-v5", *HOPPER),
+    "pendulum": Recording("", "Pendulum-v1", *PENDULUM),
+}
+ONLINE = Recording("", "Pendulum-v1", *PENDULUM)
+"""Of methods without data."""
+
+
+def rates(*theirs: str, value: float = 3e-4) -> Same:
+    return Same(value, theirs, ("learning_rate",))
+
+
+BOTH_RATES = rates("actor_learning_rate", "critic_learning_rate")
+COMMON = (
+    Same(0.99, ("gamma",), ("discount",)),
+    Same(0.005, ("tau",), ("polyak",)),
+)
+ACTOR_RATE = Same(None, (), ("actor_learning_rate",))
+"""None: the critics' rate, which theirs is told twice."""
+SMOOTHED = (
+    Same(0.2, ("target_smoothing_sigma",), ("smoothing_noise",)),
+    Same(0.5, ("target_smoothing_clip",), ("noise_clip",)),
+    Same(2, ("update_actor_interval",), ("delay",)),
+    Same(2, ("n_critics",), ("critics",)),
+    Same(False, (), ("prompt_targets",)),
+    Same(False, (), ("lagging_target",)),
+    ACTOR_RATE,
+)
+CONSERVATIVE = (
+    rates("critic_learning_rate"),
+    Same(1e-4, ("actor_learning_rate",), ("actor_learning_rate",)),
+    Same(1e-4, ("temp_learning_rate",), ("temperature_learning_rate",)),
+    Same(0.0, ("alpha_learning_rate",)),
+    Same(1.0, ("initial_alpha",)),
+    Same(0.0, ("alpha_threshold",)),
+    Same(False, (), ("lagrange",)),
+    Same(1.0, ("initial_temperature",), ("initial_temperature",)),
+    Same(2, ("n_critics",), ("critics",)),
+    Same(2, (), ("target_critics",)),
+    Same(True, ("soft_q_backup",), ("backup_entropy",)),
+    Same(False, ("max_q_backup",)),
+    Same(1, (), ("target_samples",)),
+    Same(4, ("n_action_samples",), ("cql_actions",)),
+    Same(1.0, (), ("cql_temperature",)),
+    Same(True, (), ("importance_sampling", "conservative")),
+    Same(1.0, (), ("target_entropy_scale",)),
+    Same("min", (), ("actor_reduction",)),
+    Same("exp", (), ("temperature_form",)),
+    *COMMON,
+)
+FIXED_ORDER = "theirs takes the temperature's step before the policy's loss, ours after it"
+CONSERVATIVE_DIFFERS = (
+    FIXED_ORDER,
+    "theirs adds the critics' losses up, ours averages them (half the gradient; Adam divides it out)",
+)
+"""The penalty's weight is that of one critic's squared error in both: theirs adds both up, ours averages both."""
+
+CASES = {
+    "bc": Case("d3rlpy", "BC", "BC", (rates("learning_rate"), Same("deterministic", ("policy_type",), ()), Same("mse", (), ("loss",)))),
+    "iql": Case(
+        "d3rlpy",
+        "IQL",
+        "IQL",
+        (
+            BOTH_RATES,
+            ACTOR_RATE,
+            *COMMON,
+            Same(0.7, ("expectile",), ("expectile",)),
+            Same(3.0, ("weight_temp",), ("temperature",)),
+            Same(100.0, ("max_weight",), ("max_weight",)),
+            Same(2, ("n_critics",)),
+            Same(False, (), ("layer_norm",)),
+        ),
+        (
+            "theirs regresses Q on V before its step, ours on V after it",
+            "the free log-std lies in [-5, 2] by a sigmoid there, by clipping here",
+        ),
+    ),
+    "td3_bc": Case(
+        "d3rlpy",
+        "TD3PlusBC",
+        "TD3BC",
+        (
+            BOTH_RATES,
+            *COMMON,
+            *SMOOTHED,
+            Same(2.5, ("alpha",), ("alpha",)),
+            Same(1.0, (), ("bc_weight", "bc_weight_end")),
+            Same(False, (), ("layer_norm",)),
+        ),
+        ("theirs moves the policy at even steps, ours at odd ones",),
+    ),
+    "rebrac": Case(
+        "d3rlpy",
+        "ReBRAC",
+        "ReBRAC",
+        (
+            BOTH_RATES,
+            *COMMON,
+            *SMOOTHED,
+            Same(0.01, ("actor_beta",), ("actor_penalty",)),
+            Same(0.01, ("critic_beta",), ("critic_penalty",)),
+            Same(1.0, (), ("actor_penalty_end",)),
+            Same(True, (), ("conservative", "layer_norm")),
+            Same("after", (), ("norm_place",)),
+        ),
+        (
+            "theirs moves the policy at even steps, ours at odd ones",
+            "the last row of a truncated episode is penalised against a zero action there, not at all here",
+        ),
+        layer_norm=True,
+    ),
+    "awac": Case(
+        "d3rlpy",
+        "AWAC",
+        "AWAC",
+        (
+            BOTH_RATES,
+            ACTOR_RATE,
+            *COMMON,
+            Same(1.0, ("lam",), ("temperature",)),
+            Same(1, ("n_action_samples",)),
+            Same(2, ("n_critics",)),
+            Same("softmax", (), ("weighting",)),
+            Same((-6.0, 0.0), (), ("log_std_range",)),
+        ),
+        (
+            "the policy's mean goes through tanh there, it is unbounded here",
+            "theirs squashes the next action of the target, which it samples around the raw mean; ours clips it",
+            "theirs subtracts the log-density in the target (SAC's, at a temperature of 1 that nothing sets): "
+            "here that temperature is set to exp(-20)",
+            "the free log-std lies in [-6, 0] by a sigmoid there (it starts at -0.1), by clipping here (at 0)",
+        ),
+        log_std=-0.1,
+        extras={"log_temperature": -20.0},
+    ),
+    "cql": Case(
+        "d3rlpy",
+        "CQL",
+        "CQL",
+        (*CONSERVATIVE, Same(5.0, ("conservative_weight",), ("cql_weight",))),
+        CONSERVATIVE_DIFFERS,
+    ),
+    "cal_ql": Case(
+        "d3rlpy",
+        "CalQL",
+        "CalQL",
+        (*CONSERVATIVE, Same(5.0, ("conservative_weight",), ("cql_weight",))),
+        CONSERVATIVE_DIFFERS,
+    ),
+}
+"""In the order in which they are measured."""
+UNUSED = {
+    "hidden": "the study's",
+    "actor_hidden": "the study's",
+    "exploration_noise": "nobody acts",
+    "penalty_critics": "all",
+    "subset_with_replacement": "both critics are in the target",
+    "max_weight": "of the exponential weighting",
+    "temperature_on": "the actor's own actions in both",
+    "actor_batch": "one minibatch an update",
+    "actor_layer_norm": "none in both",
+    "layer_norm": "none in both",
+    "norm_place": "there is no LayerNorm",
+    "std": "from the state in both",
+    "target_gap": "of the multiplier, which is off",
+    "discount": "of no loss of behaviour cloning",
+}
+"""Fields of our agents that a case need not name, and why."""
+
+
+def theirs(case: Case) -> dict[str, Any]:
+    """Their settings by name."""
+    return {name: same.value for same in case.settings for name in same.theirs}
+
+
+def ours(case: Case) -> dict[str, Any]:
+    """Our agent's settings by name."""
+    return {name: same.value for same in case.settings for name in same.ours}
