@@ -7,6 +7,8 @@ What stays different in spite of that is said in `differs`.
 import dataclasses
 from typing import Any
 
+MARGIN = 10.0
+"""Points of normalised score; `beside` says why. Fixed before the first run."""
 UPDATES = 30_000
 SIZE = 64
 """Width of both hidden layers, and rows of a minibatch."""
@@ -35,6 +37,16 @@ class Same:
 
 
 @dataclasses.dataclass(frozen=True)
+class Online:
+    """Learning without data. warmup: steps of random actions; rollout: steps of each environment, on-policy."""
+
+    steps: int
+    warmup: int = 0
+    num_envs: int = 1
+    rollout: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Case:
     """A method. theirs: the library and its class; agent: our class; settings: all of both; differs: what stays."""
 
@@ -45,8 +57,8 @@ class Case:
     differs: tuple[str, ...] = ()
     layer_norm: bool = False
     log_std: float = 0.0
-    extras: dict[str, Any] = dataclasses.field(default_factory=dict)
-    env_steps: int = 0  # online ones; 0: offline
+    extras: dict[str, Any] = dataclasses.field(default_factory=dict)  # what their script is told besides
+    online: Online | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +122,10 @@ CONSERVATIVE = (
     Same("exp", (), ("temperature_form",)),
     *COMMON,
 )
+STEPWISE = (
+    Same(1_000, ("learning_starts",)),
+    Same(1, ("train_freq", "gradient_steps", "n_steps")),
+)
 FIXED_ORDER = "theirs takes the temperature's step before the policy's loss, ours after it"
 CONSERVATIVE_DIFFERS = (
     FIXED_ORDER,
@@ -118,7 +134,17 @@ CONSERVATIVE_DIFFERS = (
 """The penalty's weight is that of one critic's squared error in both: theirs adds both up, ours averages both."""
 
 CASES = {
-    "bc": Case("d3rlpy", "BC", "BC", (rates("learning_rate"), Same("deterministic", ("policy_type",), ()), Same("mse", (), ("loss",)))),
+    "bc": Case(
+        "d3rlpy",
+        "BC",
+        "BC",
+        (
+            rates("learning_rate"),
+            Same("deterministic", ("policy_type",)),
+            Same("mse", (), ("loss",)),
+            Same(0.99, ("gamma",)),
+        ),
+    ),
     "iql": Case(
         "d3rlpy",
         "IQL",
@@ -210,6 +236,81 @@ CASES = {
         (*CONSERVATIVE, Same(5.0, ("conservative_weight",), ("cql_weight",))),
         CONSERVATIVE_DIFFERS,
     ),
+    "sac": Case(
+        "sbx",
+        "SAC",
+        "SAC",
+        (
+            Same(1e-3, ("learning_rate", "qf_learning_rate"), ("learning_rate",)),
+            ACTOR_RATE,
+            Same(None, (), ("temperature_learning_rate",)),
+            *COMMON,
+            Same("auto", ("ent_coef", "target_entropy")),
+            Same(1.0, (), ("initial_temperature", "target_entropy_scale")),
+            Same("linear", (), ("temperature_form",)),
+            Same(2, (), ("critics", "target_critics")),
+            Same(1, (), ("target_samples",)),
+            Same(True, (), ("backup_entropy",)),
+            Same("min", (), ("actor_reduction",)),
+            *STEPWISE,
+            Same(1, ("policy_delay",)),
+        ),
+        online=Online(10_000, warmup=1_000),
+    ),
+    "td3": Case(
+        "sbx",
+        "TD3",
+        "TD3",
+        (
+            Same(1e-3, ("learning_rate", "qf_learning_rate"), ("learning_rate",)),
+            ACTOR_RATE,
+            *COMMON,
+            Same(0.2, ("target_policy_noise",), ("smoothing_noise",)),
+            Same(0.5, ("target_noise_clip",), ("noise_clip",)),
+            Same(0.1, ("action_noise",), ("exploration_noise",)),
+            Same(1, ("policy_delay",), ("delay",)),
+            Same(2, (), ("critics",)),
+            Same(True, (), ("lagging_target",)),
+            Same(False, (), ("prompt_targets",)),
+            *STEPWISE,
+        ),
+        (
+            "the policy maximises the smaller of both critics there, the first one here",
+            "theirs moves all targets at every step, so the policy's delay is 1 on both sides",
+        ),
+        online=Online(10_000, warmup=1_000),
+    ),
+    "ppo": Case(
+        "sbx",
+        "PPO",
+        "PPO",
+        (
+            Same(1e-3, ("learning_rate",), ("learning_rate",)),
+            Same(None, (), ("value_learning_rate",)),
+            Same(1.0, (), ("learning_rate_end",)),
+            Same(0.9, ("gamma",), ("discount",)),
+            Same(0.95, ("gae_lambda",), ("gae_lambda",)),
+            Same(0.2, ("clip_range",), ("clip",)),
+            Same(None, ("clip_range_vf",)),
+            Same(False, (), ("clip_values",)),
+            Same(True, ("normalize_advantage",)),
+            Same(0.0, ("ent_coef",), ("entropy_weight",)),
+            Same(0.25, ("vf_coef",)),  # of the squared error, ours is of half of it
+            Same(0.5, (), ("value_weight",)),
+            Same(0.5, ("max_grad_norm",), ("max_grad_norm",)),
+            Same(10, ("n_epochs",), ("epochs",)),
+            Same(256, ("n_steps",)),
+            Same(16, (), ("minibatches",)),
+            Same(None, ("target_kl",)),
+            Same("tanh", (), ("activation",)),
+        ),
+        (
+            "gradients of policy and value are cut one by one there, jointly here",
+            "ratios are of the actions before they are clipped to the box there, of the probability after it here",
+        ),
+        extras={"hidden_gain": 2**0.5},
+        online=Online(51_200, num_envs=4, rollout=256),
+    ),
 }
 """In the order in which they are measured."""
 UNUSED = {
@@ -229,6 +330,16 @@ UNUSED = {
     "discount": "of no loss of behaviour cloning",
 }
 """Fields of our agents that a case need not name, and why."""
+
+
+ALIKE = (
+    "d3rlpy's reader gives a truncated episode no last transition; it is given one row more, so that both sides "
+    "learn from the same transitions, and its minibatches are drawn from arrays. First weights of both are "
+    "Xavier-uniform with policy heads at gain 0.01, and a free log-std begins where ours does. Neither side "
+    "normalises observations or rewards."
+)
+REASONS: dict[tuple[str, str], str] = {}
+"""Why a comparison is outside the margin, as found."""
 
 
 def theirs(case: Case) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     cache_compilations()
     about = {"engine": episodes.engine(job["env"]), "versions": episodes.versions("jax", "jaxlib", "optax")}
-    data = dataset(job["data"])
+    data = dataset(job["data"]) if job["data"] else None
     for seed, path in zip(job["seeds"], job["out"], strict=True):
         write_json(Path(path), train(job, data, seed) | about)
 
@@ -41,24 +41,45 @@ def recipe_of(job: dict[str, Any]) -> o2o.Recipe:
     agent = getattr(agents, job["agent"])
     known = {name: value for name, value in sizes.items() if name in agent.__dataclass_fields__}
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in job["settings"].items()}
-    phase = phases.offline(job["updates"], segments=job["segments"], batch_size=job["batch_size"])
-    return o2o.Recipe(name=job["name"], agent=agent(**settings, **known), phases=(phase,), eval_episodes=1)
+    return o2o.Recipe(
+        name=job["name"],
+        agent=agent(**settings, **known),
+        phases=phases_of(job),
+        num_envs=job["num_envs"],
+        store_rows=job["rollout"] or None,
+        eval_episodes=1,
+    )
 
 
-def train(job: dict[str, Any], data: o2o.Store, seed: int) -> dict[str, Any]:
+def phases_of(job: dict[str, Any]) -> tuple[o2o.Phase, ...]:
+    """Offline, or random steps and then one update a step, or rollouts; a segment to a checkpoint that may count."""
+    each = job["steps"] // job["segments"]
+    if job["data"]:
+        return (phases.offline(job["steps"], segments=job["segments"], batch_size=job["batch_size"]),)
+    if job["rollout"]:
+        fed: dict[str, Any] = {"feed": "rollout", "rollout": job["rollout"], "mix": "online"}
+        return (phases.online(job["steps"], segments=job["segments"], **fed),)
+    assert job["warmup"] == each
+    learning = phases.online(
+        job["steps"] - each, segments=job["segments"] - 1, mix="online", batch_size=job["batch_size"]
+    )
+    return phases.warmup(each, act="random"), learning
+
+
+def train(job: dict[str, Any], data: o2o.Store | None, seed: int) -> dict[str, Any]:
     """One seed: returns `[checkpoints][episodes]`, seconds of training alone."""
     task, recipe = make(job["name"], f"host/{job['env']}", reference=(0.0, 1.0)), recipe_of(job)
-    agent, returns, spent = recipe.agent_in(recipe.phases[0]), [], 0.0
+    agent, returns, spent = recipe.agent_in(recipe.phases[-1]), [], 0.0
     greedy = jax.jit(lambda state, obs: TrainedPolicy(agent=agent, state=state).scaled(obs, jax.random.key(0)))
     began = time.process_time()
 
     def each(segment: int, run: Any) -> None:
         nonlocal began, spent
         spent += time.process_time() - began
-        done = segment * job["updates"] // job["segments"]
+        done = segment * job["steps"] // job["segments"]
         if done in job["checkpoints"]:
             returns.append(episodes.greedy_returns(lambda obs: np.asarray(greedy(run.agent, obs)), job["env"]))
-            print(f"{job['name']} seed {seed}: {done} updates, {spent:.0f} s", file=sys.stderr, flush=True)
+            print(f"{job['name']} seed {seed}: {done} steps, {spent:.0f} s", file=sys.stderr, flush=True)
         began = time.process_time()
 
     result = o2o.fit(seed, recipe, task, data, progress=False, each=each)
