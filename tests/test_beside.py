@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from experiments.studies import beside, beside_cases, beside_episodes, beside_page
-from experiments.studies.beside_cases import CASES
+from experiments.studies.beside_settings import CASES, UNUSED
 from purejaxo2o import agents
 from purejaxo2o.stats import Interval
-
-ADAM_AND_NETWORKS = {"hidden", "actor_hidden"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -21,7 +19,7 @@ def test_every_setting_of_ours_is_named_or_said_to_be_unused(name):
     known = {field.name for field in dataclasses.fields(getattr(agents, case.agent))}
     named = beside_cases.ours(case)
     assert set(named) <= known
-    assert known - set(named) <= set(beside_cases.UNUSED), "give it in the case, or say why it plays no part"
+    assert known - set(named) <= set(UNUSED), "give it in the case, or say why it plays no part"
     getattr(agents, case.agent)(**named)  # values are allowed
 
 

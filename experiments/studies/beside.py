@@ -2,7 +2,7 @@
 
 The same recordings, settings, budget and evaluation for both sides: ours, and d3rlpy (offline) or Stable Baselines
 Jax (online), each in a Python of its own under `.cache/peers`. Every setting stands under both of its names in
-`beside_cases.py`, and first weights are drawn alike. A run is judged by greedy episodes in Gymnasium (C MuJoCo for
+`beside_settings.py`, and first weights are drawn alike. A run is judged by greedy episodes in Gymnasium (C MuJoCo for
 Hopper), by the same code, seeds and engine on both sides: 10 episodes at 80, 90 and 100% of the updates, whose mean
 is the run's score. 6 seeds a side, 30,000 updates, two layers of 64, minibatches of 64: the published 256 and 256 are
 more than this study's time allows, and no part of an update rule depends on them.
@@ -36,8 +36,8 @@ from typing import Any
 from experiments.benchmarks import peers
 from experiments.studies import beside_cases as cases
 from experiments.studies import beside_page
-from experiments.studies.beside_cases import CASES
 from experiments.studies.beside_page import SIDES
+from experiments.studies.beside_settings import CASES
 
 OUT = Path("runs/beside")
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "beside"

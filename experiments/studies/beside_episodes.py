@@ -3,6 +3,7 @@
 Needs NumPy and Gymnasium alone, for it is imported by each implementation's own Python.
 """
 
+import itertools
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -34,21 +35,15 @@ def greedy_returns(act: Callable[[np.ndarray], np.ndarray], env: str, episodes: 
 
 
 def engine(env: str) -> dict[str, Any]:
-    """What the episodes run in: versions, and the return of a fixed open-loop policy, which both sides must share."""
-    calls = iter(range(10_000))
+    """What the episodes run in: versions, and returns of a fixed open-loop policy, which both sides must share."""
+    made: Any = gymnasium.make(env)
+    phase = np.arange(made.action_space.shape[0])
+    steps = itertools.count()
 
     def waves(seen: np.ndarray) -> np.ndarray:
-        phase = np.arange(len(gymnasium_action(env)))
-        return np.broadcast_to(np.sin(0.3 * next(calls) + phase), (len(seen), len(phase)))
+        return np.broadcast_to(np.sin(0.3 * next(steps) + phase), (len(seen), len(phase)))
 
-    names = ("gymnasium", "mujoco", "numpy")
-    return {"versions": versions(*names), "waves": greedy_returns(waves, env, 3)}
-
-
-def gymnasium_action(env: str) -> np.ndarray:
-    """The environment's lowest action."""
-    made: Any = gymnasium.make(env)
-    return made.action_space.low
+    return {"versions": versions("gymnasium", "mujoco", "numpy"), "waves": greedy_returns(waves, env, 3)}
 
 
 def versions(*names: str) -> dict[str, str]:

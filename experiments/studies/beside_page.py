@@ -8,7 +8,8 @@ import numpy as np
 
 from experiments.benchmarks.rows import measured, origin
 from experiments.studies import beside_cases as cases
-from experiments.studies.beside_cases import CASES, MARGIN
+from experiments.studies.beside_cases import MARGIN
+from experiments.studies.beside_settings import ALIKE, CASES, REASONS
 from purejaxo2o import plots
 from purejaxo2o.files import read_json, replacing, write_json
 from purejaxo2o.sinks import plain
@@ -103,7 +104,7 @@ def page(rows: list[dict[str, Any]], head: dict[str, Any], margin: str) -> str:
     """The figures as Markdown."""
     names = list(dict.fromkeys(row["method"] for row in rows))
     versions = {name: x for row in rows for name, x in row["versions"]["theirs"].items()}
-    reasons = [reason(row) for row in rows if explain(row) or (row["method"], row["place"]) in cases.REASONS]
+    reasons = [reason(row) for row in rows if explain(row) or (row["method"], row["place"]) in REASONS]
     differences = [f"- {name}: {text}." for name in names for text in CASES[name].differs]
     parts = [
         "# Beside independent implementations",
@@ -119,7 +120,7 @@ def page(rows: list[dict[str, Any]], head: dict[str, Any], margin: str) -> str:
         *(["## Reasons", "", *reasons, ""] if reasons else []),
         "## What stays different",
         "",
-        "- All: theirs draws its own random numbers. " + cases.ALIKE,
+        "- All: theirs draws its own random numbers. " + ALIKE,
         *differences,
         "",
         "## Settings",
@@ -139,7 +140,7 @@ def page(rows: list[dict[str, Any]], head: dict[str, Any], margin: str) -> str:
 
 def reason(row: dict[str, Any]) -> str:
     """Why it is outside, or that nobody knows."""
-    text = cases.REASONS.get((row["method"], row["place"]), "not found yet")
+    text = REASONS.get((row["method"], row["place"]), "not found yet")
     return f"- **{row['method']} on {row['place']}** ({row['verdict']}): {text}"
 
 
