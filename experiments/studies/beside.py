@@ -38,11 +38,21 @@ from experiments.studies import beside_cases as cases
 from experiments.studies import beside_page
 from experiments.studies.beside_page import SIDES
 from experiments.studies.beside_settings import CASES
+from purejaxo2o.files import read_json
 
 OUT = Path("runs/beside")
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "beside"
 PLACES = (*cases.RECORDINGS, "online")
 THREAD = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+STEPS = (
+    ("bc", "bc", False),
+    ("td3_bc", "td3_bc", False),
+    ("rebrac", "rebrac", False),
+    ("iql", "iql", False),
+    ("iql, with their order and log-std", "iql", True),
+)
+"""Methods whose updates hold no noise, or can do without: label, method, whether known differences are undone."""
+QUIET = ("smoothing_noise", "target_smoothing_sigma")
 HERE = Path(__file__).resolve().parent
 
 
@@ -102,11 +112,35 @@ def train(name: str, place: str, side: str, out: Path) -> None:
         raise SystemExit(f"{folder} holds runs of other settings; move it away")
     asked = job | {"seeds": list(files), "out": [str(path.resolve()) for path in files.values()]}
     task.write_text(json.dumps(asked))
+    start(name, side, task)
+
+
+def start(name: str, side: str, task: Path, script: str | None = None) -> None:
+    """A side's script on a job, in its own Python."""
     if side == "ours":
-        command = [sys.executable, "-m", "experiments.studies.beside_ours"]
+        command = [sys.executable, "-m", f"experiments.studies.{script or 'beside_ours'}"]
     else:
         command = [str(peers.install(CASES[name].theirs)), str(HERE / f"beside_{CASES[name].theirs}.py")]
     subprocess.run([*command, str(task.resolve())], env=os.environ | THREAD, check=True)
+
+
+def steps(out: Path) -> dict[str, dict[str, Any]]:
+    """How far apart both sides are after their first updates, by method; once each, kept in a file."""
+    place, found = next(iter(cases.RECORDINGS)), {}
+    for label, name, as_theirs in STEPS:
+        folder = runs(out) / "steps" / label
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "gaps.json").exists():
+            more = {"steps_file": str((folder / "ours.npz").resolve()), "as_theirs": as_theirs}
+            for side in reversed(SIDES):
+                job = job_of(name, place, side, out) | more | {"out": str((folder / "gaps.json").resolve())}
+                quiet = {key: 0.0 for key in QUIET if key in job["settings"]}
+                task = folder / f"{side}.json"
+                task.write_text(json.dumps(job | {"settings": job["settings"] | quiet}))
+                script = "beside_steps" if side == "ours" else None
+                start(name, side, task, script)
+        found[label] = read_json(folder / "gaps.json")
+    return found
 
 
 def digest_of(job: dict[str, Any]) -> str:

@@ -31,6 +31,9 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(1)
     rows = transitions(job["data"], job["discount"])
+    if "steps_file" in job:
+        Path(job["out"]).write_text(json.dumps(steps(job, rows)))
+        return
     about = {"engine": engine(job["env"]), "versions": versions("d3rlpy", "torch")}
     for seed, path in zip(job["seeds"], job["out"], strict=True):
         figures = train(job, rows, seed) | about
@@ -151,6 +154,57 @@ def train(job: dict, rows: dict[str, np.ndarray], seed: int) -> dict:
         returns.append(greedy_returns(algorithm.predict, job["env"]))
         print(f"{job['name']} seed {seed}: {done} updates, {spent:.0f} s", file=sys.stderr, flush=True)
     return {"returns": returns, "train_seconds": spent}
+
+
+def steps(job: dict, rows: dict[str, np.ndarray]) -> dict:
+    """From our first weights through our minibatches: how far actions and values lie from ours, `{updates: {"action":
+    largest, "q": mean relative}}`."""
+    with np.load(job["steps_file"]) as stored:
+        ours = dict(stored)
+    algorithm = make(job, (rows["observation"].shape[1], rows["action"].shape[1]))
+    start(algorithm, job)
+    modules = algorithm.impl._modules
+    policy = modules.policy if hasattr(modules, "policy") else modules.imitator
+    put(policy, {name.removeprefix("actor/"): x for name, x in ours.items() if name.startswith("actor/")}, "mean")
+    for index, critic in enumerate(getattr(modules, "q_funcs", ())):
+        put(
+            critic, {name.removeprefix("critic/"): x[index] for name, x in ours.items() if name.startswith("critic/")}
+        )
+    if hasattr(modules, "value_func"):
+        put(modules.value_func, {name.removeprefix("value/"): x for name, x in ours.items() if name[:6] == "value/"})
+    for name in vars(modules):
+        if name.startswith("targ_"):
+            getattr(modules, name).load_state_dict(getattr(modules, name.removeprefix("targ_")).state_dict())
+    algorithm.set_grad_step(1)  # a delayed policy moves at the same updates as ours
+    intervals, found, probe = np.ones((job["batch_size"], 1), np.float32), {}, ours["probe"]
+    for count, picked in enumerate(ours["picks"], 1):
+        algorithm.update(batch(rows, picked, intervals, algorithm))
+        if f"action/{count}" in ours:
+            gap = np.abs(algorithm.predict(rows["observation"][probe]) - ours[f"action/{count}"])
+            found[count] = {"action": float(gap.max())}
+            if f"q/{count}" in ours:
+                q = algorithm.predict_value(rows["observation"][probe], rows["action"][probe])
+                scale = np.abs(ours[f"q/{count}"]).mean()
+                found[count]["q"] = float(np.abs(q - ours[f"q/{count}"]).mean() / scale)
+    return found
+
+
+def put(network, weights: dict[str, np.ndarray], head: str = "") -> None:
+    """Our weights into a network of theirs: hidden layers, their LayerNorms, and the head (the last layer, or one of
+    its own name)."""
+    layers = list(network._encoder._layers)
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    norms = [layer for layer in layers if isinstance(layer, nn.LayerNorm)]
+    last = getattr(network, "_mu", None) or network._fc
+    pairs = [(layer, f"MLP_0/Dense_{i}") for i, layer in enumerate(linear)]
+    pairs.append((last, head or f"MLP_0/Dense_{len(linear)}"))
+    with torch.no_grad():
+        for layer, name in pairs:
+            layer.weight.copy_(torch.tensor(weights[f"{name}/kernel"].T))
+            layer.bias.copy_(torch.tensor(weights[f"{name}/bias"]))
+        for i, layer in enumerate(norms):
+            layer.weight.copy_(torch.tensor(weights[f"MLP_0/LayerNorm_{i}/scale"]))
+            layer.bias.copy_(torch.tensor(weights[f"MLP_0/LayerNorm_{i}/bias"]))
 
 
 def batch(rows: dict[str, np.ndarray], picked: np.ndarray, intervals: np.ndarray, algorithm) -> TransitionMiniBatch:
