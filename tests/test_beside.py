@@ -80,6 +80,8 @@ def test_the_page_tells_equal_runs_from_others(tmp_path, capsys):
     write_runs(runs, "hopper-medium", "iql", {"theirs": [50, 52, 54], "ours": [51, 53, 52]})
     write_runs(runs, "hopper-medium", "bc", {"theirs": [10, 12], "ours": [50, 52]})
     write_runs(runs, "pendulum", "iql", {"theirs": [10, 12], "ours": [50]})  # too few seeds
+    (runs / "steps" / "bc").mkdir(parents=True)
+    (runs / "steps" / "bc" / "gaps.json").write_text(json.dumps({"10": {"action": 1e-6}, "100": {"action": 2e-4}}))
     assert beside.main(["--report", "--out", str(out), "--page", str(page)]) == 1  # one is outside
     figures = json.loads((page / "figures.json").read_text())
     rows = {row["method"]: row for row in figures["rows"]}
@@ -92,6 +94,7 @@ def test_the_page_tells_equal_runs_from_others(tmp_path, capsys):
     assert "| iql, d3rlpy | hopper-medium | 3/3 |" in text
     assert "- **bc on hopper-medium** (outside): " in text
     assert "10 points" in text
+    assert "| bc | 1e-06 | 2e-04 |" in text
     assert text.splitlines()[-1].startswith("Measured on ")
     assert (page / "clouds.png").stat().st_size > 0
     assert "beside.md" in capsys.readouterr().out

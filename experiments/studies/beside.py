@@ -17,6 +17,9 @@ percentile bootstrap of the difference of means, ours minus theirs, seeds unpair
     outside      the interval and -10 to 10 have nothing in common
     undecided    else: more seeds are needed
 
+Where updates hold no noise, or can do without it, both sides also take the first 1,000 of them from the same weights
+on the same minibatches (`--steps`): that tells a rule that differs from seeds that do.
+
 What is outside is a fault of one side, or has its reason found; so is what is undecided with means more than 10
 apart. With 6 seeds a percentile interval is about a tenth too narrow.
 
@@ -44,14 +47,14 @@ OUT = Path("runs/beside")
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "beside"
 PLACES = (*cases.RECORDINGS, "online")
 THREAD = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-STEPS = (
-    ("bc", "bc", False),
-    ("td3_bc", "td3_bc", False),
-    ("rebrac", "rebrac", False),
-    ("iql", "iql", False),
-    ("iql, with their order and log-std", "iql", True),
-)
-"""Methods whose updates hold no noise, or can do without: label, method, whether known differences are undone."""
+STEPS = {
+    "bc": ("bc", False),
+    "td3_bc": ("td3_bc", False),
+    "rebrac": ("rebrac", False),
+    "iql": ("iql", False),
+    "iql, differences undone": ("iql", True),
+}
+"""Methods whose updates hold no noise, or can do without it, and whether known differences are undone."""
 QUIET = ("smoothing_noise", "target_smoothing_sigma")
 HERE = Path(__file__).resolve().parent
 
@@ -98,6 +101,14 @@ def pairs(only: Sequence[str]) -> list[tuple[str, str]]:
     return [(name, place) for name, place in order if name in methods and place in places]
 
 
+def prepare(place: str, out: Path) -> None:
+    """The recording as a file, unless it is there, or there is none."""
+    if place in cases.RECORDINGS:
+        from experiments.studies import beside_data
+
+        beside_data.write(place, out / "data" / f"{place}.npz")
+
+
 def train(name: str, place: str, side: str, out: Path) -> None:
     """The seeds that are not there yet, in a process of their own."""
     folder = runs(out) / place / name / side
@@ -115,32 +126,32 @@ def train(name: str, place: str, side: str, out: Path) -> None:
     start(name, side, task)
 
 
-def start(name: str, side: str, task: Path, script: str | None = None) -> None:
+def start(name: str, side: str, task: Path, ours: str = "beside_ours") -> None:
     """A side's script on a job, in its own Python."""
     if side == "ours":
-        command = [sys.executable, "-m", f"experiments.studies.{script or 'beside_ours'}"]
+        command = [sys.executable, "-m", f"experiments.studies.{ours}"]
     else:
         command = [str(peers.install(CASES[name].theirs)), str(HERE / f"beside_{CASES[name].theirs}.py")]
     subprocess.run([*command, str(task.resolve())], env=os.environ | THREAD, check=True)
 
 
-def steps(out: Path) -> dict[str, dict[str, Any]]:
+def steps(out: Path) -> None:
     """How far apart both sides are after their first updates, by method; once each, kept in a file."""
-    place, found = next(iter(cases.RECORDINGS)), {}
-    for label, name, as_theirs in STEPS:
+    place = next(iter(cases.RECORDINGS))
+    prepare(place, out)
+    for label, (name, as_theirs) in STEPS.items():
         folder = runs(out) / "steps" / label
+        gaps = (folder / "gaps.json").resolve()
+        if gaps.exists():
+            continue
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "gaps.json").exists():
-            more = {"steps_file": str((folder / "ours.npz").resolve()), "as_theirs": as_theirs}
-            for side in reversed(SIDES):
-                job = job_of(name, place, side, out) | more | {"out": str((folder / "gaps.json").resolve())}
-                quiet = {key: 0.0 for key in QUIET if key in job["settings"]}
-                task = folder / f"{side}.json"
-                task.write_text(json.dumps(job | {"settings": job["settings"] | quiet}))
-                script = "beside_steps" if side == "ours" else None
-                start(name, side, task, script)
-        found[label] = read_json(folder / "gaps.json")
-    return found
+        more = {"steps_file": str(gaps.with_name("ours.npz")), "as_theirs": as_theirs, "out": str(gaps)}
+        for side in reversed(SIDES):
+            job = job_of(name, place, side, out) | more
+            job["settings"] = job["settings"] | {key: 0.0 for key in QUIET if key in job["settings"]}
+            task = folder / f"{side}.json"
+            task.write_text(json.dumps(job))
+            start(name, side, task, "beside_steps")
 
 
 def digest_of(job: dict[str, Any]) -> str:
@@ -155,21 +166,23 @@ def main(argv: list[str] | None = None) -> int:
         "--only", nargs="+", default=[], choices=[*CASES, *PLACES], help="methods or recordings; all by default"
     )
     parser.add_argument("--side", choices=SIDES, help="one side alone")
+    parser.add_argument("--steps", action="store_true", help="compare the first updates, train nothing else")
     parser.add_argument("--report", action="store_true", help="train nothing, write the page of what is there")
     parser.add_argument("--page", type=Path, default=RESULTS, help="where beside.md goes")
     parser.add_argument("--out", type=Path, default=OUT, help="files of the runs; goes on in it")
     arguments = parser.parse_args(argv)
-    for name, place in () if arguments.report else pairs(arguments.only):
-        if place in cases.RECORDINGS:
-            from experiments.studies import beside_data
-
-            beside_data.write(place, arguments.out / "data" / f"{place}.npz")
+    if arguments.steps:
+        steps(arguments.out)
+    for name, place in () if arguments.report or arguments.steps else pairs(arguments.only):
+        prepare(place, arguments.out)
         for side in SIDES:
             if arguments.side in (None, side):
                 train(name, place, side, arguments.out)
     rows = [beside_page.compare(name, place, runs(arguments.out)) for name, place in pairs([])]
     found = [row for row in rows if row is not None]
-    beside_page.write(found, arguments.page, MARGIN_TEXT)
+    gaps = {label: runs(arguments.out) / "steps" / label / "gaps.json" for label in STEPS}
+    first = {label: read_json(path) for label, path in gaps.items() if path.exists()}
+    beside_page.write(found, first, arguments.page, MARGIN_TEXT)
     print(arguments.page / "beside.md")
     return 1 if any(row["verdict"] == "outside" for row in found) else 0
 
