@@ -24,7 +24,8 @@ def write(place: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = flat(o2o.dataset(RECORDINGS[place].dataset))._asdict() if RECORDINGS[place].dataset else pendulum()
     temporary = path.with_name("part.npz")
-    np.savez(temporary, **{name: np.asarray(rows[name]) for name in COLUMNS})
+    arrays: Any = {name: np.asarray(rows[name]) for name in COLUMNS}
+    np.savez(temporary, **arrays)
     temporary.replace(path)
 
 

@@ -32,7 +32,8 @@ def dataset(path: str) -> o2o.Store:
     """The recording as a full store."""
     with np.load(path) as stored:
         names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-        return store.from_transitions(o2o.Transition(**{name: jnp.asarray(stored[name]) for name in names}))
+        arrays: Any = {name: jnp.asarray(stored[name]) for name in names}
+    return store.from_transitions(o2o.Transition(**arrays))
 
 
 def recipe_of(job: dict[str, Any]) -> o2o.Recipe:

@@ -48,7 +48,8 @@ def make(job: dict, seed: int):
     left = set(inspect.signature(kind.__init__).parameters) - {"self"} - set(settings) - IGNORED
     if left:
         raise SystemExit(f"{job['algorithm']}: no value for {', '.join(sorted(left))}")
-    copies = [lambda: RescaleAction(gymnasium.make(job["env"]), -1.0, 1.0)] * job["num_envs"]
+    low, high = np.float32(-1.0), np.float32(1.0)
+    copies = [lambda: RescaleAction(gymnasium.make(job["env"]), low, high)] * job["num_envs"]
     policy = {"net_arch": job["hidden"], "optimizer_kwargs": {"eps": job["adam_epsilon"]}}
     return kind(
         "MlpPolicy", DummyVecEnv(copies), batch_size=job["batch_size"], seed=seed, policy_kwargs=policy, **settings

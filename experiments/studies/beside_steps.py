@@ -66,11 +66,11 @@ def main() -> None:
     np.savez(job["steps_file"], **steps(agent, agent.init(jax.random.key(0), spaces(task.env)), data, job))
 
 
-def steps(agent: Any, state: Any, data: o2o.Store, job: dict[str, Any]) -> dict[str, np.ndarray]:
+def steps(agent: Any, state: Any, data: o2o.Store, job: dict[str, Any]) -> dict[str, Any]:
     """First weights by path, picked rows, and what is compared: `action/10`, `q/10`, ..."""
     rows = jax.tree.map(lambda x: x[:, 0], data.data)
     picks = np.random.default_rng(0).integers(data.rows, size=(AT[-1], job["batch_size"]))
-    found: dict[str, np.ndarray] = {"picks": picks, "probe": np.arange(0, data.rows, EVERY)}
+    found: dict[str, Any] = {"picks": picks, "probe": np.arange(0, data.rows, EVERY)}
     for name in ("actor", "critic", "value"):
         for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(state, name, {})):
             found["/".join((name, *(part.key for part in path)))] = np.asarray(leaf)
