@@ -74,18 +74,21 @@ def write_runs(folder, place, name, scores, waves=(1.0, 2.0)):
         (folder / place / name / side / "job-abc.json").write_text("{}")
 
 
-def test_the_page_tells_equal_runs_from_others(tmp_path, capsys):
+def test_the_page_tells_equal_runs_from_others(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(beside_cases, "SEEDS", 3)
     out, page = tmp_path / "runs", tmp_path / "page"
     runs = beside.runs(out)
     write_runs(runs, "hopper-medium", "iql", {"theirs": [50, 52, 54], "ours": [51, 53, 52]})
-    write_runs(runs, "hopper-medium", "bc", {"theirs": [10, 12], "ours": [50, 52]})
-    write_runs(runs, "pendulum", "iql", {"theirs": [10, 12], "ours": [50]})  # too few seeds
+    write_runs(runs, "hopper-medium", "bc", {"theirs": [10, 12, 11], "ours": [50, 52, 51]})
+    write_runs(runs, "hopper-medium", "awac", {"theirs": [10, 12], "ours": [50, 52, 51]})
+    write_runs(runs, "pendulum", "iql", {"theirs": [10, 12], "ours": [50]})  # no interval
     (runs / "steps" / "bc").mkdir(parents=True)
     (runs / "steps" / "bc" / "gaps.json").write_text(json.dumps({"10": {"action": 1e-6}, "100": {"action": 2e-4}}))
     assert beside.main(["--report", "--out", str(out), "--page", str(page)]) == 1  # one is outside
     figures = json.loads((page / "figures.json").read_text())
     rows = {row["method"]: row for row in figures["rows"]}
-    assert set(rows) == {"iql", "bc"}
+    assert set(rows) == {"iql", "bc", "awac"}
+    assert rows["awac"]["verdict"] == "unfinished"
     assert rows["iql"]["difference"][0] == pytest.approx(0, abs=1e-9)
     assert rows["iql"]["verdict"] == "equivalent"
     assert rows["bc"]["difference"][0] == pytest.approx(40)

@@ -53,6 +53,7 @@ def compare(name: str, place: str, folder: Path) -> dict[str, Any] | None:
         raise SystemExit(f"{name} on {place}: runs were judged by engines that differ")
     values = {side: np.array(list(found.values())) for side, (found, _) in sides.items()}
     difference = difference_interval(values["ours"], values["theirs"], paired=False)
+    whole = all(len(x) >= cases.SEEDS for x in values.values())
     about = {side: files[0]["versions"] | files[0]["engine"]["versions"] for side, (_, files) in sides.items()}
     return {
         "method": name,
@@ -61,7 +62,7 @@ def compare(name: str, place: str, folder: Path) -> dict[str, Any] | None:
         "scores": {side: values[side].tolist() for side in SIDES},
         "means": {side: [float(x) for x in bootstrap_interval(values[side])] for side in SIDES},
         "difference": [float(x) for x in difference],
-        "verdict": verdict(difference),
+        "verdict": verdict(difference) if whole else "unfinished",
         "train_seconds": {side: [one["train_seconds"] for one in files] for side, (_, files) in sides.items()},
         "versions": about,
     }
@@ -107,7 +108,7 @@ def write(rows: list[dict[str, Any]], steps: Gaps, folder: Path, margin: str) ->
 def page(rows: list[dict[str, Any]], steps: Gaps, head: dict[str, Any], margin: str) -> str:
     """The figures as Markdown."""
     names = list(dict.fromkeys(row["method"] for row in rows))
-    versions = {name: x for row in rows for name, x in row["versions"]["theirs"].items()}
+    versions = {row["peer"]: row["versions"]["theirs"] for row in rows}
     reasons = [reason(row) for row in rows if explain(row) or (row["method"], row["place"]) in REASONS]
     differences = [f"- {name}: {text}." for name in names for text in CASES[name].differs]
     parts = [
@@ -115,13 +116,14 @@ def page(rows: list[dict[str, Any]], steps: Gaps, head: dict[str, Any], margin: 
         "",
         margin,
         "",
-        "Scores with 95% bootstrap intervals over seeds; *seeds* theirs/ours.",
+        "Scores with 95% bootstrap intervals over seeds; *seeds* theirs/ours. *unfinished*: fewer than "
+        f"{cases.SEEDS} seeds of a side, no verdict.",
         "",
         markdown_table([line(row) for row in rows]),
         "",
         "![Scores of all seeds](clouds.png)",
         "",
-        *(["## Reasons", "", *reasons, ""] if reasons else []),
+        *(["## Reasons and remarks", "", *reasons, ""] if reasons else []),
         *(first_updates(steps) if steps else []),
         "## What stays different",
         "",
@@ -135,8 +137,7 @@ def page(rows: list[dict[str, Any]], steps: Gaps, head: dict[str, Any], margin: 
         "",
         markdown_table(settings(names)),
         "",
-        "Theirs: " + ", ".join(f"{name} {x}" for name, x in sorted(versions.items())) + ".",
-        "",
+        *(f"{peer}: {', '.join(f'{name} {x}' for name, x in sorted(x.items()))}.\n" for peer, x in versions.items()),
         measured(head),
         "",
     ]
