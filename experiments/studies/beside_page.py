@@ -9,7 +9,7 @@ import numpy as np
 from experiments.benchmarks.rows import measured, origin
 from experiments.studies import beside_cases as cases
 from experiments.studies.beside_cases import MARGIN
-from experiments.studies.beside_settings import ALIKE, CASES, REASONS
+from experiments.studies.beside_settings import ALIKE, CASES, LIMITS, REASONS
 from purejaxo2o import plots
 from purejaxo2o.files import read_json, replacing, write_json
 from purejaxo2o.sinks import plain
@@ -122,6 +122,8 @@ def page(rows: list[dict[str, Any]], steps: Gaps, head: dict[str, Any], margin: 
         markdown_table([line(row) for row in rows]),
         "",
         "![Scores of all seeds](clouds.png)",
+        "",
+        LIMITS,
         "",
         *(["## Reasons and remarks", "", *reasons, ""] if reasons else []),
         *(first_updates(steps) if steps else []),
