@@ -274,9 +274,6 @@ REASONS: dict[tuple[str, str], str] = {
         "last two by hand). Ten starts of one policy return 130 to 2,600, so a seed's score is noisy; more seeds "
         "would tell."
     ),
-    ("td3_bc", "hopper-medium"): (
-        "the interval leaves 0 out, far within the margin. The first updates without noise agree to rounding."
-    ),
 }
 """Why a comparison is outside the margin, as found, and what else is to be said of one."""
 LIMITS = (
