@@ -24,7 +24,10 @@ from purejaxo2o.train import init, segment
 CACHE = ROOT / ".cache" / "peers"
 INSTALL_SECONDS = 600
 RUN_SECONDS = 300
-REQUIREMENTS = {"d3rlpy": ["torch==2.13.0", "d3rlpy"], "sbx": ["torch==2.13.0", "sbx-rl"]}
+REQUIREMENTS = {
+    "d3rlpy": ["torch==2.13.0", "d3rlpy", "mujoco==3.17.0", "imageio"],
+    "sbx": ["torch==2.13.0", "sbx-rl"],
+}
 OFFLINE = (
     updates.Case("IQL", "IQL"),
     updates.Case("CQL", "CQL", {"cql_actions": 10}),
@@ -62,7 +65,7 @@ def _against(peer: str, what: str, unit: str, ours: Program, steps: int, **argum
     print(f"peers: {what} against {peer}", file=sys.stderr, flush=True)
     name = f"{what}, against {peer}"
     try:
-        python = _install(peer)
+        python = install(peer)
         before = min(seconds(ours) for _ in range(3))
         theirs = _run(python, peer, {"algorithm": what.split()[0], "what": what.split()[1], **arguments})
         after = min(seconds(ours) for _ in range(3))
@@ -86,7 +89,7 @@ def _online(name: str) -> Program:
     return build(lambda run: segment(run, recipe, task, None, phase=1), run)
 
 
-def _install(peer: str) -> Path:
+def install(peer: str) -> Path:
     """The peer's Python; its environment is made on first use. Raises `Failed`."""
     folder = CACHE / peer
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
