@@ -22,7 +22,7 @@ States are not standardised (a flag of theirs, off). Advantages are divided by t
 over B-1. Weights start Xavier-uniform, policy heads near 0; theirs orthogonal (policy) and torch's default (Q, V).
 Returns of failures in sparse mazes are those of going on failing (0 without a transform of rewards).
 Small: see `recipes/budget.py`; no phase for the values alone, 2000 steps of improvement, the rate falls linearly to 0
-and the clip stays; targets move at every step; mazes and toys: 10 r - 5.
+and the clip stays; targets move at every step; Q bootstraps through time-outs; mazes and toys: 10 r - 5.
 
 Use it to improve a clone a little at hardly any risk. Cost per update relative to IQL, counted in network passes: 0.6
 while fitting, 0.4 while improving.
@@ -44,7 +44,7 @@ PAPER: dict[str, Any] = {
     "learning_rate_end": 1.0,
     "rate_decay": 0.98,
 }
-SMALL: dict[str, Any] = budget.ACTOR_CRITIC | {"clip_decay": 1.0}
+SMALL: dict[str, Any] = budget.ACTOR_CRITIC | {"clip_decay": 1.0, "timeouts": "bootstrap"}
 SPARSE = (10.0, -5.0)
 
 
