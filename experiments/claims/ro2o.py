@@ -6,6 +6,20 @@ import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, metric_at_switch, with_agent
 
 WITHOUT = {"value_weight": 0.0, "pull_weight": 0.0, "policy_weight": 0.0}
+STEADY_POLICY = Contrast(
+    "policy moves less between neighbouring states",
+    "without the terms",
+    "ro2o",
+    metric_at_switch("policy_jump"),
+    unit="nats",
+)
+STEADY_VALUES = Contrast(
+    "values move less between neighbouring states",
+    "without the terms",
+    "ro2o",
+    metric_at_switch("value_jump"),
+    unit="of squared value",
+)
 
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
@@ -24,20 +38,8 @@ CLAIM = Claim(
     task=lambda: o2o.task("pointmaze-umaze"),
     arms=arms,
     contrasts=(
-        Contrast(
-            "policy moves less between neighbouring states",
-            "without the terms",
-            "ro2o",
-            metric_at_switch("policy_jump"),
-            unit="nats",
-        ),
-        Contrast(
-            "values move less between neighbouring states",
-            "without the terms",
-            "ro2o",
-            metric_at_switch("value_jump"),
-            unit="of squared value",
-        ),
+        STEADY_POLICY,
+        STEADY_VALUES,
         Contrast("dip smaller than without the terms", "without the terms", "ro2o", handover("dip")),
         Contrast(
             "area under the online curve above that without", "ro2o", "without the terms", handover("online_auc")

@@ -20,12 +20,12 @@ import jax
 
 import purejaxo2o as o2o
 from experiments.claims import h2o
-from experiments.claims.claim import Claim, Contrast, handover, metric_at_switch, only_offline, with_agent
+from experiments.claims.claim import Claim, Contrast, handover, only_offline, with_agent
+from experiments.claims.ro2o import STEADY_POLICY, STEADY_VALUES, WITHOUT
 from purejaxo2o import envs, store
 from purejaxo2o.tasks import Task
 from purejaxo2o.types import Array, Space, Step, pytree
 
-WITHOUT = {"value_weight": 0.0, "pull_weight": 0.0, "policy_weight": 0.0}
 RADIUS = 0.5
 """Of the perturbations and of the neighbourhoods, in standard deviations of the data."""
 
@@ -95,20 +95,8 @@ CLAIM = Claim(
     task=task,
     arms=arms,
     contrasts=(
-        Contrast(
-            "values move less between neighbouring states",
-            "without the terms",
-            "ro2o",
-            metric_at_switch("value_jump"),
-            unit="of squared value",
-        ),
-        Contrast(
-            "policy moves less between neighbouring states",
-            "without the terms",
-            "ro2o",
-            metric_at_switch("policy_jump"),
-            unit="nats",
-        ),
+        STEADY_VALUES,
+        STEADY_POLICY,
         Contrast(
             "offline score through noise above that without", "ro2o", "without the terms", handover("score_at_switch")
         ),
