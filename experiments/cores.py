@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from purejaxo2o.cli import cache_compilations
+from purejaxo2o.cli.main import cache_compilations
 
 
 def count() -> int:

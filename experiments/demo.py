@@ -16,9 +16,9 @@ import jax
 import purejaxo2o as o2o
 from experiments.benchmarks.rows import measured, origin
 from experiments.studies import spread
-from purejaxo2o.fit import Timing
-from purejaxo2o.report import COLUMNS, report, rows
-from purejaxo2o.tables import table
+from purejaxo2o.drive.fit import Timing
+from purejaxo2o.figures.report import COLUMNS, report, rows
+from purejaxo2o.figures.tables import table
 
 METHODS = ("sac", "naive", "iql", "cal_ql", "rlpd", "wsrl")
 

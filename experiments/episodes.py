@@ -11,8 +11,8 @@ import numpy as np
 
 from experiments.recording import original
 from purejaxo2o import envs
-from purejaxo2o.evaluate import evaluate
-from purejaxo2o.rollout import random_action
+from purejaxo2o.loop.rollout import random_action
+from purejaxo2o.tasks.evaluate import evaluate
 
 LIMIT = 200
 

@@ -24,7 +24,7 @@ from experiments.recording import Recording, load, original, record
 from purejaxo2o import envs
 from purejaxo2o.envs.mjx import IDS
 from purejaxo2o.envs.twin import Twin, TwinState
-from purejaxo2o.tables import markdown_table
+from purejaxo2o.figures.tables import markdown_table
 
 RESULT = Path("experiments/results/parity.md")  # and .json, to which a run adds what it measured
 OPEN_LOOP = (1, 10, 100)

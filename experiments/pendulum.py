@@ -10,7 +10,7 @@ MEDIUM = f"{NAMESPACE}/medium-v0"
 def record() -> None:
     """Make the datasets unless they are there (within a minute)."""
     if MEDIUM not in local_ids():
-        from purejaxo2o.cli import main as purejaxo2o
+        from purejaxo2o.cli.main import main as purejaxo2o
 
         options = ["--policy", "all", "--scale", "small", "--steps", "20000"]
         purejaxo2o(["collect", "pendulum", "--id", NAMESPACE, *options])

@@ -34,9 +34,10 @@ import jax
 from IPython.display import Image, display
 
 import purejaxo2o as o2o
-from purejaxo2o import paths, plots, render, stats
 from purejaxo2o.data import embedded
-from purejaxo2o.tables import table
+from purejaxo2o.figures import plots, render, stats
+from purejaxo2o.figures.tables import table
+from purejaxo2o.figures.trajectories import of_dataset, of_policy
 
 FAST = os.environ.get("PUREJAXO2O_NOTEBOOK_FAST") == "1"  # the smallest run that shows everything, for the tests
 SEEDS = 2 if FAST else 4
@@ -57,7 +58,7 @@ print(f"{task.name}: {task.env.name}, observations {task.env.obs_space}, actions
 print(f"{int(data.size):,} recorded steps:", embedded.statistics(data))
 
 # %%
-recorded = paths.of_dataset(data, 60)
+recorded = of_dataset(data, 60)
 picture = render.maze_trajectories(
     task.env, recorded.positions, OUT / "dataset.png", title=f"dataset: {recorded.reached.mean():.0%} arrive"
 )
@@ -128,7 +129,7 @@ state, obs = task.env.reset(jax.random.key(1))
 print("observation", obs, "-> action", act(obs, jax.random.key(2)))
 
 # %%
-driven = paths.of_policy(task.env, results.policy(seed=best), jax.random.key(3), episodes=6)
+driven = of_policy(task.env, results.policy(seed=best), jax.random.key(3), episodes=6)
 picture = render.maze_trajectories(
     task.env,
     driven.positions,

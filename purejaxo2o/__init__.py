@@ -17,23 +17,24 @@ A loop of one's own learns and finds the same (jit the calls inside, `phase` is 
             returns.append(o2o.judge(run, recipe, task, phase=phase))
 """
 
-from purejaxo2o.datasets import dataset
-from purejaxo2o.evaluate import evaluate
-from purejaxo2o.fit import fit
-from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.prepare import prepare
+from purejaxo2o.drive.fit import fit
+from purejaxo2o.drive.sweep import sweep
+from purejaxo2o.figures.report import report
+from purejaxo2o.loop.phases import Phase, Recipe
+from purejaxo2o.loop.prepare import prepare
+from purejaxo2o.loop.result import Result
+from purejaxo2o.loop.run import Run
+from purejaxo2o.loop.settings import replace
+from purejaxo2o.loop.store import Store
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import names as recipes
 from purejaxo2o.recipes import recipe
-from purejaxo2o.recorded import task_from_minari
-from purejaxo2o.report import report
-from purejaxo2o.result import Result
-from purejaxo2o.run import Run
-from purejaxo2o.settings import replace
-from purejaxo2o.store import Store
-from purejaxo2o.study import Study
-from purejaxo2o.sweep import sweep
-from purejaxo2o.tasks import Task, task
+from purejaxo2o.study.study import Study
 from purejaxo2o.tasks import names as tasks
+from purejaxo2o.tasks import task
+from purejaxo2o.tasks.datasets import dataset
+from purejaxo2o.tasks.evaluate import evaluate
+from purejaxo2o.tasks.recorded import task_from_minari
 from purejaxo2o.train import enter, init, judge, segment, train
 from purejaxo2o.types import O2OError, Space, Spaces, Step, Transition
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

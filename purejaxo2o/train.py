@@ -11,20 +11,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o import priorities, rollout, store
-from purejaxo2o.agents.base import begin, check_phase, follow
-from purejaxo2o.envs.base import spaces
-from purejaxo2o.evaluate import Standing, judge_all, standing
-from purejaxo2o.evaluate import judge as judge_standing
-from purejaxo2o.feeds import feed, reconsider, roll
-from purejaxo2o.phases import Phase, Recipe, check_phases
-from purejaxo2o.prepare import check, check_settings, online_needs, prepare, ready, rows_of
-from purejaxo2o.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
-from purejaxo2o.run import Run
-from purejaxo2o.seeds import one_key
-from purejaxo2o.store import Store
-from purejaxo2o.streams import ENTER, INIT, ITERATE, STARTS, stream
-from purejaxo2o.tasks import Task
+from purejaxo2o.loop import priorities, rollout, store
+from purejaxo2o.loop.agent import begin, check_phase, follow
+from purejaxo2o.loop.env import spaces
+from purejaxo2o.loop.evaluate import Standing, judge_all, standing
+from purejaxo2o.loop.evaluate import judge as judge_standing
+from purejaxo2o.loop.feeds import feed, reconsider, roll
+from purejaxo2o.loop.phases import Phase, Recipe, check_phases
+from purejaxo2o.loop.prepare import check, check_settings, online_needs, prepare, ready, rows_of
+from purejaxo2o.loop.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
+from purejaxo2o.loop.run import Run
+from purejaxo2o.loop.seeds import one_key
+from purejaxo2o.loop.store import Store
+from purejaxo2o.loop.streams import ENTER, INIT, ITERATE, STARTS, stream
+from purejaxo2o.loop.task import Task
 from purejaxo2o.types import Array, Metrics, transition_example, tree_finite, tree_where, vary_like
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from purejaxo2o import kept
+from purejaxo2o.drive import kept
 
 os.environ["MPLBACKEND"] = "Agg"
 

@@ -24,10 +24,10 @@ import numpy as np  # noqa: E402
 from tiny import arrays, distance, tiny  # noqa: E402
 
 import purejaxo2o as o2o  # noqa: E402
-from purejaxo2o import lanes, programs  # noqa: E402
-from purejaxo2o.fit import Watch  # noqa: E402
-from purejaxo2o.policies import load_policies  # noqa: E402
-from purejaxo2o.sweep import seed_keys  # noqa: E402
+from purejaxo2o.drive import lanes, programs  # noqa: E402
+from purejaxo2o.drive.fit import Watch  # noqa: E402
+from purejaxo2o.drive.policies import load_policies  # noqa: E402
+from purejaxo2o.drive.sweep import seed_keys  # noqa: E402
 
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 

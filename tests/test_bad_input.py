@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import purejaxo2o as o2o
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 from purejaxo2o.data import checks, minari
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 

@@ -10,7 +10,7 @@ import pytest
 from experiments.studies import beside, beside_cases, beside_episodes, beside_page
 from experiments.studies.beside_settings import CASES, UNUSED
 from purejaxo2o import agents
-from purejaxo2o.stats import Interval
+from purejaxo2o.figures.stats import Interval
 
 
 @pytest.mark.parametrize("name", CASES)

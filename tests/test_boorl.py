@@ -13,7 +13,7 @@ from tiny import tiny
 from purejaxo2o.agents.boorl import BOORL, kept
 from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
-from purejaxo2o.prepare import prepare
+from purejaxo2o.loop.prepare import prepare
 
 OBS = jnp.zeros((4000, 3))
 

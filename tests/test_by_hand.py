@@ -13,7 +13,7 @@ import pytest
 from tiny import UNOPTIMISED, distance, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.drive.sweep import seed_keys
 
 KEY = seed_keys(1)[0]
 HERE = Path(__file__).parent

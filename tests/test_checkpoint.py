@@ -16,8 +16,9 @@ import pytest
 from tiny import arrays, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import checkpoint, runs
-from purejaxo2o.checkpoint import Checkpoints
+from purejaxo2o.disk import checkpoint
+from purejaxo2o.disk.checkpoint import Checkpoints
+from purejaxo2o.disk.folder import sealed, write_json
 from purejaxo2o.types import O2OError, pytree
 
 CONFIG = {
@@ -67,7 +68,7 @@ SHAPES = jax.eval_shape(state)
 def folder(path, **changes):
     """A run folder with nothing but its config."""
     path.mkdir(exist_ok=True)
-    runs.write_json(path / "config.json", runs.sealed(CONFIG | changes))
+    write_json(path / "config.json", sealed(CONFIG | changes))
     return path
 
 

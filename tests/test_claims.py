@@ -14,10 +14,10 @@ from tiny import shrink, tiny
 import purejaxo2o as o2o
 from experiments import claims, cores
 from experiments.claims import claim, measure, shift, table
-from purejaxo2o import store
-from purejaxo2o.prepare import check
-from purejaxo2o.seeds import numbers_and_keys, seed_keys
-from purejaxo2o.stats import Interval
+from purejaxo2o.figures.stats import Interval
+from purejaxo2o.loop import store
+from purejaxo2o.loop.prepare import check
+from purejaxo2o.loop.seeds import numbers_and_keys, seed_keys
 
 BASELINES = {"bc", "sac", "naive", "ppo", "dqn"}
 """What others are measured against; they claim nothing themselves."""
@@ -50,7 +50,7 @@ def test_arms_differ_and_fit_their_task(name):
 
 def _rows(task):
     """A dataset's shapes."""
-    from purejaxo2o.envs.base import spaces
+    from purejaxo2o.loop.env import spaces
     from purejaxo2o.types import transition_example
 
     return jax.eval_shape(lambda: store.empty(transition_example(spaces(task.env), ()), rows=8, envs=1))

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import purejaxo2o as o2o
-from purejaxo2o import archive, lock
-from purejaxo2o.cli import cache_compilations, main
-from purejaxo2o.commands import given, output
-from purejaxo2o.policies import load_policies, load_policy
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.cli import given, output
+from purejaxo2o.cli.main import cache_compilations, main
+from purejaxo2o.disk import lock
+from purejaxo2o.disk.results import load_results
+from purejaxo2o.drive.policies import load_policies, load_policy
+from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
 NETWORKS = ["agent.hidden=(8, 8)", "agent.actor_hidden=(8, 8)"]
@@ -397,7 +398,7 @@ def test_a_run_without_references_says_so_and_can_be_scored_anew(run, tmp_path, 
     lanes = run("evaluate", out, "--episodes", "2", "--json")["lanes"]
     assert [lane["score"] for lane in lanes] == pytest.approx([100 + lane["return"] for lane in lanes])
     assert [lane["seed"] for lane in lanes] == [5, 6]
-    result = archive.load_results(out)
+    result = load_results(out)
     np.testing.assert_allclose(result.scores, 100 + result.returns.mean(-1), rtol=1e-5)
 
 

@@ -21,10 +21,10 @@ from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL, conservative_gap
 from purejaxo2o.agents.iql import IQL, expectile_loss
 from purejaxo2o.agents.sac import SAC
-from purejaxo2o.data.transforms import return_to_go
 from purejaxo2o.distributions import TanhNormal, normal_log_prob
-from purejaxo2o.phases import Phase
-from purejaxo2o.store import mix
+from purejaxo2o.loop.extras import return_to_go
+from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.store import mix
 from purejaxo2o.types import Space, Spaces, Transition
 
 B, OBS, ACT = 4, 3, 2

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from purejaxo2o import envs
-from purejaxo2o import store as stores
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 from purejaxo2o.data import checks, collect, embedded, minari, specs, waypoint
-from purejaxo2o.data.transforms import trajectory_returns
-from purejaxo2o.envs.base import spaces
 from purejaxo2o.envs.maze import PointMaze, PointMazeState
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.env import spaces
+from purejaxo2o.loop.extras import trajectory_returns
 from purejaxo2o.types import O2OError, Space, Step, pytree, static
 
 HORIZON = 5

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxo2o import store as stores
 from purejaxo2o.data import corrupt
+from purejaxo2o.loop import store as stores
 from purejaxo2o.types import O2OError, Transition
 
 N = 10_000

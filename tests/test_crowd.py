@@ -13,11 +13,13 @@ import pytest
 from tiny import tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import archive, memory, runs
-from purejaxo2o.fit import Watch
-from purejaxo2o.lanes import Lanes
-from purejaxo2o.programs import Programs
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.disk.folder import claim, describe
+from purejaxo2o.disk.results import load_results
+from purejaxo2o.drive import memory
+from purejaxo2o.drive.fit import Watch
+from purejaxo2o.drive.lanes import Lanes
+from purejaxo2o.drive.programs import Programs
+from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
 HERE = Path(__file__).parent
@@ -60,7 +62,7 @@ def test_two_processes_share_a_sweep(tmp_path):
         port = free.getsockname()[1]
     both = [start(HERE / "crowd.py", "process", tmp_path / "run", port, index) for index in range(2)]
     assert [answer(process)["lanes"] for process in both] == [3, 3]
-    joined = archive.load_results(tmp_path / "run")
+    joined = load_results(tmp_path / "run")
     over = {"agent.expectile": [0.6, 0.9]}
     alone = o2o.sweep(*tiny("iql"), seeds=3, over=over, width=1, progress=False)
     np.testing.assert_array_equal(joined.scores, alone.scores)
@@ -83,7 +85,7 @@ def test_two_processes_are_refused_together(tmp_path):
     """One of them looks into the folder; neither trains or writes."""
     out = tmp_path / "run"
     recipe, task, data = tiny("iql")
-    runs.claim(out, runs.describe(seed_keys(1)[0], recipe, task, data), resume=False)
+    claim(out, describe(seed_keys(1)[0], recipe, task, data), resume=False)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]

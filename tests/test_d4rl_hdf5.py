@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import purejaxo2o as o2o
-from purejaxo2o import store as stores
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 from purejaxo2o.data import d4rl_hdf5, d4rl_names, scores
+from purejaxo2o.loop import store as stores
 from purejaxo2o.types import O2OError, Space, Spaces, pytree, static
 
 LENGTHS = (4, 3, 5, 2)

@@ -15,7 +15,7 @@ import purejaxo2o as o2o
 from purejaxo2o import envs
 from purejaxo2o.data import minari as store
 from purejaxo2o.data import specs
-from purejaxo2o.envs.base import spaces
+from purejaxo2o.loop.env import spaces
 from purejaxo2o.types import Transition
 
 

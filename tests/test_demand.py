@@ -6,9 +6,9 @@ import pytest
 from tiny import tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import demand, trial
-from purejaxo2o.programs import Programs
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.drive import demand, width
+from purejaxo2o.drive.programs import Programs
+from purejaxo2o.drive.sweep import seed_keys
 
 LIMIT = 1e9
 LARGE = {
@@ -37,7 +37,7 @@ def test_the_setting_in_the_way_is_named_before_any_work(case, driver, tmp_path,
     recipe, task, data = tiny("iql")
     recipe = o2o.replace(recipe, changes)
     monkeypatch.setattr(Programs, "compile", refuse_to_compile)
-    monkeypatch.setattr(trial, "choose", refuse_to_compile)
+    monkeypatch.setattr(width, "choose", refuse_to_compile)
     how = {"out": tmp_path / "run", "progress": False, "memory_limit": LIMIT}
     run = partial(o2o.fit, seed_keys(1)[0]) if driver == "fit" else partial(o2o.sweep, seeds=3)
     with pytest.raises(o2o.O2OError, match=message) as error:
@@ -63,10 +63,10 @@ def test_a_run_that_is_refused_once_compiled_leaves_no_folder(tmp_path):
 
 
 def test_lanes_that_do_not_fit_a_trial_go_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(trial, "SHORT", 0.0)
+    monkeypatch.setattr(width, "SHORT", 0.0)
     recipe, task, data = tiny("iql")
     for seconds in (lambda *arguments: None, lambda *arguments: 1e-3 if arguments[-1] == 1 else None):
-        monkeypatch.setattr(trial, "_seconds", seconds)
-        found = trial.choose(seed_keys(4), recipe, task, data, 4, "cpu", limit=1)
+        monkeypatch.setattr(width, "_seconds", seconds)
+        found = width.choose(seed_keys(4), recipe, task, data, 4, "cpu", limit=1)
         assert found.width == 1
         assert "fit" in found.reason

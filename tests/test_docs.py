@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

@@ -12,9 +12,11 @@ import reference as ref
 from tiny import dataset, shrink, task
 
 import purejaxo2o as o2o
-from purejaxo2o import envs, store
-from purejaxo2o.domains import DOMAINS, domain_of, fail_reward_of
-from purejaxo2o.prepare import prepare
+from purejaxo2o import envs
+from purejaxo2o.loop import store
+from purejaxo2o.loop.prepare import prepare
+from purejaxo2o.loop.task import DOMAINS
+from purejaxo2o.tasks.domains import domain_of, fail_reward_of
 from purejaxo2o.types import O2OError, Transition, pytree, static
 
 CONSERVATIVE = ("cql", "cal_ql", "naive", "wsrl")

@@ -14,9 +14,9 @@ from tiny import shrink
 import purejaxo2o as o2o
 from purejaxo2o import envs
 from purejaxo2o.envs import brax, gymnax
-from purejaxo2o.envs.base import check_env, check_shapes
-from purejaxo2o.evaluate import evaluate
+from purejaxo2o.loop.env import check_env, check_shapes
 from purejaxo2o.tasks import make as make_task
+from purejaxo2o.tasks.evaluate import evaluate
 from purejaxo2o.types import O2OError, Space, Step, pytree
 
 NAMES = (

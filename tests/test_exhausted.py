@@ -5,9 +5,9 @@ import sys
 import jax
 import pytest
 
-from purejaxo2o import memory
-from purejaxo2o.cli import main
-from purejaxo2o.programs import Programs
+from purejaxo2o.cli.main import main
+from purejaxo2o.drive import memory
+from purejaxo2o.drive.programs import Programs
 from purejaxo2o.types import O2OError
 
 GONE = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 70368744177664 bytes.\nmore lines")
@@ -19,11 +19,11 @@ def raising(*_, **__):
 
 def test_the_command_ends_in_one_line_and_leaves_no_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("purejaxo2o.cli.cache_compilations", lambda: None)
+    monkeypatch.setattr("purejaxo2o.cli.main.cache_compilations", lambda: None)
     monkeypatch.setattr(Programs, "compile_after", lambda *_: None)
     monkeypatch.setattr(memory, "estimate", lambda *_, **__: "")
     monkeypatch.setattr(memory, "refuse_if_too_large", lambda *_: None)
-    monkeypatch.setattr(sys.modules["purejaxo2o.fit"], "drive", raising)
+    monkeypatch.setattr(sys.modules["purejaxo2o.drive.fit"], "drive", raising)
     command = (
         "train sac reach --scale small --seeds 1 --out run --set online.steps=40 online.segments=4 agent.hidden=(8,)"
     )

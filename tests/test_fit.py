@@ -13,9 +13,9 @@ from doubles import Counting
 from tiny import arrays, distance, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import archive
-from purejaxo2o.programs import compiler_options
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.disk.results import load_results
+from purejaxo2o.drive.programs import compiler_options
+from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
 KEY = seed_keys(3)[0]
@@ -78,7 +78,7 @@ def test_writes_what_it_returns(finished):
         "results.npz",
         "timing.json",
     ]
-    loaded = archive.load_results(out)
+    loaded = load_results(out)
     for name in ("scores", "returns", "metrics", "env_steps", "grad_steps", "phase", "finite"):
         same(getattr(loaded, name), getattr(result, name))
     assert (loaded.switch, loaded.phase_names) == (result.switch, result.phase_names)
@@ -109,7 +109,7 @@ def test_resumes_bit_for_bit(finished, tmp_path, fail_at):
     assert len(rest.rows) == 9 - max(0, fail_at)
     assert [row["segment"] for row in lines(out)] == list(range(9))
     assert lines(out) == lines(reference)
-    same(archive.load_results(out), archive.load_results(reference))
+    same(load_results(out), load_results(reference))
 
 
 def test_resuming_a_finished_run_gives_it_again(finished):

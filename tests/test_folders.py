@@ -15,10 +15,13 @@ import pytest
 from tiny import arrays, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import archive, files, lock, runs, study, study_folder
-from purejaxo2o.agreement import agreed
-from purejaxo2o.policies import load_policies
-from purejaxo2o.seeds import key_of, numbers_and_keys, seed_keys
+from purejaxo2o.disk import files, lock, results
+from purejaxo2o.disk.folder import sealed
+from purejaxo2o.drive.agreement import agreed
+from purejaxo2o.drive.policies import load_policies
+from purejaxo2o.loop.seeds import key_of, numbers_and_keys, seed_keys
+from purejaxo2o.study import run as study
+from purejaxo2o.study.folder import claim
 from purejaxo2o.types import O2OError
 
 SEEDS = (5, 6)
@@ -125,14 +128,14 @@ def test_another_runs_arrays_are_refused_and_the_checkpoint_before_is_good(finis
 
 def test_results_of_another_run_are_refused_and_written_again(finished, foreign, out):
     shutil.copy(foreign / "results.npz", out / "results.npz")
-    one_line(lambda: archive.load_results(out), r"results\.npz belongs to another run than the folder; resume")
+    one_line(lambda: results.load_results(out), r"results\.npz belongs to another run than the folder; resume")
     for change in CHANGES.values():
         shutil.copy(finished[1] / "results.npz", out / "results.npz")
         edited(out / "results.npz", change)
-        one_line(lambda: archive.load_results(out), r"holds no finished run \(.*results\.npz.*resume it")
+        one_line(lambda: results.load_results(out), r"holds no finished run \(.*results\.npz.*resume it")
     (out / "metrics.jsonl").write_bytes(b"\xff garbage\n")
     sweep(out, resume=True)
-    np.testing.assert_array_equal(archive.load_results(out).scores, archive.load_results(finished[1]).scores)
+    np.testing.assert_array_equal(results.load_results(out).scores, results.load_results(finished[1]).scores)
     assert (out / "metrics.jsonl").read_bytes() == (finished[1] / "metrics.jsonl").read_bytes()
 
 
@@ -144,7 +147,7 @@ def rewritten(**changes):
 
     def change(folder):
         config = json.loads((folder / "config.json").read_text()) | changes
-        files.write_json(folder / "config.json", runs.sealed(config))
+        files.write_json(folder / "config.json", sealed(config))
 
     return change
 
@@ -189,7 +192,7 @@ CONFIGS = {
 @pytest.mark.parametrize("case", CONFIGS)
 def test_a_damaged_configuration_ends_in_one_line(out, case):
     CONFIGS[case](out)
-    refusals = [refusal(action, out) for action in (load_policies, archive.load_results, resumed)]
+    refusals = [refusal(action, out) for action in (load_policies, results.load_results, resumed)]
     assert any(refusals)
     for line in filter(None, refusals):
         assert "\n" not in line
@@ -219,8 +222,8 @@ def too_large(path):
     """A header that declares more than there is."""
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,), }"
     header += b" " * (118 - len(header) - 1) + b"\n"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("scores.npy", b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header)
+    with zipfile.ZipFile(path, "w") as results:
+        results.writestr("scores.npy", b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header)
 
 
 ARCHIVES = {
@@ -241,7 +244,7 @@ ARCHIVES = {
 def test_a_damaged_archive_ends_in_one_line(out, case):
     for path in (out / "results.npz", checkpoint(out, "arrays.npz")):
         ARCHIVES[case](path)
-    one_line(lambda: archive.load_results(out), rf"{out} holds no finished run \(.*\); resume it")
+    one_line(lambda: results.load_results(out), rf"{out} holds no finished run \(.*\); resume it")
     one_line(lambda: load_policies(out), r"checkpoints/2 cannot be restored \(")
 
 
@@ -489,19 +492,19 @@ def test_two_halves_are_told_apart_and_joined(finished, tmp_path):
     second = sweep(tmp_path / "two", seeds=(3, 4))
     whole = sweep(seeds=(3, 4, 5, 6))
     assert first.axes == (("seed", (5, 6)),)
-    joined = archive.load_results(one, tmp_path / "two")
+    joined = results.load_results(one, tmp_path / "two")
     assert joined.axes == whole.axes == (("seed", (3, 4, 5, 6)),)
     np.testing.assert_array_equal(joined.scores, whole.scores)
-    np.testing.assert_array_equal(archive.join([first, second]).scores, whole.scores)
-    one_line(lambda: archive.join([first, first]), "seed 5 is in two of the results; join each seed once")
-    one_line(lambda: archive.join([]), "got no results")
+    np.testing.assert_array_equal(results.join([first, second]).scores, whole.scores)
+    one_line(lambda: results.join([first, first]), "seed 5 is in two of the results; join each seed once")
+    one_line(lambda: results.join([]), "got no results")
     solo = dataclasses.replace(first, axes=())
-    one_line(lambda: archive.join([first, solo]), "take.* results with a seed axis|takes results with a seed axis")
+    one_line(lambda: results.join([first, solo]), "take.* results with a seed axis|takes results with a seed axis")
 
 
 def test_results_of_other_settings_are_not_joined(finished, foreign):
     one_line(
-        lambda: archive.load_results(finished[1], foreign),
+        lambda: results.load_results(finished[1], foreign),
         r"cannot be joined with .*: its agent\.learning_rate is 0\.1, not .*give",
     )
 
@@ -515,12 +518,12 @@ def small(**changes):
 
 
 def test_a_study_with_another_task_is_refused_by_name(tmp_path):
-    study_folder.claim(tmp_path, small(), resume=False)
-    study_folder.claim(tmp_path, small(), resume=True)
+    claim(tmp_path, small(), resume=False)
+    claim(tmp_path, small(), resume=True)
     with pytest.raises(
         O2OError, match=r"holds another study: its slope/bc: task\.fail_reward is None, not -1\.0; choose"
     ):
-        study_folder.claim(tmp_path, small(fail_reward=-1.0), resume=True)
+        claim(tmp_path, small(fail_reward=-1.0), resume=True)
 
 
 @pytest.mark.parametrize(
@@ -528,4 +531,4 @@ def test_a_study_with_another_task_is_refused_by_name(tmp_path):
 )
 def test_a_damaged_study_ends_in_one_line(tmp_path, content):
     (tmp_path / "study.json").write_text(content)
-    one_line(lambda: study_folder.claim(tmp_path, small(), resume=True), rf"{tmp_path}.* choose another")
+    one_line(lambda: claim(tmp_path, small(), resume=True), rf"{tmp_path}.* choose another")

@@ -12,7 +12,7 @@ from tiny import tiny
 
 import purejaxo2o as o2o
 from purejaxo2o.agents.fql import FQL
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.types import Space, Spaces, Transition
 
 AGENT = FQL(flow_steps=3, learning_rate=1e-2, **NETS)

@@ -6,9 +6,10 @@ import pytest
 from tiny import task
 
 import purejaxo2o as o2o
-from purejaxo2o import checkpoint, grid
-from purejaxo2o.cli import main
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.cli.main import main
+from purejaxo2o.disk import checkpoint
+from purejaxo2o.drive import grid
+from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
 KEYS = seed_keys(2)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxo2o.handover import handover
+from purejaxo2o.loop.handover import handover
 from purejaxo2o.types import O2OError
 
 STEPS = jnp.array([0, 0, 0, 100, 200, 400], jnp.int32)  # two offline evaluations, then three online ones

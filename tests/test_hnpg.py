@@ -19,7 +19,7 @@ from purejaxo2o.agents.base import advantages, td_target
 from purejaxo2o.agents.hnpg import Rows
 from purejaxo2o.agents.hybrid import HybridState, returns
 from purejaxo2o.distributions import Categorical, TanhNormal, kl_divergence
-from purejaxo2o.phases import online
+from purejaxo2o.loop.phases import online
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
 T, E, K, B, OBS, ACT, CHOICES = 6, 4, 3, 8, 3, 2, 3

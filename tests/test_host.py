@@ -14,10 +14,10 @@ from tiny import arrays, distance, lane, shrink
 
 import purejaxo2o as o2o
 from purejaxo2o import envs
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 from purejaxo2o.envs import host
-from purejaxo2o.evaluate import evaluate
 from purejaxo2o.tasks import make as make_task
+from purejaxo2o.tasks.evaluate import evaluate
 from purejaxo2o.types import O2OError
 
 COPIES = 3
@@ -311,6 +311,6 @@ def test_is_listed_as_slow(capsys):
 
 
 def test_nothing_pure_imports_it():
-    code = "import sys, purejaxo2o.cli, purejaxo2o.envs as e; e.make('toy/reach'); print('host' in dir(e))"
+    code = "import sys, purejaxo2o.cli.main, purejaxo2o.envs as e; e.make('toy/reach'); print('host' in dir(e))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

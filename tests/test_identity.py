@@ -11,11 +11,13 @@ import pytest
 from tiny import DISCRETE, Slope, dataset, task, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import envs, identity, runs
+from purejaxo2o import envs
 from purejaxo2o.agents.cql import CQL
-from purejaxo2o.policies import load_policies, load_policy
+from purejaxo2o.disk.folder import changes, check_free, claim, describe
+from purejaxo2o.disk.restore import restore
+from purejaxo2o.drive.policies import load_policies, load_policy
+from purejaxo2o.loop import identity
 from purejaxo2o.recipes import RECIPES
-from purejaxo2o.restore import restore
 from purejaxo2o.tasks import make
 from purejaxo2o.types import PYTREES, O2OError, pytree, static
 
@@ -191,7 +193,7 @@ def test_objects_of_any_kind_are_told_apart():
 UNTRUSTED = {
     "a function": {"@class": "os:system"},
     "a module": {"@class": "antigravity:Fly"},
-    "a class of the library's own": {"@class": "purejaxo2o.files:Path"},
+    "a class of the library's own": {"@class": "purejaxo2o.disk.files:Path"},
     "a module of the package that is none": {"@class": "purejaxo2o.nowhere:Thing"},
     "other fields": {"@class": "purejaxo2o.envs.toy:Reach", "command": "true"},
     "a file": {"@class": "purejaxo2o.envs.twin:Twin", "xml_file": "/etc/passwd"},
@@ -281,7 +283,7 @@ def claimed(tmp_path_factory):
     """A folder that a run has taken and not filled."""
     recipe, _, data = tiny("iql")
     folder = tmp_path_factory.mktemp("claimed") / "run"
-    runs.claim(folder, runs.describe(KEY, recipe, OWN, data), resume=False)
+    claim(folder, describe(KEY, recipe, OWN, data), resume=False)
     return folder
 
 
@@ -296,16 +298,16 @@ def test_resuming_with_any_change_is_refused_by_name(case, claimed):
 
 
 def test_the_same_again_is_the_same(claimed):
-    config = runs.describe(KEY, tiny("iql")[0], OWN, dataset())
-    assert runs.check_free(claimed, config, resume=True)
-    assert runs.changes(claimed, config) == ""
+    config = describe(KEY, tiny("iql")[0], OWN, dataset())
+    assert check_free(claimed, config, resume=True)
+    assert changes(claimed, config) == ""
 
 
 def test_other_versions_are_said_in_one_line(claimed):
-    config = runs.describe(KEY, tiny("iql")[0], OWN, dataset())
+    config = describe(KEY, tiny("iql")[0], OWN, dataset())
     config["versions"] |= {"jax": "0.0.1", "code of test_identity:Numbered": "0" * 64}
-    line = runs.changes(claimed, config | {"commit": "f" * 40})
-    assert runs.check_free(claimed, config, resume=True)
+    line = changes(claimed, config | {"commit": "f" * 40})
+    assert check_free(claimed, config, resume=True)
     for part in (f"jax {jax.__version__} is now 0.0.1", "code of test_identity:Numbered", "its numbers may differ"):
         assert part in line
     assert "\n" not in line

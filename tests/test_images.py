@@ -10,8 +10,8 @@ from tiny import shrink
 
 import purejaxo2o as o2o
 from purejaxo2o.data import embedded, minari
+from purejaxo2o.loop.store import flat
 from purejaxo2o.networks import MLP
-from purejaxo2o.store import flat
 
 KEY = jax.random.key(0)
 PADDLE, BALL = 0, 1

@@ -10,7 +10,7 @@ from test_closed_forms import KEY, NETS, SPACES, batches
 
 from purejaxo2o.agents import IQL, JSRL, SAC
 from purejaxo2o.agents.jsrl import JumpStart
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.types import pytree
 
 ONLINE = Phase(name="online", steps=110, act="policy")

@@ -9,8 +9,8 @@ import pytest
 from tiny import arrays, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import kept
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.drive import kept
+from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.types import pytree, static
 
 KEYS = seed_keys(2)

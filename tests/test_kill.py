@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from purejaxo2o.cli import main
-from purejaxo2o.files import read_arrays
+from purejaxo2o.cli.main import main
+from purejaxo2o.disk.files import read_arrays
 
 HERE = Path(__file__).parent
 PATIENCE = 240

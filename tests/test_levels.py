@@ -7,9 +7,10 @@ import pytest
 
 import purejaxo2o as o2o
 from purejaxo2o import envs
-from purejaxo2o import store as stores
-from purejaxo2o.cli import main
-from purejaxo2o.data import levels, minari
+from purejaxo2o.cli.main import main
+from purejaxo2o.data import minari
+from purejaxo2o.drive import levels
+from purejaxo2o.loop import store as stores
 from purejaxo2o.tasks import make
 from purejaxo2o.types import O2OError, Transition, pytree
 

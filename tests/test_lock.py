@@ -9,10 +9,10 @@ import purejaxo2o as o2o
 from purejaxo2o import envs
 from purejaxo2o.data import embedded, minari
 from purejaxo2o.data.collect import collect, random_policy
-from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.envs.lock import ACTIONS, LOCKS, LOST, CombinationLock, ContinuousLock, LockState
-from purejaxo2o.evaluate import evaluate
-from purejaxo2o.store import flat
+from purejaxo2o.loop.extras import trajectory_returns
+from purejaxo2o.loop.store import flat
+from purejaxo2o.tasks.evaluate import evaluate
 from purejaxo2o.types import O2OError, Space
 
 KEY = jax.random.key(0)

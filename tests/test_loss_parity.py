@@ -25,7 +25,6 @@ from jax.flatten_util import ravel_pytree
 from tiny import UNOPTIMISED
 
 from purejaxo2o.agents.awac import AWAC
-from purejaxo2o.agents.base import chunk_of
 from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.bppo import BPPO
 from purejaxo2o.agents.cal_ql import CalQL
@@ -48,6 +47,7 @@ from purejaxo2o.agents.spot import SPOT
 from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.agents.uni_o4 import UniO4
+from purejaxo2o.loop.agent import chunk_of
 from purejaxo2o.types import Space, Spaces, Transition
 
 B, OBS, ACT, CHOICES = 8, 5, 2, 3

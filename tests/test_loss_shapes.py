@@ -8,8 +8,9 @@ import pytest
 from tiny import Slope, dataset, shrink, task, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import shapes, store
+from purejaxo2o import shapes
 from purejaxo2o.distributions import Categorical, CensoredNormal, ClippedNormal, TanhNormal
+from purejaxo2o.loop import store
 from purejaxo2o.tasks import make
 from purejaxo2o.types import Space, pytree, transition_example
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 from purejaxo2o.data import measures, minari
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 

@@ -15,8 +15,8 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
-from purejaxo2o import store as stores
 from purejaxo2o.data import checks, minari
+from purejaxo2o.loop import store as stores
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "minari"

@@ -24,8 +24,8 @@ from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.off2on import Off2On, Off2OnState
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.distributions import TanhNormal
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.models import density_ratio
-from purejaxo2o.phases import Phase
 from purejaxo2o.types import Transition
 
 JOINED: dict[str, Any] = {"balanced": True, "ratio_hidden": (4,), **NETS}

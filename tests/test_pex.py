@@ -11,7 +11,7 @@ from test_closed_forms import KEY, NETS, SPACES, assert_equal, assert_same, batc
 
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.agents.pex import PEX
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 
 ONLINE = Phase(name="online", steps=10, act="policy")
 OBS = jnp.zeros((4000, 3))

@@ -10,11 +10,11 @@ from doubles import MARK, Counting
 from tiny import ROWS, UNOPTIMISED, arrays, distance, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import rollout
-from purejaxo2o import store as stores
-from purejaxo2o.feeds import sample
-from purejaxo2o.phases import Phase, Recipe, online, warmup
-from purejaxo2o.result import no_fault
+from purejaxo2o.loop import rollout
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.feeds import sample
+from purejaxo2o.loop.phases import Phase, Recipe, online, warmup
+from purejaxo2o.loop.result import no_fault
 from purejaxo2o.train import Run, enter, segment
 from purejaxo2o.types import transition_example
 

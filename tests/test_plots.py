@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from purejaxo2o import plots, render, report
+from purejaxo2o.figures import plots, render
+from purejaxo2o.figures.report import report
 from purejaxo2o.types import O2OError
 
 

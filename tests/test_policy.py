@@ -11,12 +11,12 @@ from doubles import Counting
 import purejaxo2o as o2o
 from purejaxo2o import envs
 from purejaxo2o.data.collect import collect, noisy
-from purejaxo2o.evaluate import evaluate
-from purejaxo2o.phases import Recipe, online
-from purejaxo2o.policies import Trained
-from purejaxo2o.policy import TrainedPolicy
-from purejaxo2o.result import Result, no_fault
+from purejaxo2o.drive.policies import Trained
+from purejaxo2o.loop.phases import Recipe, online
+from purejaxo2o.loop.policy import TrainedPolicy
+from purejaxo2o.loop.result import Result, no_fault
 from purejaxo2o.tasks import make as make_task
+from purejaxo2o.tasks.evaluate import evaluate
 from purejaxo2o.train import enter
 from purejaxo2o.types import O2OError, Space, Step, pytree
 
@@ -220,7 +220,7 @@ def test_a_number_of_episodes_is_checked(episodes):
 
 
 def test_episodes_that_do_not_fit_are_refused(monkeypatch):
-    monkeypatch.setattr("purejaxo2o.memory.limit", lambda devices: 1000)
+    monkeypatch.setattr("purejaxo2o.drive.memory.limit", lambda devices: 1000)
     trained = Trained(task=make_task("paid", Paid()), agent=Constant(), state=jnp.zeros((2, 2)), lanes=2, segment=1)
     line = r"episodes is 1000000: so many copies of test/Paid for each policy \(2\) need .*; give at most 31"
     with pytest.raises(O2OError, match=line):

@@ -12,11 +12,11 @@ import reference_ppo
 from tiny import tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import feeds
 from purejaxo2o.agents import PPO
 from purejaxo2o.agents.base import adam_direction, advantages, init_adam
 from purejaxo2o.agents.ppo import PPOState
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop import feeds
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.train import act, enter, init, iterate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 

@@ -15,7 +15,7 @@ import purejaxo2o as o2o
 from purejaxo2o import envs
 from purejaxo2o.agents import PPO, PPOIL
 from purejaxo2o.data.demonstrations import demonstrations
-from purejaxo2o.store import flat
+from purejaxo2o.loop.store import flat
 from purejaxo2o.tasks import make
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 

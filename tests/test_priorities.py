@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import purejaxo2o as o2o
-from purejaxo2o import feeds, priorities
 from purejaxo2o.data.collect import collect, random_policy
-from purejaxo2o.prepare import prepare, rows_of
+from purejaxo2o.loop import feeds, priorities
+from purejaxo2o.loop.prepare import prepare, rows_of
 from purejaxo2o.train import enter, init, iterate, train
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import purejaxo2o as o2o
-from purejaxo2o import store as stores
 from purejaxo2o.agents import (
     AWAC,
     BC,
@@ -37,13 +36,14 @@ from purejaxo2o.agents import (
     FamO2O,
     ReBRAC,
 )
-from purejaxo2o.agents.base import chunk_of
 from purejaxo2o.agents.hybrid import Hybrid
 from purejaxo2o.data import collect
-from purejaxo2o.data.transforms import next_action, return_to_go
 from purejaxo2o.envs import make
-from purejaxo2o.envs.base import spaces
-from purejaxo2o.phases import Recipe, online
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.agent import chunk_of
+from purejaxo2o.loop.env import spaces
+from purejaxo2o.loop.extras import next_action, return_to_go
+from purejaxo2o.loop.phases import Recipe, online
 from purejaxo2o.tasks import make as make_task
 
 DISCOUNT = 0.9

@@ -15,11 +15,11 @@ from test_ppo import ACT, BOX, DISCRETE, SETTINGS, E, T, random_state, rollout
 from tiny import UNOPTIMISED, distance, lane, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import feeds
 from purejaxo2o.agents import PPO, PROPS
 from purejaxo2o.agents.ppo import surrogate
 from purejaxo2o.envs.toy import ActionRewardDiscrete
-from purejaxo2o.phases import Phase, Recipe, online
+from purejaxo2o.loop import feeds
+from purejaxo2o.loop.phases import Phase, Recipe, online
 from purejaxo2o.tasks import make
 from purejaxo2o.train import act, enter, init, iterate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition, pytree

@@ -23,7 +23,7 @@ from test_closed_forms import (
 
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.agents.proto import PROTO, PROTOState, gumbel_loss
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 
 ONLINE = Phase(name="online", steps=500, act="policy", updates=2)
 

@@ -12,15 +12,15 @@ from test_phases import hand_made
 from tiny import arrays, distance, lane, task, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import store as stores
-from purejaxo2o.agents.base import begin
 from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.qc import QC, Plan
-from purejaxo2o.evaluate import evaluate_agent
-from purejaxo2o.feeds import sample
-from purejaxo2o.phases import Phase
-from purejaxo2o.streams import ITERATE, stream
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.drive.sweep import seed_keys
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.agent import begin
+from purejaxo2o.loop.evaluate import evaluate_agent
+from purejaxo2o.loop.feeds import sample
+from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.streams import ITERATE, stream
 from purejaxo2o.train import enter, iterate
 from purejaxo2o.types import Transition, pytree
 

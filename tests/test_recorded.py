@@ -16,8 +16,8 @@ import pytest
 import purejaxo2o as o2o
 from experiments.recording import original
 from purejaxo2o import envs
-from purejaxo2o import store as stores
 from purejaxo2o.data import minari
+from purejaxo2o.loop import store as stores
 from purejaxo2o.types import O2OError, Space, Spaces, Transition, pytree, static
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "minari"

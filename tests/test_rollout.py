@@ -10,13 +10,14 @@ import pytest
 from doubles import HORIZON, Clock, Counting
 
 import purejaxo2o as o2o
-from purejaxo2o import rollout
 from purejaxo2o.data import collect as collecting
-from purejaxo2o.data.transforms import return_to_go
 from purejaxo2o.envs import make
-from purejaxo2o.evaluate import STRETCH, evaluate
-from purejaxo2o.phases import Recipe, online
+from purejaxo2o.loop import rollout
+from purejaxo2o.loop.evaluate import STRETCH
+from purejaxo2o.loop.extras import return_to_go
+from purejaxo2o.loop.phases import Recipe, online
 from purejaxo2o.tasks import make as make_task
+from purejaxo2o.tasks.evaluate import evaluate
 from purejaxo2o.train import collect, init
 from purejaxo2o.types import Space, Step, pytree
 

@@ -9,9 +9,9 @@ import pytest
 from tiny import CUTS, HIDDEN, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import settings
-from purejaxo2o.domains import DOMAINS
-from purejaxo2o.prepare import check_settings
+from purejaxo2o.loop import settings
+from purejaxo2o.loop.prepare import check_settings
+from purejaxo2o.loop.task import DOMAINS
 from purejaxo2o.types import O2OError
 
 

@@ -16,9 +16,9 @@ from minari.dataset.minari_storage import MinariStorage
 
 import purejaxo2o as o2o
 from purejaxo2o import envs
-from purejaxo2o import store as stores
 from purejaxo2o.data import minari
-from purejaxo2o.data.gym_spaces import flat_obs, obs_space, original_action, scaled_action
+from purejaxo2o.envs.gym_spaces import flat_obs, obs_space, original_action, scaled_action
+from purejaxo2o.loop import store as stores
 from purejaxo2o.types import O2OError, Space
 
 NAME, STEPS = "test/shape-v0", 5

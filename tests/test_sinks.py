@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxo2o import sinks
-from purejaxo2o.progress import Progress
-from purejaxo2o.tables import markdown_table, table
+from purejaxo2o.drive import sinks
+from purejaxo2o.drive.progress import Progress
+from purejaxo2o.figures.tables import markdown_table, table
 from purejaxo2o.types import O2OError
 
 ROW = {

@@ -7,9 +7,10 @@ import pytest
 from tiny import tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import envs, rollout
+from purejaxo2o import envs
 from purejaxo2o.data.collect import collect, random_policy
-from purejaxo2o.envs.snapshots import clusters, snapshots
+from purejaxo2o.loop import rollout
+from purejaxo2o.tasks.snapshots import clusters, snapshots
 from purejaxo2o.types import O2OError
 
 KEY = jax.random.key(0)

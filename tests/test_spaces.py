@@ -6,8 +6,8 @@ import pytest
 from tiny import Slope, Stairs, shrink, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import store
-from purejaxo2o.prepare import check
+from purejaxo2o.loop import store
+from purejaxo2o.loop.prepare import check
 from purejaxo2o.tasks import make
 from purejaxo2o.types import Space, pytree, transition_example
 

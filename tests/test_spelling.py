@@ -4,7 +4,7 @@ import pytest
 from tiny import task
 
 import purejaxo2o as o2o
-from purejaxo2o import settings
+from purejaxo2o.loop import settings
 from purejaxo2o.spelling import SYNONYMS, nearest
 from purejaxo2o.types import O2OError
 

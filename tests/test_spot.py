@@ -11,7 +11,7 @@ from test_closed_forms import KEY, NETS, SPACES, assert_equal, batches, field_na
 from purejaxo2o.agents.spot import SPOT, SPOTState
 from purejaxo2o.agents.td3 import TD3State
 from purejaxo2o.agents.td3_bc import TD3BC
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 
 SMALL: dict[str, Any] = {"vae_hidden": (4,), **NETS}
 TWIN = [f.name for f in dataclasses.fields(TD3State)]

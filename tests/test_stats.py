@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from purejaxo2o import stats
+from purejaxo2o.figures import stats
 from purejaxo2o.types import O2OError
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import purejaxo2o as o2o
-from purejaxo2o import store as stores
+from purejaxo2o.loop import store as stores
 from purejaxo2o.types import O2OError, Space, Spaces, Transition, transition_example
 
 ROWS, DRAWS, LENGTH = 5, 64, 4

@@ -12,11 +12,13 @@ import rich.console
 from tiny import arrays, dataset, task, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import runs, study
-from purejaxo2o.cli import main
-from purejaxo2o.progress import Meter
-from purejaxo2o.study_table import LiveTable, Watch, watch
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.cli.main import main
+from purejaxo2o.disk.folder import load_config
+from purejaxo2o.drive.progress import Meter
+from purejaxo2o.drive.sweep import seed_keys
+from purejaxo2o.study import run
+from purejaxo2o.study.members import plan
+from purejaxo2o.study.table import LiveTable, Watch, watch
 from purejaxo2o.types import O2OError
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "experiments" / "studies" / "small.toml"
@@ -56,7 +58,7 @@ def small(**changes):
 def finished(tmp_path_factory):
     """A study that was never interrupted."""
     out = tmp_path_factory.mktemp("study") / "out"
-    return study.run(small(), out=out, progress=False), out
+    return run.run(small(), out=out, progress=False), out
 
 
 def same(one, other):
@@ -112,17 +114,17 @@ def write(folder, text, name="study.toml"):
 
 
 def test_toml_says_which_sweeps_there_are(tmp_path):
-    found = study.load(write(tmp_path, TOML))
+    found = run.load(write(tmp_path, TOML))
     assert (found.seeds, found.seed0, found.out) == (3, 2, Path("runs/study"))
-    assert [member.folder for member in found.members] == [
+    assert [member.folder for member in plan(found)] == [
         "pointmaze-umaze/iql",
         "pointmaze-umaze/sac",
         "pointmaze-medium/iql",
         "pointmaze-medium/sac",
     ]
-    iql, sac = found.members[2:]
+    iql, sac = plan(found)[2:]
     assert iql.task.dataset == "purejaxo2o/pointmaze-medium/waypoint-v0"
-    assert found.members[0].task.dataset == "purejaxo2o/pointmaze-umaze/mixed-v0"
+    assert plan(found)[0].task.dataset == "purejaxo2o/pointmaze-umaze/mixed-v0"
     assert [phase.steps for phase in iql.recipe.phases[:1]] == [500]  # its own goes before what is for all
     assert iql.recipe.phases[0].segments == 2
     assert iql.recipe.agent.learning_rate == 1e-4
@@ -134,22 +136,22 @@ def test_toml_says_which_sweeps_there_are(tmp_path):
 
 
 def test_fields_can_be_changed_and_python_says_the_same(tmp_path):
-    assert study.load(write(tmp_path, TOML), seeds=5, out="x").seeds == 5
-    found, wanted = study.load(write(tmp_path, PYTHON, "two.py")), small()
+    assert run.load(write(tmp_path, TOML), seeds=5, out="x").seeds == 5
+    found, wanted = run.load(write(tmp_path, PYTHON, "two.py")), small()
     assert (found.out, found.seeds) == (Path("runs/two"), 5)
-    assert [m.folder for m in found.members] == [m.folder for m in wanted.members] == ["slope/swept", "slope/bc"]
-    assert [m.over for m in found.members] == [m.over for m in wanted.members]
-    assert [m.recipe for m in found.members] == [m.recipe for m in wanted.members]
+    assert [m.folder for m in plan(found)] == [m.folder for m in plan(wanted)] == ["slope/swept", "slope/bc"]
+    assert [m.over for m in plan(found)] == [m.over for m in plan(wanted)]
+    assert [m.recipe for m in plan(found)] == [m.recipe for m in plan(wanted)]
 
 
 def test_references_and_limits_are_those_of_the_tasks(tmp_path):
     both = 'recipes = ["sac"]\ntasks = ["reach", "gymnax/Pendulum-v1"]\nscale = "small"\nclip = true\n'
     tables = '[reference]\nreach = [-5, 10]\n[limit]\n"gymnax/Pendulum-v1" = 50'
-    reach, pendulum = (member.task for member in study.load(write(tmp_path, both + tables)).members)
+    reach, pendulum = (member.task for member in plan(run.load(write(tmp_path, both + tables))))
     assert (reach.score_low, reach.score_high, reach.clip) == (-5, 10, True)
     assert (pendulum.env.horizon, pendulum.clip) == (50, True)
     alone = 'recipes = ["sac"]\ntasks = ["gymnax/Pendulum-v1"]\nreference = [-1e3, 0]\nlimit = 20'
-    [member] = study.load(write(tmp_path, alone)).members
+    [member] = plan(run.load(write(tmp_path, alone)))
     assert (member.task.score_low, member.task.env.horizon) == (-1000, 20)
 
 
@@ -162,9 +164,9 @@ def test_anybodys_numbers_are_seeds(two):
 def test_the_example_is_a_study():
     if not EXAMPLE.exists():
         pytest.skip("there are no experiments beside the tests (an installed copy)")
-    found = study.load(EXAMPLE)
+    found = run.load(EXAMPLE)
     assert len(found.recipes) == 2
-    assert {sum(p.steps for p in m.recipe.phases if p.acts) for m in found.members} == {3_000}
+    assert {sum(p.steps for p in m.recipe.phases if p.acts) for m in plan(found)} == {3_000}
 
 
 TOP = 'recipes = ["iql", "wsrl"]\ntasks = ["pointmaze-umaze"]\nscale = "small"\n'
@@ -261,7 +263,7 @@ def test_refuses_what_cannot_run_before_any_work(case, tmp_path, monkeypatch, mi
     text, message = BAD[case]
     path = write(tmp_path, text)
     with pytest.raises(O2OError) as error:
-        study.load(path)
+        run.load(path)
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
@@ -271,7 +273,7 @@ def test_refuses_what_cannot_run_before_any_work(case, tmp_path, monkeypatch, mi
 
 def test_axes_are_anybodys_numbers():
     over = {"agent.polyak": np.array([0.25, 0.5]), "agent.hidden": [np.array([8, 8]), [4]]}
-    (member,) = o2o.Study(recipes=["sac"], tasks=["reach"], scale="small", over=over).members
+    (member,) = plan(o2o.Study(recipes=["sac"], tasks=["reach"], scale="small", over=over))
     assert member.over == {"agent.polyak": (0.25, 0.5), "agent.hidden": ((8, 8), (4,))}
 
 
@@ -292,7 +294,7 @@ def test_refuses_python_files_that_make_no_study(case, tmp_path):
     text, message = BAD_PYTHON[case]
     path = write(tmp_path, text, "study.py")
     with pytest.raises(O2OError) as error:
-        study.load(path)
+        run.load(path)
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
 
@@ -300,14 +302,14 @@ def test_refuses_python_files_that_make_no_study(case, tmp_path):
 @pytest.mark.parametrize("name", ["missing.toml", "missing.py", "study.json"])
 def test_refuses_files_that_are_no_study_files(name, tmp_path):
     with pytest.raises(O2OError, match=r"(does not exist|neither \.toml nor \.py); give"):
-        study.load(tmp_path / name)
+        run.load(tmp_path / name)
 
 
 def test_names_must_do_as_folders():
     with pytest.raises(O2OError, match="task name 'report' cannot be a folder"):
-        _ = small(tasks=[o2o.Task(name="report", env=task().env, eval_env=task().env)]).members
+        plan(small(tasks=[o2o.Task(name="report", env=task().env, eval_env=task().env)]))
     slashes = o2o.Task(name="a/b", env=task().env, eval_env=task().env)
-    assert small(tasks=[slashes]).members[0].folder == "a-b/swept"
+    assert plan(small(tasks=[slashes]))[0].folder == "a-b/swept"
 
 
 # What comes out
@@ -327,7 +329,7 @@ def test_results_are_the_sweeps_in_the_order_of_the_study(finished):
             np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name)[index])
         assert isinstance(found.scores, np.ndarray)
     assert (out / "slope" / "swept" / "results.npz").exists()
-    assert runs.load_config(out / "slope" / "bc")["recipe"] == "bc"
+    assert load_config(out / "slope" / "bc")["recipe"] == "bc"
     record = json.loads((out / "study.json").read_text())
     assert (record["seeds"], record["seed0"]) == (2, 0)
     assert record["members"]["slope/swept"]["over"] == {"agent.learning_rate": RATES}
@@ -335,21 +337,19 @@ def test_results_are_the_sweeps_in_the_order_of_the_study(finished):
 
 
 def test_later_seeds_are_those_of_a_longer_study(tmp_path, finished):
-    study.run(small(seeds=1, seed0=1, recipes=[tiny("bc")[0]], recipe={}), out=tmp_path / "out", progress=False)
-    keys = runs.load_config(tmp_path / "out" / "slope" / "bc")["keys"]
-    assert keys == runs.load_config(finished[1] / "slope" / "bc")["keys"][1:]
+    run.run(small(seeds=1, seed0=1, recipes=[tiny("bc")[0]], recipe={}), out=tmp_path / "out", progress=False)
+    keys = load_config(tmp_path / "out" / "slope" / "bc")["keys"]
+    assert keys == load_config(finished[1] / "slope" / "bc")["keys"][1:]
     assert len(seed_keys(2)) == 2
 
 
 def test_every_dataset_is_loaded_once_and_only_where_it_is_used(finished, tmp_path, monkeypatch):
     loaded, used = [], []
     result = o2o.fit(seed_keys(1)[0], tiny("bc")[0], task(), dataset(), progress=False)
-    monkeypatch.setattr(study, "dataset", lambda task: loaded.append(task.name) or f"rows of {task.name}")
-    monkeypatch.setattr(study, "sweep", lambda recipe, task, data, **_: used.append(data) or result)
+    monkeypatch.setattr(run, "dataset", lambda task: loaded.append(task.name) or f"rows of {task.name}")
+    monkeypatch.setattr(run, "sweep", lambda recipe, task, data, **_: used.append(data) or result)
     tasks = ["pointmaze-umaze", "pointmaze-large"]
-    study.run(
-        o2o.Study(recipes=["sac", "iql", "bc"], tasks=tasks, scale="small"), out=tmp_path / "out", progress=False
-    )
+    run.run(o2o.Study(recipes=["sac", "iql", "bc"], tasks=tasks, scale="small"), out=tmp_path / "out", progress=False)
     assert loaded == tasks
     assert used == [x for name in tasks for x in (None, f"rows of {name}", f"rows of {name}")]
 
@@ -377,15 +377,15 @@ class Interrupt(Meter):
 def test_resumes_bit_for_bit(finished, tmp_path, member, segment):
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        study.run(small(), out=out, progress=Stop(member, segment))
+        run.run(small(), out=out, progress=Stop(member, segment))
     assert (out / "slope" / "bc").exists() == (member == 1)
-    same(study.run(small(), out=out, resume=True, progress=False), finished[0])
+    same(run.run(small(), out=out, resume=True, progress=False), finished[0])
 
 
 def test_a_finished_study_is_read_back_and_may_grow(finished, tmp_path):
     out = tmp_path / "out"
-    one = study.run(small(recipes=[tiny("bc")[0]], recipe={}), out=out, progress=False)
-    both = study.run(small(), out=out, resume=True, progress=False)
+    one = run.run(small(recipes=[tiny("bc")[0]], recipe={}), out=out, progress=False)
+    both = run.run(small(), out=out, resume=True, progress=False)
     same(both, finished[0])
     assert list(one.results["slope"]) == ["bc"]
 
@@ -393,7 +393,7 @@ def test_a_finished_study_is_read_back_and_may_grow(finished, tmp_path):
 def test_refuses_a_folder_with_runs_or_with_another_study(finished):
     _, out = finished
     with pytest.raises(O2OError, match="already holds runs; choose another, or resume them"):
-        study.run(small(), out=out, progress=False)
+        run.run(small(), out=out, progress=False)
     before = (out / "study.json").read_text()
     for changes, message in [
         ({"seeds": 3}, "its seeds is 2, not 3"),
@@ -401,7 +401,7 @@ def test_refuses_a_folder_with_runs_or_with_another_study(finished):
         ({"set": {"offline.segments": 4}}, "its slope/swept: offline.segments is 2, not 4"),
     ]:
         with pytest.raises(O2OError, match="holds another study") as error:
-            study.run(small(**changes), out=out, resume=True, progress=False)
+            run.run(small(**changes), out=out, resume=True, progress=False)
         assert message in str(error.value)
     assert (out / "study.json").read_text() == before
 
@@ -415,7 +415,7 @@ def spoil(out):
 def test_one_failing_member_leaves_the_others(finished, tmp_path, capsys):
     out = tmp_path / "out"
     spoil(out)
-    outcome = study.run(small(), out=out, resume=True)
+    outcome = run.run(small(), out=out, resume=True)
     assert list(outcome.failed) == [("slope", "swept")]
     assert "holds no run" in outcome.failed["slope", "swept"]
     assert list(outcome.results["slope"]) == ["bc"]
@@ -436,7 +436,7 @@ class Console:
         self.console = rich.console.Console(
             file=self.text, width=110, height=height, force_terminal=True, color_system=None, legacy_windows=False
         )
-        self.table = LiveTable(small().members, self.console)
+        self.table = LiveTable(plan(small()), self.console)
 
     def rows(self):
         """The cells of every row as drawn now."""
@@ -473,7 +473,7 @@ def test_the_table_keeps_up():
 
 
 def test_the_table_learns_of_parts():
-    row = LiveTable(small().members, Console().console).meter(0)
+    row = LiveTable(plan(small()), Console().console).meter(0)
     row.start(6, "")
     row.segment(phase="offline", done=3, steps=1, seconds=1.0, score=1.0)
     row.expect(12)
@@ -489,7 +489,7 @@ def test_a_low_terminal_shows_the_rows_around_the_running_one():
 
 def test_the_table_is_drawn_while_a_study_runs(tmp_path, finished):
     shown = Console()
-    same(study.run(small(), out=tmp_path / "out", progress=shown.table), finished[0])
+    same(run.run(small(), out=tmp_path / "out", progress=shown.table), finished[0])
     text = shown.text.getvalue()
     assert "waiting" in text
     assert ["done" in line for line in text.splitlines() if "slope" in line][-2:] == [True, True]
@@ -497,7 +497,7 @@ def test_the_table_is_drawn_while_a_study_runs(tmp_path, finished):
 
 def test_lines_where_there_is_no_terminal():
     file = io.StringIO()
-    with watch(small().members, file) as lines:
+    with watch(plan(small()), file) as lines:
         lines.begin(0)
         lines.meter(0).start(6, "swept · slope")
         lines.meter(0).compiling("offline")

@@ -8,8 +8,8 @@ import pytest
 from tiny import arrays, distance, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import archive
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.disk.results import load_results
+from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
 RATES = [3e-4, 3e-3]
@@ -87,7 +87,7 @@ def test_what_is_written(grid):
     assert (config["seeds"], len(config["keys"]), config["lanes"]) == ([0, 1], 2, list(range(8)))
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     np.testing.assert_allclose([row["score"] for row in rows], np.asarray(result.scores).reshape(8, 9).T, rtol=1e-6)
-    loaded = archive.load_results(out)
+    loaded = load_results(out)
     assert np.size(loaded.scores) == 72
     np.testing.assert_array_equal(np.ravel(loaded.scores), np.ravel(result.scores))
 
@@ -201,7 +201,7 @@ def test_static_settings_get_a_program_each(tmp_path):
     turned = swept({"agent.learning_rate": RATES, name: sizes})
     np.testing.assert_array_equal(np.swapaxes(turned.scores, 0, 1), both.scores)
     np.testing.assert_array_equal(turned.policy((0, 1, 1))(obs, key), alone.policy((0, 1))(obs, key))
-    loaded = archive.load_results(tmp_path / "run")
+    loaded = load_results(tmp_path / "run")
     assert loaded.axes == both.axes
     np.testing.assert_array_equal(loaded.scores, both.scores)
     np.testing.assert_array_equal(loaded.select({name: (4,)}).scores, alone.scores)
@@ -216,13 +216,13 @@ def test_parts_one_after_the_other(tmp_path):
         np.testing.assert_array_equal(a, b)
     assert parts.run.store is None
     assert sorted(path.parent.name for path in out.glob("*/results.npz")) == ["part-0", "part-1", "part-2"]
-    np.testing.assert_array_equal(archive.load_results(out).scores, whole.scores)
+    np.testing.assert_array_equal(load_results(out).scores, whole.scores)
     np.testing.assert_array_equal(sweep(seeds=5, chunk=2, out=out, resume=True).scores, whole.scores)
     with pytest.raises(O2OError, match="its chunk is 2, not 3"):
         sweep(seeds=5, chunk=3, out=out, resume=True)
     (out / "part-1" / "results.npz").unlink()
     with pytest.raises(O2OError, match="part-1 holds no finished run"):
-        archive.load_results(out)
+        load_results(out)
 
 
 @pytest.mark.exact

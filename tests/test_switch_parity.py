@@ -25,7 +25,7 @@ from test_loss_parity import (
 from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.td3 import TD3
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 
 ONLINE = Phase(name="online", steps=40, act="policy", updates=2)
 

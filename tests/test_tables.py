@@ -10,12 +10,13 @@ import pytest
 import rich.console
 from tiny import task, tiny
 
-from purejaxo2o import layout
-from purejaxo2o.cli import main
-from purejaxo2o.commands import finished, inspecting, planning, training
-from purejaxo2o.study_members import Member
-from purejaxo2o.study_table import LiveTable
-from purejaxo2o.tables import table
+from purejaxo2o.cli import finished, inspect, planning
+from purejaxo2o.cli.main import main
+from purejaxo2o.cli.train import summary_table
+from purejaxo2o.figures import layout
+from purejaxo2o.figures.tables import table
+from purejaxo2o.study.members import Member
+from purejaxo2o.study.table import LiveTable
 
 WIDTHS = (60, 80, 100)
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*%?")
@@ -128,7 +129,7 @@ class Fake:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_evaluate(width, monkeypatch, shown):
-    monkeypatch.setattr("purejaxo2o.policies.load_policies", lambda folder: Fake())
+    monkeypatch.setattr("purejaxo2o.drive.policies.load_policies", lambda folder: Fake())
     text, whole = (shown(w, "evaluate", "x", "--episodes", "4") for w in (width, 10_000))
     check(text, whole, width)
     assert "123,456" in text
@@ -140,11 +141,11 @@ def test_summaries_of_runs(width, monkeypatch):
     means = {"score_at_switch": 1234567.8, "lowest": -9876543.2, "dip": 55.5, "final": 99999.9, "online_auc": 77.7}
     figures = {name: f"{x:,.1f} [{x - 1:,.1f}, {x + 1:,.1f}]" for name, x in means.items()}
     rows = [{"method": LONG + end, "seeds": 1024, "diverged": 12, **figures} for end in ("1", "2")]
-    monkeypatch.setattr(sys.modules["purejaxo2o.report"], "rows", lambda results: rows)
+    monkeypatch.setattr(sys.modules["purejaxo2o.figures.report"], "rows", lambda results: rows)
     monkeypatch.setenv("COLUMNS", str(width))
-    text = training.summary_table({})
+    text = summary_table({})
     monkeypatch.setenv("COLUMNS", "10000")
-    check(text, training.summary_table({}), width)
+    check(text, summary_table({}), width)
     assert text.count("1,234,567.8") == text.count("-9,876,543.2") == 2
     assert max(map(len, text.splitlines())) <= width
 
@@ -158,10 +159,10 @@ def test_inspect(width, monkeypatch):
         "best": [trajectory], "worst": [trajectory], "remarks": [],
         "histogram": {"edges": [0.0, 1e7], "counts": [12_345_678]},
     }  # fmt: skip
-    monkeypatch.setattr(inspecting, "_about", lambda data: {})
-    monkeypatch.setattr(inspecting, "_quality", lambda data: {})
+    monkeypatch.setattr(inspect, "_about", lambda data: {})
+    monkeypatch.setattr(inspect, "_quality", lambda data: {})
     monkeypatch.setenv("COLUMNS", str(width))
-    text = inspecting._description(facts)
+    text = inspect._description(facts)
     assert text.count("-98,765,432") == 12
     assert text.count("-123,456,789") == 2
     assert "12,345,678" in text

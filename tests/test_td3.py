@@ -15,8 +15,8 @@ from purejaxo2o.agents.base import relaxation
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
 from purejaxo2o.agents.td3_bc import TD3BC
-from purejaxo2o.phases import Phase
-from purejaxo2o.prepare import prepare
+from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.prepare import prepare
 
 DATA = np.array([[0.1, 0.1], [0.3, 0.9]])
 POLICY = np.array([[0.2, -0.1], [0.5, 0.4]])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from purejaxo2o import places, terminal
-from purejaxo2o.cli import main
+from purejaxo2o.cli import terminal
+from purejaxo2o.cli.main import main
+from purejaxo2o.data import places
 from purejaxo2o.types import O2OError
 
 FULL = Path("/dev/full")
@@ -172,7 +173,7 @@ def test_a_folder_that_goes_away_is_one_line(here, capsys, monkeypatch):
     def gone(self):
         raise FileNotFoundError(2, "No such file or directory", "run/records.npz.tmp")
 
-    monkeypatch.setattr("purejaxo2o.commands.listing.List.run", gone)
+    monkeypatch.setattr("purejaxo2o.cli.listing.List.run", gone)
     assert main(["list"]) == 2
     assert capsys.readouterr().err.startswith("error: cannot use 'run/records.npz.tmp' (No such file or directory)")
 
@@ -181,7 +182,7 @@ def test_mistakes_of_ours_are_not_hidden(monkeypatch):
     def wrong(self):
         raise KeyError("a bug")
 
-    monkeypatch.setattr("purejaxo2o.commands.listing.List.run", wrong)
+    monkeypatch.setattr("purejaxo2o.cli.listing.List.run", wrong)
     with pytest.raises(KeyError):
         main(["list"])
 

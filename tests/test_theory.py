@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.theory import ftpedel, hyglow, lcb, nora
 from purejaxo2o import envs
 from purejaxo2o.envs import tabular
-from purejaxo2o.theory import ftpedel, hyglow, lcb, nora
 from purejaxo2o.types import O2OError
 
 KEY = jax.random.key(0)

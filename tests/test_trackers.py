@@ -9,9 +9,9 @@ import pytest
 from tiny import dataset, task, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import trackers
-from purejaxo2o.cli import main
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.cli.main import main
+from purejaxo2o.drive import trackers
+from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
 ABOUT = {

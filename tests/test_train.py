@@ -9,7 +9,7 @@ import pytest
 from tiny import arrays, distance, lane, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.drive.sweep import seed_keys
 
 TRAIN = jax.jit(o2o.train)
 KEYS = seed_keys(3)

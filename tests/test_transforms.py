@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxo2o.data import scores, transforms
+from purejaxo2o.data import scores
+from purejaxo2o.loop.extras import next_action, return_to_go, trajectory_returns
 from purejaxo2o.types import O2OError
 
 
@@ -36,7 +37,7 @@ def rows():
 @pytest.mark.parametrize("discount", [0.99, 0.0])
 def test_return_to_go_equals_a_backward_loop(rows, discount, fail_reward):
     reward, terminated, last = rows
-    got = jax.jit(transforms.return_to_go)(reward, terminated, last, discount=discount, fail_reward=fail_reward)
+    got = jax.jit(return_to_go)(reward, terminated, last, discount=discount, fail_reward=fail_reward)
     expected = loop_return_to_go(reward, last, discount, fail_reward)
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-4)
@@ -46,14 +47,14 @@ def test_return_to_go_reference_values_of_cal_ql():
     last = jnp.array([False, False, True, False, True])
     terminated = jnp.array([False, False, True, False, False])
     reward = jnp.array([-5.0, -5.0, 5.0, -5.0, -5.0])
-    got = transforms.return_to_go(reward, terminated, last, discount=0.99, fail_reward=-5.0)
+    got = return_to_go(reward, terminated, last, discount=0.99, fail_reward=-5.0)
     np.testing.assert_allclose(got, [-5.0495, -0.05, 5.0, -500.0, -500.0], rtol=1e-5, atol=1e-6)
 
 
 def test_return_to_go_maps_over_discounts(rows):
     reward, terminated, last = rows
     discounts = jnp.array([0.9, 0.99])
-    got = jax.vmap(lambda d: transforms.return_to_go(reward, terminated, last, discount=d))(discounts)
+    got = jax.vmap(lambda d: return_to_go(reward, terminated, last, discount=d))(discounts)
     for g, d in zip(got, (0.9, 0.99), strict=True):
         np.testing.assert_allclose(g, loop_return_to_go(reward, last, d), rtol=1e-5, atol=1e-4)
 
@@ -61,7 +62,7 @@ def test_return_to_go_maps_over_discounts(rows):
 def test_return_to_go_stays_exact_over_a_million_rows():
     n, length = 1_000_000, 1000
     last = jnp.arange(n) % length == length - 1
-    got = jax.jit(transforms.return_to_go)(jnp.ones(n), jnp.zeros(n, bool), last, discount=0.99)
+    got = jax.jit(return_to_go)(jnp.ones(n), jnp.zeros(n, bool), last, discount=0.99)
     left = length - np.arange(n) % length
     np.testing.assert_allclose(got, (1 - 0.99**left) / 0.01, rtol=1e-5)
 
@@ -71,7 +72,7 @@ def test_next_action_is_the_following_row_of_the_trajectory(rows, shape):
     last = rows[2].copy()
     last[-1] = False  # an open end has no following row either
     action = np.random.default_rng(1).normal(size=(len(last), *shape)).astype(np.float32)
-    got, valid = transforms.next_action(jnp.asarray(action), jnp.asarray(last))
+    got, valid = next_action(jnp.asarray(action), jnp.asarray(last))
     for t in range(len(last)):
         follows = t + 1 < len(last) and not last[t]
         assert bool(valid[t]) == follows
@@ -80,7 +81,7 @@ def test_next_action_is_the_following_row_of_the_trajectory(rows, shape):
 
 def test_trajectory_returns_equal_a_loop(rows):
     reward, _, last = rows
-    returns, lengths = transforms.trajectory_returns(reward, last)
+    returns, lengths = trajectory_returns(reward, last)
     start = 0
     for k, end in enumerate(np.flatnonzero(last)):
         assert returns[k] == reward[start : end + 1].sum(dtype=np.float64)
@@ -92,7 +93,7 @@ def test_trajectory_returns_equal_a_loop(rows):
 
 def test_trajectory_returns_refuse_an_open_end():
     with pytest.raises(O2OError, match=r"row 2 .* mark it truncated"):
-        transforms.trajectory_returns(np.ones(3), np.array([False, True, False]))
+        trajectory_returns(np.ones(3), np.array([False, True, False]))
 
 
 @pytest.mark.parametrize(

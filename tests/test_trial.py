@@ -4,8 +4,8 @@ import pytest
 from tiny import distance, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import trial
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.drive import width as trial
+from purejaxo2o.drive.sweep import seed_keys
 
 
 def choose(lanes=4, platform="cpu"):

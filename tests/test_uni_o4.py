@@ -28,17 +28,17 @@ from test_loss_parity import OBS as WIDE_OBS
 from test_loss_parity import B as ROWS
 from tiny import tiny
 
-from purejaxo2o import store as stores
 from purejaxo2o.agents import BPPO, PPO, UniO4
 from purejaxo2o.agents.ppo import advantages, standardised, surrogate
 from purejaxo2o.agents.uni_o4 import above_others, divergence
 from purejaxo2o.data import collect
 from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.envs import make
-from purejaxo2o.envs.base import spaces
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.env import spaces
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.models import dynamics
 from purejaxo2o.networks import Actor
-from purejaxo2o.phases import Phase
 from purejaxo2o.train import enter, init, segment
 from purejaxo2o.types import Space
 

@@ -16,7 +16,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 import purejaxo2o as o2o
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 from purejaxo2o.data import d4rl_hdf5, env_specs, minari
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 

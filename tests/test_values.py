@@ -10,9 +10,9 @@ import pytest
 from tiny import task
 
 import purejaxo2o as o2o
-from purejaxo2o import settings
 from purejaxo2o.agents import AWAC, IQL, SAC, FamAWAC
-from purejaxo2o.prepare import check, check_settings
+from purejaxo2o.loop import settings
+from purejaxo2o.loop.prepare import check, check_settings
 from purejaxo2o.types import O2OError, number, pytree, static
 from purejaxo2o.values import kinds, plain
 

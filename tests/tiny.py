@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import purejaxo2o as o2o
-from purejaxo2o import settings
 from purejaxo2o.data import collect
 from purejaxo2o.envs.toy import Reach
+from purejaxo2o.loop import settings
 from purejaxo2o.tasks import make
 from purejaxo2o.types import Space, pytree
 

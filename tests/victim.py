@@ -19,7 +19,7 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 from tiny import tiny  # noqa: E402
 
 import purejaxo2o as o2o  # noqa: E402
-from purejaxo2o.phases import warmup  # noqa: E402
+from purejaxo2o.loop.phases import warmup  # noqa: E402
 
 PAUSE = 0.05
 """Seconds after each row, so that one can hit what comes next."""

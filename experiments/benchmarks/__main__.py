@@ -30,8 +30,8 @@ from experiments.benchmarks import (
     variants,
     whole_run,
 )
+from purejaxo2o.figures.tables import table
 from purejaxo2o.recipes import names as recipe_names
-from purejaxo2o.tables import table
 
 Section = Callable[..., list[rows.Row]]
 SECTIONS: dict[str, Section] = {

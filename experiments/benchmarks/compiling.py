@@ -10,8 +10,8 @@ import jax
 import purejaxo2o as o2o
 from experiments.benchmarks.measure import build
 from experiments.benchmarks.rows import Row, missing, row
+from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.recipes import names
-from purejaxo2o.sweep import seed_keys
 from purejaxo2o.types import O2OError
 
 TASK = "pointmaze-umaze"

@@ -5,8 +5,8 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from purejaxo2o.data import gym_spaces
-from purejaxo2o.envs.base import Env
+from purejaxo2o.envs import gym_spaces
+from purejaxo2o.loop.env import Env
 
 Outcome = tuple[np.ndarray, float, bool, bool]
 

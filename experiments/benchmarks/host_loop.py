@@ -15,11 +15,11 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.host_envs import Stepped
-from purejaxo2o.envs.base import spaces
-from purejaxo2o.phases import Phase, Recipe
-from purejaxo2o.prepare import online_needs, prepare
-from purejaxo2o.store import Store, flat
-from purejaxo2o.tasks import Task
+from purejaxo2o.loop.env import spaces
+from purejaxo2o.loop.phases import Phase, Recipe
+from purejaxo2o.loop.prepare import online_needs, prepare
+from purejaxo2o.loop.store import Store, flat
+from purejaxo2o.loop.task import Task
 from purejaxo2o.types import O2OError, Transition, transition_example
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from experiments.benchmarks.turns import turn
-from purejaxo2o.programs import compiler_options
+from purejaxo2o.drive.programs import compiler_options
 
 ROUNDS = 3
 

@@ -17,11 +17,13 @@ import jax.numpy as jnp
 import purejaxo2o as o2o
 from experiments.benchmarks.measure import Program, build, race
 from experiments.benchmarks.rows import Row, row
-from purejaxo2o import envs, rollout, store
+from purejaxo2o import envs
 from purejaxo2o.data.collect import collect, random_policy
-from purejaxo2o.evaluate import evaluate, judge, standing
-from purejaxo2o.feeds import sample
-from purejaxo2o.prepare import prepare
+from purejaxo2o.loop import rollout, store
+from purejaxo2o.loop.evaluate import judge, standing
+from purejaxo2o.loop.feeds import sample
+from purejaxo2o.loop.prepare import prepare
+from purejaxo2o.tasks.evaluate import evaluate
 from purejaxo2o.train import Run, enter, init, segment
 from purejaxo2o.types import Array
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from flax.linen.initializers import constant, orthogonal
 
-from purejaxo2o.envs.base import Env
+from purejaxo2o.loop.env import Env
 from purejaxo2o.types import Array
 
 

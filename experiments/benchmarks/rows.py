@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from purejaxo2o.versions import PACKAGES
+from purejaxo2o.disk.versions import PACKAGES
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import purejaxo2o as o2o
 from experiments.benchmarks.rows import Row, row
-from purejaxo2o.fit import Timing
+from purejaxo2o.drive.fit import Timing
 
 CASES = (("iql", "pointmaze-umaze"), ("wsrl", "pointmaze-umaze"))
 SEEDS = 4

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.rows import ROOT, Row
-from purejaxo2o.tables import markdown_table
+from purejaxo2o.figures.tables import markdown_table
 from purejaxo2o.types import O2OError
 
 RESULTS = ROOT / "experiments" / "results" / "benchmarks"

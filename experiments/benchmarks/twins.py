@@ -15,8 +15,9 @@ import numpy as np
 from experiments.benchmarks.measure import build, race
 from experiments.benchmarks.rows import Row, missing, row
 from experiments.benchmarks.turns import turn
-from purejaxo2o import envs, rollout
-from purejaxo2o.envs.base import Env
+from purejaxo2o import envs
+from purejaxo2o.loop import rollout
+from purejaxo2o.loop.env import Env
 
 COPIES = (1, 16, 128, 1024)
 MORE_COPIES = (8192,)

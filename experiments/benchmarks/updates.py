@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from experiments.benchmarks import arithmetic, products, turns
 from experiments.benchmarks.measure import Program, build, race, seconds
 from experiments.benchmarks.rows import Row, missing, row
-from purejaxo2o import agents, store
-from purejaxo2o.store import Store
+from purejaxo2o import agents
+from purejaxo2o.loop import store
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Array, Space, Spaces, Transition
 
 SPACES = Spaces(Space(shape=(11,)), Space(shape=(3,)))

@@ -18,7 +18,7 @@ from experiments.benchmarks import host_envs, host_loop
 from experiments.benchmarks.measure import Program, build, race, seconds
 from experiments.benchmarks.rows import Row, missing, row
 from experiments.benchmarks.turns import turn
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.drive.sweep import seed_keys
 
 CASES = (("iql", "pointmaze-umaze"),)
 SEEDS = {"cpu": (1, 4), "gpu": (1, 64)}

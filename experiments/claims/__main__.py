@@ -12,7 +12,7 @@ from pathlib import Path
 from experiments import claims, cores
 from experiments.claims import measure, table
 from experiments.claims.claim import CONFIRMED, TRIED
-from purejaxo2o.tables import table as text_table
+from purejaxo2o.figures.tables import table as text_table
 
 
 def main(argv: list[str] | None = None) -> int:

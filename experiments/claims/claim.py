@@ -13,8 +13,8 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.studies.spread import of_seed
-from purejaxo2o.result import Result
-from purejaxo2o.stats import Interval, difference_interval
+from purejaxo2o.figures.stats import Interval, difference_interval
+from purejaxo2o.loop.result import Result
 
 SEEDS = 8
 TRIED, CONFIRMED = range(0, 8), range(100, 108)

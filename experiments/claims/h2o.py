@@ -11,9 +11,10 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, only_offline, with_agent
-from purejaxo2o import envs, store
+from purejaxo2o import envs
 from purejaxo2o.data.collect import collect, random_policy
-from purejaxo2o.tasks import Task
+from purejaxo2o.loop import store
+from purejaxo2o.loop.task import Task
 
 FINAL = handover("final")
 STEPS = 10_000

@@ -8,9 +8,9 @@ import jax
 
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, with_agent
-from purejaxo2o import phases
 from purejaxo2o.data.collect import collect
 from purejaxo2o.envs.lock import CombinationLock
+from purejaxo2o.loop import phases
 from purejaxo2o.recipes import budget
 from purejaxo2o.tasks import make
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, with_agent
-from purejaxo2o import store
+from purejaxo2o.loop import store
 
 ROWS = 3_000
 AREA, FINAL = handover("online_auc"), handover("final")

@@ -13,10 +13,10 @@ import purejaxo2o as o2o
 from experiments import claims, cores
 from experiments.benchmarks import rows
 from experiments.claims.claim import Claim, Contrast, verdict
-from purejaxo2o import plots, stats
-from purejaxo2o.files import write_json
-from purejaxo2o.result import Result
-from purejaxo2o.sinks import plain
+from purejaxo2o.disk.files import write_json
+from purejaxo2o.disk.rows import plain
+from purejaxo2o.figures import plots, stats
+from purejaxo2o.loop.result import Result
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "claims"
 

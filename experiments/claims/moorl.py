@@ -7,7 +7,7 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover, with_agent
-from purejaxo2o.result import Result
+from purejaxo2o.loop.result import Result
 
 FINAL = handover("final")
 

@@ -22,8 +22,8 @@ import purejaxo2o as o2o
 from experiments.claims import h2o
 from experiments.claims.claim import Claim, Contrast, handover, with_agent
 from purejaxo2o import envs
-from purejaxo2o.result import Result
-from purejaxo2o.tasks import Task
+from purejaxo2o.loop.result import Result
+from purejaxo2o.loop.task import Task
 
 FINAL = handover("final")
 STEPS, INNER = 4_000, 5

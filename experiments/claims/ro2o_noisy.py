@@ -22,8 +22,9 @@ import purejaxo2o as o2o
 from experiments.claims import h2o
 from experiments.claims.claim import Claim, Contrast, handover, only_offline, with_agent
 from experiments.claims.ro2o import STEADY_POLICY, STEADY_VALUES, WITHOUT
-from purejaxo2o import envs, store
-from purejaxo2o.tasks import Task
+from purejaxo2o import envs
+from purejaxo2o.loop import store
+from purejaxo2o.loop.task import Task
 from purejaxo2o.types import Array, Space, Step, pytree
 
 RADIUS = 0.5

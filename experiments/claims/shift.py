@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 
 import purejaxo2o as o2o
-from purejaxo2o import store
 from purejaxo2o.data.collect import collect, noisy
+from purejaxo2o.loop import store
 from purejaxo2o.tasks import make
 from purejaxo2o.types import Array, Policy, Space, Step, pytree, static
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import purejaxo2o as o2o
 from experiments.claims.claim import Claim, Contrast, handover
-from purejaxo2o.data.transforms import return_to_go
-from purejaxo2o.envs.snapshots import snapshots
-from purejaxo2o.store import flat
+from purejaxo2o.loop.extras import return_to_go
+from purejaxo2o.loop.store import flat
+from purejaxo2o.tasks.snapshots import snapshots
 
 FINAL, AREA = handover("final"), handover("online_auc")
 

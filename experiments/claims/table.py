@@ -6,8 +6,8 @@ from typing import Any
 
 from experiments.benchmarks.rows import measured
 from experiments.claims.claim import Claim
-from purejaxo2o.stats import Interval
-from purejaxo2o.tables import markdown_table
+from purejaxo2o.figures.stats import Interval
+from purejaxo2o.figures.tables import markdown_table
 
 COLUMNS = {
     "method": "method",
@@ -27,7 +27,7 @@ other lanes or cores, where it was measured (`results/spread`: dips, final score
 (64 x 64 networks, ten thousand steps): a claim that does not show here may well hold at the paper's.
 
 Dips measured before 2026-11-30 are plain minima of twenty evaluations, about eight points of which are noise, in both
-arms; those measured since are free of it (`purejaxo2o/handover.py`).
+arms; those measured since are free of it (`purejaxo2o/loop/handover.py`).
 
 On 2026-11-30 settings followed the authors' code. `bppo`, `cal_ql`, `cql`, `h2o`, `hnpg`, `props`, `ro2o`, `so2` and
 `uni_o4` were measured before it and may have moved since; `off2on` and `moorl_crossing` have a new task that is not

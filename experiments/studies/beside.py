@@ -41,7 +41,7 @@ from experiments.studies import beside_cases as cases
 from experiments.studies import beside_page
 from experiments.studies.beside_page import SIDES
 from experiments.studies.beside_settings import CASES
-from purejaxo2o.files import read_json
+from purejaxo2o.disk.files import read_json
 
 OUT = Path("runs/beside")
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "beside"

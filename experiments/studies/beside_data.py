@@ -9,7 +9,7 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.studies.beside_cases import RECORDINGS
-from purejaxo2o.store import flat
+from purejaxo2o.loop.store import flat
 
 COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
 ROWS = 20_000

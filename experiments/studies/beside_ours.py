@@ -12,10 +12,11 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.studies import beside_episodes as episodes
-from purejaxo2o import agents, phases, store
-from purejaxo2o.cli import cache_compilations
-from purejaxo2o.files import write_json
-from purejaxo2o.policy import TrainedPolicy
+from purejaxo2o import agents
+from purejaxo2o.cli.main import cache_compilations
+from purejaxo2o.disk.files import write_json
+from purejaxo2o.loop import phases, store
+from purejaxo2o.loop.policy import TrainedPolicy
 from purejaxo2o.tasks import make
 
 

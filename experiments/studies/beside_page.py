@@ -10,11 +10,11 @@ from experiments.benchmarks.rows import measured, origin
 from experiments.studies import beside_cases as cases
 from experiments.studies.beside_cases import MARGIN
 from experiments.studies.beside_settings import ALIKE, CASES, LIMITS, REASONS
-from purejaxo2o import plots
-from purejaxo2o.files import read_json, replacing, write_json
-from purejaxo2o.sinks import plain
-from purejaxo2o.stats import Interval, bootstrap_interval, difference_interval
-from purejaxo2o.tables import markdown_table
+from purejaxo2o.disk.files import read_json, replacing, write_json
+from purejaxo2o.disk.rows import plain
+from purejaxo2o.figures import plots
+from purejaxo2o.figures.stats import Interval, bootstrap_interval, difference_interval
+from purejaxo2o.figures.tables import markdown_table
 
 SIDES = ("theirs", "ours")
 COLORS = {"theirs": "#D55E00", "ours": "#0072B2"}

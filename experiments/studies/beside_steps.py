@@ -20,8 +20,8 @@ from experiments.studies import beside_ours
 from purejaxo2o.agents import IQL
 from purejaxo2o.agents.base import descend, polyak_average, td_target
 from purejaxo2o.distributions import ClippedNormal
-from purejaxo2o.envs.base import spaces
-from purejaxo2o.prepare import prepare
+from purejaxo2o.loop.env import spaces
+from purejaxo2o.loop.prepare import prepare
 from purejaxo2o.tasks import make
 from purejaxo2o.types import pytree
 

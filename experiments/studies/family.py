@@ -31,14 +31,15 @@ from experiments import cores, pendulum
 from experiments.benchmarks import arithmetic
 from experiments.benchmarks.rows import measured, origin
 from experiments.studies import spread
-from purejaxo2o import plots, stats, store
-from purejaxo2o.archive import load_results
-from purejaxo2o.cli import cache_compilations
-from purejaxo2o.files import replacing, write_json
-from purejaxo2o.fit import check_all
-from purejaxo2o.report import shown
-from purejaxo2o.sinks import plain
-from purejaxo2o.tables import markdown_table
+from purejaxo2o.cli.main import cache_compilations
+from purejaxo2o.disk.files import replacing, write_json
+from purejaxo2o.disk.results import load_results
+from purejaxo2o.disk.rows import plain
+from purejaxo2o.drive.fit import check_all
+from purejaxo2o.figures import plots, stats
+from purejaxo2o.figures.report import shown
+from purejaxo2o.figures.tables import markdown_table
+from purejaxo2o.loop import store
 
 matplotlib.use("Agg")
 

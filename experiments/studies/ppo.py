@@ -19,13 +19,14 @@ import numpy as np
 import purejaxo2o as o2o
 from experiments.benchmarks import measure, plain_ppo
 from experiments.benchmarks.rows import measured, origin
-from purejaxo2o import envs, plots, stats
-from purejaxo2o.cli import cache_compilations
-from purejaxo2o.evaluate import evaluate
-from purejaxo2o.files import replacing, write_json
-from purejaxo2o.sinks import plain as plainly
-from purejaxo2o.tables import markdown_table
+from purejaxo2o import envs
+from purejaxo2o.cli.main import cache_compilations
+from purejaxo2o.disk.files import replacing, write_json
+from purejaxo2o.disk.rows import plain as plainly
+from purejaxo2o.figures import plots, stats
+from purejaxo2o.figures.tables import markdown_table
 from purejaxo2o.tasks import make
+from purejaxo2o.tasks.evaluate import evaluate
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "ppo"
 ABOUT = (

@@ -20,12 +20,12 @@ import numpy as np
 
 import purejaxo2o as o2o
 from experiments.benchmarks.rows import measured, origin
-from purejaxo2o.archive import load_results
-from purejaxo2o.cli import cache_compilations
-from purejaxo2o.files import replacing, write_json
-from purejaxo2o.sinks import plain
-from purejaxo2o.stats import Interval, bootstrap_interval
-from purejaxo2o.tables import markdown_table
+from purejaxo2o.cli.main import cache_compilations
+from purejaxo2o.disk.files import replacing, write_json
+from purejaxo2o.disk.results import load_results
+from purejaxo2o.disk.rows import plain
+from purejaxo2o.figures.stats import Interval, bootstrap_interval
+from purejaxo2o.figures.tables import markdown_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "spread"
 METHODS = ("naive", "wsrl", "cal_ql", "iql", "rlpd")

@@ -20,14 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 
 import purejaxo2o as o2o
-from purejaxo2o import envs, phases, plots, stats
+from purejaxo2o import envs
 from purejaxo2o.agents import IQL
 from purejaxo2o.data.folder import root
+from purejaxo2o.disk.files import replacing, write_json
 from purejaxo2o.envs.twin import Twin, TwinState
-from purejaxo2o.evaluate import evaluate
-from purejaxo2o.files import replacing, write_json
-from purejaxo2o.tables import markdown_table
-from purejaxo2o.tasks import Task
+from purejaxo2o.figures import plots, stats
+from purejaxo2o.figures.tables import markdown_table
+from purejaxo2o.loop import phases
+from purejaxo2o.loop.task import Task
+from purejaxo2o.tasks.evaluate import evaluate
 
 DATASETS = ("sbx/hopper/medium-v0", "sbx/hopper/expert-v0", "sbx/hopper/medium-replay-v0")
 BATCH = 200  # steps repeated at once; XLA may hang on a CPU above 256

@@ -1,7 +1,6 @@
 """Update rules, one a file."""
 
 from purejaxo2o.agents.awac import AWAC
-from purejaxo2o.agents.base import Agent
 from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.bppo import BPPO
@@ -32,6 +31,7 @@ from purejaxo2o.agents.spot import SPOT
 from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.agents.uni_o4 import UniO4
+from purejaxo2o.loop.agent import Agent
 
 __all__ = [
     "AWAC",

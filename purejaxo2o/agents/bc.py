@@ -12,8 +12,8 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, scan_updates
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply
-from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.td3 import TD3, TD3State
 from purejaxo2o.agents.td3_bc import TD3BC
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 CLOCK = ("steps", "span")

@@ -30,8 +30,8 @@ from purejaxo2o.agents.base import adam, bound_norm, descend, init_adam, rate_or
 from purejaxo2o.agents.evaluator import Evaluator, Timeouts, Values
 from purejaxo2o.agents.ppo import PPO, PPOState, standardised, surrogate
 from purejaxo2o.distributions import Categorical, ClippedNormal
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of
-from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
 

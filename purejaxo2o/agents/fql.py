@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, require_box, scan_updates, td_target
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.models import flow as flows
 from purejaxo2o.models.flow import Field
 from purejaxo2o.networks import Hidden, apply, ensemble, q_values
-from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 

@@ -33,9 +33,9 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, require_fraction, td_target
 from purejaxo2o.agents.sac import SAC, SACState
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.models import discriminator
 from purejaxo2o.networks import Hidden
-from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import progress
 from purejaxo2o.agents.iql import IQL
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static, tree_where
 
 

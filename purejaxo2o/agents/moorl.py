@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import polyak_average, require_fraction, scan_updates
 from purejaxo2o.agents.sac import SAC, SACState
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, tree_where
 
 

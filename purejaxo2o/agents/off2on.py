@@ -35,9 +35,9 @@ from purejaxo2o.agents.base import adam, descend, init_adam, polyak_average, rat
 from purejaxo2o.agents.cql import CQL, CQLState
 from purejaxo2o.agents.sac import SACState
 from purejaxo2o.distributions import TanhNormal
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.models import density_ratio
 from purejaxo2o.networks import Hidden
-from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static, tree_where
 

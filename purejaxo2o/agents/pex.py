@@ -27,8 +27,8 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import init_adam
 from purejaxo2o.agents.iql import IQL, IQLState
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.networks import action_space_of
-from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Number, Space, Spaces, Transition, number, pytree, static, tree_where
 
 

@@ -27,8 +27,8 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import ADAM_EPS, adam_direction, advantages, bound_norm, init_adam, rate_or, relaxation
 from purejaxo2o.distributions import Categorical
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.networks import Activation, Actor, Distribution, Hidden, Value, action_space_of, apply
-from purejaxo2o.phases import Phase
 from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
 

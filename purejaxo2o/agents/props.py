@@ -32,7 +32,7 @@ import optax
 from purejaxo2o.agents.base import adam, bound_norm, init_adam
 from purejaxo2o.agents.ppo import PPO, PPOState, check_division, passes, surrogate
 from purejaxo2o.distributions import kl_divergence
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import (
     Array,

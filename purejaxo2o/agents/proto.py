@@ -41,7 +41,7 @@ from purejaxo2o.agents.base import (
 )
 from purejaxo2o.agents.iql import CRITICS, IQL, IQLState
 from purejaxo2o.distributions import ClippedNormal
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 

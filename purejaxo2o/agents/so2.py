@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import fresh_moments, init_adam
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.sac import SACState
-from purejaxo2o.phases import Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 

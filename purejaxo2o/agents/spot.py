@@ -17,10 +17,10 @@ import jax
 
 from purejaxo2o.agents.base import descend, fresh_moments, init_adam, relaxation, scan_updates
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.models import cvae
 from purejaxo2o.models.cvae import CVAE
 from purejaxo2o.networks import Hidden
-from purejaxo2o.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 

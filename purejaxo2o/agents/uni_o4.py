@@ -33,9 +33,9 @@ from purejaxo2o.agents.bppo import BPPO, BPPOState
 from purejaxo2o.agents.evaluator import Values
 from purejaxo2o.agents.ppo import PPO, PPOState
 from purejaxo2o.distributions import Categorical, ClippedNormal
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.models import dynamics
 from purejaxo2o.networks import Distribution, Hidden, action_space_of
-from purejaxo2o.phases import Phase
 from purejaxo2o.types import (
     Array,
     Metrics,

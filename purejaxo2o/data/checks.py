@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from purejaxo2o import store
-from purejaxo2o.store import Store
+from purejaxo2o.loop import store
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import O2OError, Spaces, Transition
 
 BLOCK = 1 << 16

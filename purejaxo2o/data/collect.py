@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o import envs, rollout
-from purejaxo2o import store as stores
-from purejaxo2o.envs.base import check_env
-from purejaxo2o.policy import scaled
-from purejaxo2o.store import Store
+from purejaxo2o import envs
+from purejaxo2o.loop import rollout
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.env import check_env
+from purejaxo2o.loop.policy import scaled
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
 
 NUM_ENVS = 50

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.store import Store
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Array, Number, O2OError, Transition, nearest
 
 Field = Literal["obs", "action", "reward", "next_obs"]

@@ -25,7 +25,7 @@ from purejaxo2o.data.d4rl_names import Published, published
 from purejaxo2o.data.hdf5 import column, opened, readable, working
 from purejaxo2o.data.limits import check_regular, check_size
 from purejaxo2o.data.reading import DatasetInfo, Reading, allocate
-from purejaxo2o.store import Store
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o import store as stores
 from purejaxo2o.envs.xland import GridWorld
-from purejaxo2o.store import Store
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Array, O2OError, Transition
 
 

@@ -23,18 +23,18 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o import envs
-from purejaxo2o import store as stores
 from purejaxo2o.data import minari, scores
 from purejaxo2o.data.collect import Behaviour, Clock, Memoryless, collect_with, held, mixture, noisy, random_policy
 from purejaxo2o.data.folder import local_ids, root
 from purejaxo2o.data.reading import Reading
 from purejaxo2o.data.specs import original
-from purejaxo2o.data.transforms import trajectory_returns
 from purejaxo2o.data.waypoint import waypoint_policy
-from purejaxo2o.envs.base import spaces
 from purejaxo2o.envs.lock import LOCKS, CombinationLock
 from purejaxo2o.envs.maze import PointMaze
-from purejaxo2o.store import Store
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.env import spaces
+from purejaxo2o.loop.extras import trajectory_returns
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Array, O2OError, nearest
 
 

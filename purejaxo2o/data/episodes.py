@@ -8,11 +8,11 @@ from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from purejaxo2o.data.checks import flags
 from purejaxo2o.data.episode_files import Episodes
-from purejaxo2o.data.gym_spaces import flat_obs, nested, same_shape, scaled_action
 from purejaxo2o.data.hdf5 import AGAIN
 from purejaxo2o.data.limits import check_size
 from purejaxo2o.data.metadata import Metadata
 from purejaxo2o.data.reading import allocate, row_bytes
+from purejaxo2o.envs.gym_spaces import flat_obs, nested, same_shape, scaled_action
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 
 OTHER = "they are of another environment or version of it: drop the episode, or correct what the dataset declares"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from minari.dataset.minari_dataset import parse_dataset_id
 
-from purejaxo2o import places
+from purejaxo2o.data import places
 from purejaxo2o.data.metadata import Metadata, read_metadata
 from purejaxo2o.data.staging import recover
 from purejaxo2o.types import O2OError, nearest

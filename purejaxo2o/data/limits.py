@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from purejaxo2o.free_memory import SHARE, free_memory, size
+from purejaxo2o.data.free_memory import SHARE, free_memory, size
 from purejaxo2o.types import O2OError
 
 FREELY = 1 << 30

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from purejaxo2o.data.scores import normalise
-from purejaxo2o.data.transforms import trajectory_returns
+from purejaxo2o.loop.extras import trajectory_returns
 from purejaxo2o.types import O2OError, Transition
 
 if TYPE_CHECKING:

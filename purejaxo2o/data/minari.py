@@ -20,18 +20,18 @@ from minari.dataset.minari_dataset import MinariDataset
 from minari.dataset.minari_storage import MinariStorage
 from minari.namespace import NAMESPACE_METADATA_FILENAME
 
-from purejaxo2o import store as stores
 from purejaxo2o.data import scores
 from purejaxo2o.data.checks import check_continuous, check_rows
 from purejaxo2o.data.episode_files import check_format, open_episodes
 from purejaxo2o.data.episodes import buffers_of, rows_of
 from purejaxo2o.data.folder import described, files_of, namespace_of, place, root
-from purejaxo2o.data.gym_spaces import action_space, gym_action_space, gym_obs_space, obs_space
 from purejaxo2o.data.hdf5 import readable
 from purejaxo2o.data.metadata import Metadata, read_metadata
 from purejaxo2o.data.reading import DatasetInfo, Reading
 from purejaxo2o.data.staging import NEW, publish, recover, staging
-from purejaxo2o.store import Store
+from purejaxo2o.envs.gym_spaces import action_space, gym_action_space, gym_obs_space, obs_space
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import O2OError, Spaces, Transition
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from purejaxo2o import store as stores
 from purejaxo2o.data.checks import check_rows
-from purejaxo2o.store import Store
+from purejaxo2o.loop import store as stores
+from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Spaces, Transition
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ Environment versions differ between the two, so a Minari score is on D4RL's scal
 published D4RL number. Where a dataset declares its environment, that decides, whatever folder the dataset lies in.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from purejaxo2o.types import Array, O2OError
+from purejaxo2o.loop.task import checked
+from purejaxo2o.types import Array
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
@@ -73,9 +73,6 @@ ENVIRONMENTS: dict[str, tuple[float, float]] = {
     "maze/PointMaze_Large-v3": (0.0, 1.0),
 }
 """Scores of our own tasks, by environment id."""
-
-RAW = (0.0, 100.0)
-"""The reference where none is known: a score is the return itself."""
 
 GYMNASIUM: dict[str, str] = {
     **{robot: robot.lower() for robot in ("HalfCheetah", "Hopper", "Walker2d", "Ant")},
@@ -143,19 +140,6 @@ def of_gymnasium(env_id: str, arguments: Mapping[str, Any]) -> tuple[float, floa
     if kind == "FrankaKitchen":
         return DOMAINS["kitchen"] if len(arguments.get("tasks_to_complete", ())) == 4 else None
     return DOMAINS.get(GYMNASIUM.get(kind, ""))
-
-
-def checked(pair: Any, where: str = "reference") -> tuple[float, float]:
-    """A reference as two floats. Raises `O2OError`, beginning with `where`, unless both are finite and in order."""
-    try:
-        low, high = (float(value) for value in pair)
-    except (TypeError, ValueError, OverflowError):
-        low, high = math.nan, math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise O2OError(
-            f"{where} {pair!r}: give two finite numbers, low < high: the returns of a random policy and of an expert"
-        )
-    return low, high
 
 
 def normalise(returns: Returns, low: float, high: float) -> Returns:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from purejaxo2o.envs import ant_maze, brax, gymnax, lock, maze, mjx, tabular, toy, xland
-from purejaxo2o.envs.base import Env, EnvState, spaces
+from purejaxo2o.loop.env import ADAPTERS, Env, EnvState, spaces
 from purejaxo2o.types import O2OError, nearest
 
 __all__ = ["Env", "EnvState", "adopt", "family", "make", "names", "spaces"]
@@ -113,3 +113,6 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _type_name(kind: Any) -> str:
     return getattr(kind, "__name__", str(kind))
+
+
+ADAPTERS.append(make)

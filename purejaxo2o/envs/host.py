@@ -201,7 +201,7 @@ class _Host:
     """The simulators of one kind of environment, by the state that each is in."""
 
     def __init__(self, name: str, horizon: int, registered: Registered, options: tuple[tuple[str, Any], ...]) -> None:
-        from purejaxo2o.data import gym_spaces
+        from purejaxo2o.envs import gym_spaces
 
         self.spec = registered.spec
         self.name, self.horizon, self.options, self.spaces = name, horizon, dict(options), gym_spaces

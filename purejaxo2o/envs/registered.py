@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from purejaxo2o.identity import path_of
+from purejaxo2o.loop.identity import path_of
 from purejaxo2o.types import O2OError
 
 PROBED = 3

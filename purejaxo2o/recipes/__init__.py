@@ -7,7 +7,8 @@ networks and budgets that a laptop runs in a minute or two (each docstring says 
 from collections.abc import Callable
 from typing import Literal
 
-from purejaxo2o.phases import Recipe
+from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import (
     awac,
     bc,
@@ -44,7 +45,7 @@ from purejaxo2o.recipes import (
     uni_o4,
     wsrl,
 )
-from purejaxo2o.tasks import Named, Task, as_task
+from purejaxo2o.tasks import Named, as_task
 from purejaxo2o.types import O2OError, nearest
 
 Scale = Literal["small", "paper"]

@@ -21,10 +21,10 @@ Cost per update relative to IQL with equal networks, counted in network passes: 
 """
 
 from purejaxo2o.agents import AWAC
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 TEMPERATURE = {"maze": 0.1, "toy": 0.1, "adroit": 0.1, "adroit-binary": 0.5}
 

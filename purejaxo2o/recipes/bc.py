@@ -6,9 +6,9 @@ PyTorch's own). Small: see `recipes/budget.py`. Cost per update relative to IQL,
 """
 
 from purejaxo2o.agents import BC
-from purejaxo2o.phases import Recipe, offline
+from purejaxo2o.loop.phases import Recipe, offline
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -23,10 +23,10 @@ counted in network passes: 3.6 offline with 5 members; online 16 per environment
 from typing import Any
 
 from purejaxo2o.agents import BOORL
-from purejaxo2o.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 
 def freed(updates: int) -> dict[str, Any]:

@@ -31,9 +31,9 @@ while fitting, 0.4 while improving.
 from typing import Any
 
 from purejaxo2o.agents import BPPO
-from purejaxo2o.phases import Phase, Recipe, offline
+from purejaxo2o.loop.phases import Phase, Recipe, offline
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
-from purejaxo2o.tasks import Task
 
 VALUES, IMPROVE = (("stage", "values"),), (("stage", "improve"),)
 PAPER: dict[str, Any] = {

@@ -17,10 +17,10 @@ of CQL.
 """
 
 from purejaxo2o.agents import CalQL
-from purejaxo2o.phases import Recipe, warmup
+from purejaxo2o.loop.phases import Recipe, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget, cql
 from purejaxo2o.recipes.rewards import CONSERVATIVE
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

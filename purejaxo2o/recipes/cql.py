@@ -31,10 +31,10 @@ network passes: 13, offline and online (K = 10, so 30 more actions a row; one is
 from typing import Any
 
 from purejaxo2o.agents import CQL
-from purejaxo2o.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import CONSERVATIVE
-from purejaxo2o.tasks import Task
 
 DOMAINS: dict[str, dict[str, Any]] = {
     "maze": {"hidden": (256,) * 4, "lagrange": True, "target_gap": 0.8},

@@ -10,9 +10,9 @@ Small: see `recipes/budget.py`.
 """
 
 from purejaxo2o.agents import DQN
-from purejaxo2o.phases import Mix, Recipe, online, warmup
+from purejaxo2o.loop.phases import Mix, Recipe, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -37,10 +37,10 @@ with equal networks, counted in network passes: 8 with 10 critics (SAC-N: 4; the
 from typing import Any
 
 from purejaxo2o.agents import EDAC
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 DOMAINS: dict[str, dict[str, Any]] = {
     "adroit": {

@@ -30,12 +30,12 @@ Cost per update relative to IQL, counted in network passes: 1.6; acting asks two
 from typing import Any
 
 from purejaxo2o.agents import FamAWAC, FamO2O
-from purejaxo2o.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.awac import TEMPERATURE as LAMBDA
 from purejaxo2o.recipes.iql import EXPECTILE_TEMPERATURE
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 ADAPTIVE = (("adaptive", True),)
 

@@ -22,10 +22,10 @@ network passes: 1.8, a third of which are the flow's steps.
 from typing import Any
 
 from purejaxo2o.agents import FQL
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 SETTINGS: dict[str, dict[str, Any]] = {"adroit": {"alpha": 1000.0, "target_reduction": "min"}}
 

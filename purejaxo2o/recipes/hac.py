@@ -20,9 +20,9 @@ of which the critic sees 10 actions).
 from typing import Any
 
 from purejaxo2o.agents import HAC
-from purejaxo2o.phases import Recipe
+from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import hnpg
-from purejaxo2o.tasks import Task
 
 SMALL: dict[str, Any] = hnpg.SMALL | {"policy_steps": 10}
 

@@ -20,9 +20,9 @@ Use it with discrete actions and data that see the goal. Cost per update relativ
 0.4.
 """
 
-from purejaxo2o.phases import Recipe
+from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import dqn
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -20,10 +20,10 @@ Use it first: it is stable, hardly dips, and improves slowly. Costs of all other
 """
 
 from purejaxo2o.agents import IQL
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 EXPECTILE_TEMPERATURE = {
     **dict.fromkeys(("maze", "toy"), (0.9, 10.0)),

@@ -18,11 +18,11 @@ relative to IQL: 1; acting asks two policies.
 from typing import Any
 
 from purejaxo2o.agents import JSRL
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.iql import EXPECTILE_TEMPERATURE
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 GUIDING = (("guiding", True),)
 HORIZON, IN_MAZES = 300.0, 60.0

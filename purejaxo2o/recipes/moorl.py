@@ -14,10 +14,10 @@ Use it as a light alternative to RLPD. Cost per update relative to IQL, counted 
 """
 
 from purejaxo2o.agents import MOORL
-from purejaxo2o.phases import Recipe, online, warmup
+from purejaxo2o.loop.phases import Recipe, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import CONSERVATIVE
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -12,9 +12,9 @@ passes: 13 offline, 1.0 online (mazes 2.2).
 
 from dataclasses import replace
 
-from purejaxo2o.phases import Recipe
+from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import cal_ql, wsrl
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -27,11 +27,11 @@ network passes: 2.4 a member offline, 1.4 a member online.
 from typing import Any
 
 from purejaxo2o.agents import Off2On
-from purejaxo2o.phases import Phase, Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Phase, Recipe, offline, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.cql import agent_settings
 from purejaxo2o.recipes.rewards import CONSERVATIVE
-from purejaxo2o.tasks import Task
 
 JOINED: dict[str, Any] = {"mix": "prioritised", "override_static": (("balanced", True),)}
 RATES = {"actor_learning_rate": 3e-4, "temperature_learning_rate": 3e-4}

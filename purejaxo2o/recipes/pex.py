@@ -22,10 +22,10 @@ counted in network passes: 1.5 online (both proposals are evaluated); acting ask
 """
 
 from purejaxo2o.agents import PEX
-from purejaxo2o.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 EXPANDED = (("expanded", True),)
 

@@ -22,9 +22,9 @@ relative to IQL, counted in network passes: 0.3; PPO's own comes on top.
 from typing import Any
 
 from purejaxo2o.agents import PPOIL
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import ppo
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -31,9 +31,9 @@ nearly all of it the behaviour's.
 from typing import Any
 
 from purejaxo2o.agents import PROPS
-from purejaxo2o.phases import Recipe, online
+from purejaxo2o.loop.phases import Recipe, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import ppo
-from purejaxo2o.tasks import Task
 
 BATCHES = 2
 PAPER: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 10, "adam_eps": ppo.ADAM_EPS}

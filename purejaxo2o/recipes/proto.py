@@ -24,10 +24,10 @@ later. Cost per update relative to IQL, counted in network passes: 1.0 offline, 
 from typing import Any
 
 from purejaxo2o.agents import PROTO
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 FINETUNING = (("finetuning", True),)
 SPARSE: dict[str, Any] = {"temperature": 2.0, "trust_weight": 0.5, "target_critics": 1, "backup_entropy": False}

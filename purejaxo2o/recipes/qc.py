@@ -26,10 +26,10 @@ steps), 4.2 when small; "distilled" 1.8.
 """
 
 from purejaxo2o.agents import QC
-from purejaxo2o.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

@@ -28,9 +28,9 @@ seeds (the actor's step is computed at every step then).
 from typing import Any
 
 from purejaxo2o.agents import ReBRAC
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
-from purejaxo2o.tasks import Task
 
 DEEP: dict[str, Any] = {"hidden": (256,) * 3, "actor_hidden": (256,) * 3}
 MAZE: dict[str, Any] = {

@@ -23,10 +23,10 @@ a step.
 from typing import Any
 
 from purejaxo2o.agents import SAC
-from purejaxo2o.phases import Recipe, online, warmup
+from purejaxo2o.loop.phases import Recipe, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 SPARSE: dict[str, Any] = {"hidden": (256,) * 3, "actor_hidden": (256,) * 3, "backup_entropy": False}
 DOMAINS: dict[str, dict[str, Any]] = {

@@ -31,9 +31,9 @@ networks, counted in network passes: 84 with 10 critics and 20 neighbours (witho
 from typing import Any
 
 from purejaxo2o.agents import RO2O
-from purejaxo2o.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
-from purejaxo2o.tasks import Task
 
 REWARDS = {"maze": (4.0, -2.0), "toy": (4.0, -2.0)}
 SPARSE: dict[str, Any] = {

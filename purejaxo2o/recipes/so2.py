@@ -22,10 +22,10 @@ EDAC, online 2.6 per critic step with 10 critics.
 from typing import Any
 
 from purejaxo2o.agents import SO2
-from purejaxo2o.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget, edac
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 TEMPERATURE = {"perturbed_temperature": 0.2, "temperature_learning_rate": 0.0}
 RATES = {"learning_rate": 1e-3, "actor_learning_rate": 1e-3}

@@ -25,10 +25,10 @@ for batched seeds; more with the published VAE of 750 units.
 from typing import Any
 
 from purejaxo2o.agents import SPOT
-from purejaxo2o.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 DENSITY: dict[str, Any] = {"name": "density", "override_static": (("stage", "density"),)}
 FRESH_MOMENTS: dict[str, Any] = {"override_static": (("reset_optimisers", True),)}

@@ -21,10 +21,10 @@ actor's step is computed at every step and dropped at every second one.
 """
 
 from purejaxo2o.agents import TD3BC
-from purejaxo2o.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
-from purejaxo2o.tasks import Task
 
 
 def build(task: Task, scale: str) -> Recipe:

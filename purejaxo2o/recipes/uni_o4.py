@@ -47,9 +47,9 @@ of 1000 steps; 8 per environment step online (20 epochs).
 from typing import Any
 
 from purejaxo2o.agents import UniO4
-from purejaxo2o.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
-from purejaxo2o.tasks import Task
 
 VALUES, IMPROVE, ONLINE = ((("stage", stage),) for stage in ("values", "improve", "online"))
 ALIKE = {"toy": "maze", "adroit-binary": "adroit"}

@@ -40,10 +40,10 @@ step.
 from typing import Any
 
 from purejaxo2o.agents import CQL, CalQL
-from purejaxo2o.phases import Phase, Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Phase, Recipe, offline, online, warmup
+from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget, cql
 from purejaxo2o.recipes.rewards import CONSERVATIVE
-from purejaxo2o.tasks import Task
 
 
 def plain_sac(domain: str) -> tuple[tuple[str, Any], ...]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from purejaxo2o import files, runs
+from purejaxo2o.disk import files
+from purejaxo2o.disk import folder as runs
 
 
 def entry(path: tuple[str, ...], value: Any, name: str = "config.json", *, sealed: bool = False):

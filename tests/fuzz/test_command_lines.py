@@ -21,7 +21,9 @@ from bench import Fault
 from odd_arguments import CASES, SMALL, TRAIN
 from spoiling import NAME, SPACES, rows
 
-from purejaxo2o import cli, terminal
+from purejaxo2o.cli import main as command_line
+from purejaxo2o.cli import terminal
+from purejaxo2o.cli.main import main
 from purejaxo2o.data import collect, minari
 
 pytestmark = pytest.mark.slow
@@ -52,14 +54,14 @@ def ready() -> None:
         return
     import jax
 
-    from purejaxo2o import programs
     from purejaxo2o.data import embedded
+    from purejaxo2o.drive import programs
 
     jax.stages.Lowered.compile = _begin  # pyright: ignore[reportAttributeAccessIssue]
     programs.Programs.compile = _begin  # lowering takes a second
     collect.collect = _begin
     embedded.make_dataset = _begin
-    cli.cache_compilations = lambda: None
+    command_line.cache_compilations = lambda: None
     _READY.append(True)
 
 
@@ -80,7 +82,7 @@ def run(argv: list[str]) -> tuple[Any, str, str, list[Fault]]:
     code, faults = None, []
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = cli.main(argv)
+            code = main(argv)
         except Accepted:
             code = "accepted"
         except SystemExit as error:

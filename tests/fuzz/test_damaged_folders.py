@@ -25,9 +25,10 @@ from damaged_folders import ASKED, CASES
 from tiny import shrink
 
 import purejaxo2o as o2o
-from purejaxo2o import archive, policies, programs
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 from purejaxo2o.data import collect
+from purejaxo2o.disk.results import RESULT_ARRAYS, load_results
+from purejaxo2o.drive import policies, programs
 
 pytestmark = pytest.mark.slow
 RUNS = "PUREJAXO2O_FUZZ_RUNS"
@@ -79,7 +80,7 @@ def good() -> dict[Any, Any]:
     """What the undamaged folders give, by folder; policies also by segment. From now on nothing is compiled."""
     root, found = Path(os.environ[RUNS]), {}
     for name in (RUN, SWEEP):
-        found[name, "results"] = _measured(archive.load_results(root / name))
+        found[name, "results"] = _measured(load_results(root / name))
     found[SWEEP, "policies"] = jax.tree.map(np.asarray, policies.load_policies(root / SWEEP / "part-0").state)
     newest = policies.load_policies(root / RUN)
     found[newest.segment] = jax.tree.map(np.asarray, newest.state)
@@ -101,7 +102,7 @@ def prepare() -> None:
 
 def _measured(result: Any) -> dict[str, np.ndarray]:
     """Every array that was measured, by name."""
-    named = {name: getattr(result, name) for name in archive.RESULT_ARRAYS}
+    named = {name: getattr(result, name) for name in RESULT_ARRAYS}
     named |= {f"metrics/{name}": value for name, value in result.metrics.items()}
     named |= {f"fault/{name}": value for name, value in vars(result.fault).items()}
     named["switch"] = result.switch
@@ -184,7 +185,7 @@ def _named(what: str, faults: list[Fault]) -> list[Fault]:
 
 
 def _results(run: Path, expected: Any) -> list[Fault]:
-    found, faults, refused = bench.outcome(lambda: _measured(archive.load_results(run)), [run.name])
+    found, faults, refused = bench.outcome(lambda: _measured(load_results(run)), [run.name])
     return (
         faults
         if refused or faults or _same(found, expected)

@@ -24,9 +24,8 @@ from hostile_metadata import MODULE
 from spoiling import CASES, MARKER, NAME, OTHER, REFUSED, ROWS, SAME, SPACES, rows
 
 import purejaxo2o as o2o
-from purejaxo2o import datasets
-from purejaxo2o.cli import main
-from purejaxo2o.data import checks, minari
+from purejaxo2o.cli.main import main
+from purejaxo2o.data import checks, minari, sources
 from purejaxo2o.types import Space, Spaces
 
 pytestmark = pytest.mark.slow
@@ -116,7 +115,7 @@ def _load(kind: str, name: str, naming: list[str], allowed: str) -> list[Fault]:
 
 
 def _describe(kind: str, name: str, naming: list[str], allowed: str) -> list[Fault]:
-    found, faults, _ = bench.outcome(lambda: datasets.info(name), naming)
+    found, faults, _ = bench.outcome(lambda: sources.info(name), naming)
     if found is not None and found.reference is not None:
         low, high = found.reference
         if not (np.isfinite([low, high]).all() and low < high):

@@ -19,9 +19,10 @@ from odd_settings import AXIS, EXTRA, VALUES, WRONG
 from tiny import CUTS, tiny
 
 import purejaxo2o as o2o
-from purejaxo2o import grid, settings
-from purejaxo2o.phases import check_phases
-from purejaxo2o.prepare import check, check_settings
+from purejaxo2o.drive import grid
+from purejaxo2o.loop import settings
+from purejaxo2o.loop.phases import check_phases
+from purejaxo2o.loop.prepare import check, check_settings
 
 pytestmark = pytest.mark.slow
 

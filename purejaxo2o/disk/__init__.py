@@ -1,0 +1,1 @@
+"""A run folder: files that are whole or not there, configuration and identity, results, checkpoints."""
