@@ -22,6 +22,7 @@ from purejaxo2o.drive.policies import load_policies
 from purejaxo2o.loop.seeds import key_of, numbers_and_keys, seed_keys
 from purejaxo2o.study import run as study
 from purejaxo2o.study.folder import claim
+from purejaxo2o.study.members import plan
 from purejaxo2o.types import O2OError
 
 SEEDS = (5, 6)
@@ -517,13 +518,18 @@ def small(**changes):
     return o2o.Study(recipes=[recipe], tasks=[dataclasses.replace(task, **changes)], dataset=data, seeds=2)
 
 
+def claim_small(folder, *, resume, **changes):
+    study = small(**changes)
+    claim(folder, study, plan(study), resume=resume)
+
+
 def test_a_study_with_another_task_is_refused_by_name(tmp_path):
-    claim(tmp_path, small(), resume=False)
-    claim(tmp_path, small(), resume=True)
+    claim_small(tmp_path, resume=False)
+    claim_small(tmp_path, resume=True)
     with pytest.raises(
         O2OError, match=r"holds another study: its slope/bc: task\.fail_reward is None, not -1\.0; choose"
     ):
-        claim(tmp_path, small(fail_reward=-1.0), resume=True)
+        claim_small(tmp_path, fail_reward=-1.0, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -531,4 +537,4 @@ def test_a_study_with_another_task_is_refused_by_name(tmp_path):
 )
 def test_a_damaged_study_ends_in_one_line(tmp_path, content):
     (tmp_path / "study.json").write_text(content)
-    one_line(lambda: claim(tmp_path, small(), resume=True), rf"{tmp_path}.* choose another")
+    one_line(lambda: claim_small(tmp_path, resume=True), rf"{tmp_path}.* choose another")

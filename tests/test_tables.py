@@ -172,9 +172,9 @@ def test_inspect(width, monkeypatch):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_plans_of_studies(width, monkeypatch):
     member = Member(task(), tiny("bc")[0], {"agent.learning_rate": (1e-4, 1e-3)})
-    study = type("Study", (), {"members": [member], "seeds": 1_000, "seed0": 0})
+    study = type("Study", (), {"seeds": 1_000, "seed0": 0})
     monkeypatch.setenv("COLUMNS", str(width))
-    text = planning.plan_study(study, Path("runs/x")).text
+    text = planning.plan_study(study, [member], Path("runs/x")).text
     assert "2,000" in text
     assert "runs/x" in text
     assert max(map(len, text.splitlines())) <= width

@@ -1,5 +1,6 @@
 """`--dry-run`: what would be trained, told from shapes alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,13 @@ def plan(whole: Any, task: Any, out: Path, *, dataset: str | None) -> Answer:
     return Answer(text, data)
 
 
-def plan_study(study: Any, out: Path) -> Answer:
+def plan_study(study: Any, members: Sequence[Any], out: Path) -> Answer:
     """The sweeps of a study."""
     from purejaxo2o.disk.rows import plain
     from purejaxo2o.drive import grid
     from purejaxo2o.drive.sweep import seed_keys
-    from purejaxo2o.study.members import plan as members_of
 
-    rows, members = [], members_of(study)
+    rows = []
     for member in members:
         whole = grid.make(member.recipe, seed_keys(study.seeds), member.over)
         programs = len(whole.programs())

@@ -106,6 +106,7 @@ class Sweep(Command):
 
     def _study(self) -> Answer:
         from purejaxo2o.study import run as study
+        from purejaxo2o.study.members import plan
 
         if self.task is not None:
             raise O2OError(f"sweep {self.recipe} takes its tasks from the file; drop {self.task}")
@@ -119,7 +120,7 @@ class Sweep(Command):
         out = Path(chosen.out or "runs/study")
         output.check(out, resume=self.resume, overwrite=self.overwrite)
         if self.dry_run:
-            return plan_study(chosen, out)
+            return plan_study(chosen, plan(chosen), out)
         with output.room(out, overwrite=self.overwrite):
             return _answer(study.run(chosen, out=out, resume=self.resume))
 

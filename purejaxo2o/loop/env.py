@@ -34,8 +34,8 @@ def adopted(given: Any) -> Any:
 class Env(Protocol):
     """What every environment offers. Single (unbatched) states and actions; callers `vmap`.
 
-    It may have besides: `action_bounds`, asked for by `bounds_of`; `restore(obs) -> state`, for `tasks.snapshots`; and
-    `observe(state) -> obs`, for continuing recordings.
+    It may have besides: `action_bounds`, asked for by `bounds_of`; `restore(obs) -> state`, for `tasks.snapshots`;
+    and `observe(state) -> obs`, for continuing recordings.
     """
 
     @property
