@@ -20,8 +20,9 @@ A loop of one's own learns and finds the same (jit the calls inside, `phase` is 
 from purejaxo2o.drive.fit import fit
 from purejaxo2o.drive.sweep import sweep
 from purejaxo2o.figures.report import report
-from purejaxo2o.loop.phases import Phase, Recipe
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.loop.prepare import prepare
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import Result
 from purejaxo2o.loop.run import Run
 from purejaxo2o.loop.settings import replace

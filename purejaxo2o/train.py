@@ -17,8 +17,9 @@ from purejaxo2o.loop.env import spaces
 from purejaxo2o.loop.evaluate import Standing, judge_all, standing
 from purejaxo2o.loop.evaluate import judge as judge_standing
 from purejaxo2o.loop.feeds import feed, reconsider, roll
-from purejaxo2o.loop.phases import Phase, Recipe, check_phases
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.loop.prepare import check, check_settings, online_needs, prepare, ready, rows_of
+from purejaxo2o.loop.recipe import Recipe, check_phases
 from purejaxo2o.loop.result import PARAMETERS, Fault, Record, Result, assemble, averages, no_fault, told
 from purejaxo2o.loop.run import Run
 from purejaxo2o.loop.seeds import one_key
@@ -95,7 +96,7 @@ def enter(run: Run, recipe: Recipe, *, phase: int) -> Run:
     phase = recipe.place_of(phase)
     spec = recipe.phases[phase]
     check_phase(recipe.agent_in(spec), spec, recipe.num_envs)
-    agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), spec)
+    agent = recipe.agent_in(spec).enter(run.agent, stream(run.key, ENTER, phase), recipe.boundary(phase))
     replay, order = run.store, run.priorities
     if spec.store == "clear" and replay is not None:
         replay = Store(data=replay.data, size=jnp.int32(0), head=jnp.int32(0))

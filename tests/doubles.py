@@ -15,12 +15,12 @@ class Counting:
     were marked, and depend on every array."""
 
     discount: float = 0.9
-    conservative: bool = static(default=True)
+    stage: str = static(default="conservative")
     extras: tuple = static(default=())
 
     @property
     def needs(self):
-        return frozenset(self.extras if self.conservative else ())
+        return frozenset(self.extras if self.stage == "conservative" else ())
 
     def init(self, key, spaces):
         return {"updates": jnp.int32(0), "calls": jnp.int32(0), "zero": spaces.action.zeros()}
@@ -44,7 +44,7 @@ class Counting:
     def priorities(self, state, batches):
         return jnp.ones_like(batches.reward[:, : batches.reward.shape[1] // 3])
 
-    def enter(self, state, key, phase):
+    def enter(self, state, key, at):
         return state
 
 

@@ -65,7 +65,7 @@ def test_nothing_is_counted_for_unknown_agents_and_discrete_actions():
     [
         SAC(),
         CalQL(cql_actions=4),
-        CQL(critics=3, penalty_critics=2, conservative=True, temperature_on="next_obs"),
+        CQL(critics=3, penalty_critics=2, stage="conservative", temperature_on="next_obs"),
         TD3(delay=1),
     ],
     ids=["sac", "cal_ql", "cql", "td3"],

@@ -36,10 +36,10 @@ def member(state: Any, index: int) -> Any:
     return dataclasses.replace(jax.tree.map(lambda x: x[index], bare), **clock)
 
 
-@pytest.mark.parametrize(("conservative", "alone"), [(True, TD3BC(**NETS)), (False, TD3(**NETS))])
-def test_members_are_independent_learners(conservative: bool, alone: Any) -> None:
+@pytest.mark.parametrize(("stage", "alone"), [("conservative", TD3BC(**NETS)), ("free", TD3(**NETS))])
+def test_members_are_independent_learners(stage: Any, alone: Any) -> None:
     """With every row kept, each member is TD3+BC (online: TD3) with a key of its own."""
-    agent = BOORL(members=3, row_share=1.0, conservative=conservative, **NETS)
+    agent = BOORL(members=3, row_share=1.0, stage=stage, **NETS)
     state = agent.init(KEY, SPACES)
     after, metrics = run_update(agent, state, rows(2), KEY)
     keys = [jax.random.split(k)[1] for k in jax.random.split(KEY, 3)]

@@ -23,7 +23,7 @@ from purejaxo2o.agents.iql import IQL, expectile_loss
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.distributions import TanhNormal, normal_log_prob
 from purejaxo2o.loop.extras import return_to_go
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.loop.store import mix
 from purejaxo2o.types import Space, Spaces, Transition
 
@@ -368,8 +368,8 @@ def test_cql_without_penalty_is_sac() -> None:
     rows, names = batches(), field_names(SAC(**NETS).init(KEY, SPACES))
     sac = after_update(SAC(**NETS), rows, dtype=np.float64)
     for other in (
-        CQL(conservative=False, **NETS),
-        CalQL(conservative=False, lagrange=True, **NETS),
+        CQL(stage="plain", **NETS),
+        CalQL(stage="plain", lagrange=True, **NETS),
         CQL(cql_weight=0.0, cql_actions=3, **NETS),
     ):
         assert_same(sac, after_update(other, rows, dtype=np.float64), names)
@@ -436,6 +436,6 @@ def test_lagrange_multiplier_starts_and_moves_as_its_form_says(
 
 def test_hand_over_from_cql_to_sac_keeps_every_leaf() -> None:
     trained = after_update(CQL(cql_actions=3, **NETS), batches())
-    online = CQL(conservative=False, **NETS)
-    entered = online.enter(trained, KEY, Phase(name="online", steps=1, act="policy"))
+    online = CQL(stage="plain", **NETS)
+    entered = online.enter(trained, KEY, Boundary(index=1))
     assert_equal(trained, entered, field_names(trained))

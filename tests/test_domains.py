@@ -89,7 +89,7 @@ def test_published_settings_by_domain(name, domain, rewards, steps, hidden, acto
     best_of = [recipe.agent_in(phase).target_samples for phase in recipe.phases]
     plain = name in ("naive", "wsrl") and not maze
     assert best_of == [10] * (len(best_of) - 1) + [1 if plain else 10]
-    conservative = [recipe.agent_in(phase).conservative for phase in recipe.phases]
+    conservative = [recipe.agent_in(phase).stage == "conservative" for phase in recipe.phases]
     assert conservative[-1] == (name in ("cql", "cal_ql"))
     assert all(conservative[:-1])
 

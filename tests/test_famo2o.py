@@ -73,7 +73,7 @@ def pointing(state: FamO2OState, mean: float) -> FamO2OState:
 
 
 def test_online_the_balance_policy_says_which_one_trains() -> None:
-    agent, state = made(adaptive=True)
+    agent, state = made(stage="adaptive")
     state = pointing(state, 1.0)
     balance = agent.guidance(state, jax.tree.map(lambda x: x[0], batches()), KEY)[1]
     np.testing.assert_allclose(balance, 11.0 + 3.0 * np.tanh(1.0), rtol=1e-4)

@@ -12,7 +12,7 @@ from tiny import tiny
 
 import purejaxo2o as o2o
 from purejaxo2o.agents.fql import FQL
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.types import Space, Spaces, Transition
 
 AGENT = FQL(flow_steps=3, learning_rate=1e-2, **NETS)
@@ -88,7 +88,7 @@ def test_values_pull_no_action_that_is_outside_the_box() -> None:
 
 def test_nothing_happens_at_the_switch() -> None:
     state = AGENT.init(KEY, SPACES)
-    assert_equal(state, AGENT.enter(state, KEY, Phase(name="online", steps=10, act="policy")), field_names(state))
+    assert_equal(state, AGENT.enter(state, KEY, Boundary(index=1)), field_names(state))
 
 
 def test_defaults_of_the_paper_by_domain() -> None:

@@ -243,12 +243,12 @@ def spoiled(data):
 
 CHANGES = {
     "a phase's number": (
-        lambda r, t, d: (phases(r, override={"discount": 0.9}), t, d),
-        r"offline\.override\.discount",
+        lambda r, t, d: (phases(r, agent={"discount": 0.9}), t, d),
+        r"offline\.agent\.discount",
     ),
     "a phase's choice": (
-        lambda r, t, d: (phases(r, override_static=(("hidden", (4,)),)), t, d),
-        r"offline\.override_static",
+        lambda r, t, d: (phases(r, agent={"hidden": (4,)}), t, d),
+        r"offline\.agent\.hidden",
     ),
     "the agent's class": (
         lambda r, t, d: (dataclasses.replace(r, agent=o2o.recipe("td3_bc", t).agent), t, d),

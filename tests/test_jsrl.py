@@ -10,11 +10,11 @@ from test_closed_forms import KEY, NETS, SPACES, batches
 
 from purejaxo2o.agents import IQL, JSRL, SAC
 from purejaxo2o.agents.jsrl import JumpStart
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.types import pytree
 
-ONLINE = Phase(name="online", steps=110, act="policy")
-AGENT = JSRL(**NETS, guide_horizon=4.0, guiding=True)
+ONLINE = Boundary(index=1, updates=110, minibatches=110)
+AGENT = JSRL(**NETS, guide_horizon=4.0, stage="guided")
 
 
 def assert_same(one, other):
@@ -52,7 +52,7 @@ def test_the_guide_takes_the_first_steps_and_no_more():
 
 def test_evaluations_and_unguided_phases_are_the_learners():
     assert (signs(AGENT, apart(), 3, explore=False) == 1).all()
-    plain = dataclasses.replace(AGENT, guiding=False)
+    plain = dataclasses.replace(AGENT, stage="alone")
     assert (signs(plain, apart(), 3) == 1).all()
 
 
@@ -91,7 +91,8 @@ def test_at_the_switch_the_guide_is_frozen_and_the_learner_goes_on_or_starts_ane
     assert_same(entered.guide, taught.learner)
     assert_same(entered.learner, state.fresh if fresh else taught.learner)
     later = agent.update(entered, batches(), KEY)[0]
-    again = agent.enter(later, KEY, ONLINE)  # a second guided phase changes nothing
+    after = dataclasses.replace(ONLINE, index=2, before=agent)
+    again = agent.enter(later, KEY, after)  # a second guided phase changes nothing
     assert_same(again.guide, entered.guide)
     assert_same(again.learner, later.learner)
 
@@ -101,7 +102,7 @@ def test_it_goes_around_any_agent():
     class Jumped(JumpStart, SAC):
         pass
 
-    agent = Jumped(**NETS, guiding=True)
+    agent = Jumped(**NETS, stage="guided")
     state = agent.enter(agent.init(KEY, SPACES), KEY, ONLINE)
     action, _ = agent.follow(state, jnp.zeros((1, 3)), KEY, agent.begin(state, 1), explore=True)
     assert action.shape == (1, 2)

@@ -198,12 +198,12 @@ CASES = {
     ),
     "awac_discrete": Case(AWAC(polyak=0.1, **NETS, **RATES), reference_weighted.awac_update, 2, DISCRETE),
     "pex": Case(
-        PEX(expanded=True, expectile=0.8, temperature=2.0, selection_temperature=3.0, polyak=0.1, **NETS, **RATES),
+        PEX(stage="expanded", expectile=0.8, temperature=2.0, selection_temperature=3.0, polyak=0.1, **NETS, **RATES),
         reference_weighted.pex_update,
         2,
     ),
     "pex_clipped": Case(
-        PEX(expanded=True, imitates="clipped", selection_temperature=3.0, polyak=0.1, **NETS, **RATES),
+        PEX(stage="expanded", imitates="clipped", selection_temperature=3.0, polyak=0.1, **NETS, **RATES),
         reference_weighted.pex_update,
         2,
     ),
@@ -219,7 +219,7 @@ CASES = {
         2,
     ),
     "so2": Case(
-        SO2(perturbed=True, critics=4, target_critics=4, target_noise=0.5, temperature_form="linear", **SOFT),
+        SO2(stage="perturbed", critics=4, target_critics=4, target_noise=0.5, temperature_form="linear", **SOFT),
         reference_weighted.so2_update,
         2,
     ),
@@ -247,7 +247,7 @@ CASES = {
         2,
     ),
     "famo2o_adaptive": Case(
-        FamO2O(adaptive=True, temperature=9.0, spread=4.0, expectile=0.8, polyak=0.1, **NETS, **RATES),
+        FamO2O(stage="adaptive", temperature=9.0, spread=4.0, expectile=0.8, polyak=0.1, **NETS, **RATES),
         reference_family.famo2o_update,
         2,
     ),
@@ -262,7 +262,7 @@ CASES = {
         2,
     ),
     "famo2o_awac_adaptive": Case(
-        FamAWAC(adaptive=True, temperature=4.0, spread=3.0, polyak=0.1, **NETS, **RATES),
+        FamAWAC(stage="adaptive", temperature=4.0, spread=3.0, polyak=0.1, **NETS, **RATES),
         reference_family.fam_awac_update,
         2,
     ),
@@ -272,12 +272,12 @@ CASES = {
         2,
     ),
     "proto": Case(
-        PROTO(finetuning=True, anchor_polyak=0.05, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
+        PROTO(stage="online", anchor_polyak=0.05, actor_learning_rate=3e-3, polyak=0.1, **NETS, **RATES),
         reference_family.proto_update,
         2,
     ),
     "proto_sparse": Case(
-        PROTO(finetuning=True, target_critics=1, backup_entropy=False, trust_decay=0.1, **NETS, **RATES),
+        PROTO(stage="online", target_critics=1, backup_entropy=False, trust_decay=0.1, **NETS, **RATES),
         reference_family.proto_update,
     ),
     "ro2o": Case(
@@ -296,11 +296,11 @@ CASES = {
         2,
     ),
     "ro2o_online": Case(
-        RO2O(critics=3, target_critics=3, finetuning=True, online_terms=False, neighbours=3, **NEAR, **SOFT),
+        RO2O(critics=3, target_critics=3, stage="online", online_terms=False, neighbours=3, **NEAR, **SOFT),
         reference_family.ro2o_update,
     ),
     "off2on": Case(
-        Off2On(balanced=True, members=3, ratio_learning_rate=5e-3, ratio_hidden=(12, 12), **SOFT),
+        Off2On(stage="balanced", members=3, ratio_learning_rate=5e-3, ratio_hidden=(12, 12), **SOFT),
         reference_off2on.off2on_update,
         2,
         rows=3 * B,
@@ -318,7 +318,7 @@ CASES = {
     "uni_o4": Case(UniO4(expectile=0.8, **MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2),
     "uni_o4_detached": Case(UniO4(diversity="detached", **MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2),
     "uni_o4_discrete": Case(UniO4(**MODEL, **NETS, **RATES), reference_uni_o4.fit_update, 2, DISCRETE),
-    "rebrac_relaxed": Case(ReBRAC(conservative=False, actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
+    "rebrac_relaxed": Case(ReBRAC(stage="relaxed", actor_penalty=0.4, **TWIN), reference_td3.rebrac_update, 4),
 }
 
 
@@ -417,7 +417,7 @@ def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
         key_source, key_steps = jax.random.split(key)
         steps = [soft_noise(agent, 1, k, B // 2) for k in jax.random.split(key_steps, minibatches)]
         return {"from_data": bool(jax.random.bernoulli(key_source, agent.source_probability)), "steps": steps}
-    if isinstance(agent, Off2On) and agent.balanced:
+    if isinstance(agent, Off2On) and agent.stage == "balanced":
         keys = [jax.random.split(k) for k in jax.random.split(key, minibatches)]
         return [{"next": normal(k[0], B, ACT), "own": normal(k[1], B, ACT)} for k in keys]
     if isinstance(agent, Off2On):
@@ -487,7 +487,7 @@ def family_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
     key_family, key_balance = jax.random.split(key)
     key_choice, key_action = jax.random.split(key_balance)
     uniform = np.asarray(jax.random.uniform(key_family, (B, 1), minval=-1.0, maxval=1.0))
-    family = normal(key_family, B, 1) if agent.adaptive else uniform
+    family = normal(key_family, B, 1) if agent.stage == "adaptive" else uniform
     return {"family": family, "choice": normal(key_choice, B, 1), "action": normal(key_action, B, ACT)}
 
 
@@ -497,7 +497,10 @@ def fam_awac_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
     key_next, key_value = jax.random.split(key_family)
     key_row = jax.random.fold_in(key_value, 1)
     uniform = np.asarray(jax.random.uniform(key_row, (B, 1), minval=-1.0, maxval=1.0))
-    rows = {"family": normal(key_row, B, 1) if agent.adaptive else uniform, "choice": normal(key_choice, B, 1)}
+    rows = {
+        "family": normal(key_row, B, 1) if agent.stage == "adaptive" else uniform,
+        "choice": normal(key_choice, B, 1),
+    }
     return rows | {
         "action": normal(key_action, B, ACT),
         "next": normal(key_next, B, ACT),

@@ -24,11 +24,11 @@ from purejaxo2o.agents.cql import CQL
 from purejaxo2o.agents.off2on import Off2On, Off2OnState
 from purejaxo2o.agents.sac import SAC
 from purejaxo2o.distributions import TanhNormal
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.models import density_ratio
 from purejaxo2o.types import Transition
 
-JOINED: dict[str, Any] = {"balanced": True, "ratio_hidden": (4,), **NETS}
+JOINED: dict[str, Any] = {"stage": "balanced", "ratio_hidden": (4,), **NETS}
 
 
 def thirds(minibatches: int = 1, **changes: Any) -> Transition:
@@ -39,7 +39,7 @@ def thirds(minibatches: int = 1, **changes: Any) -> Transition:
 
 def started(agent: Off2On) -> Off2OnState:
     """Entered into the phase in which the members become one agent."""
-    state = agent.enter(agent.init(KEY, SPACES), KEY, Phase(name="x", steps=1))
+    state = agent.enter(agent.init(KEY, SPACES), KEY, Boundary())
     assert isinstance(state, Off2OnState)
     return state
 
@@ -119,7 +119,7 @@ def test_offline_each_member_is_cql() -> None:
                 )
                 for x, y in pairs:
                     np.testing.assert_allclose(x[e], y, rtol=1e-10, atol=1e-12, err_msg=name)
-    assert_equal(state, got[0], ["ratio", "ratio_opt", "joined"])
+    assert_equal(state, got[0], ["ratio", "ratio_opt"])
 
 
 def _cql_fields(cql: CQL) -> Any:
@@ -187,15 +187,17 @@ def test_the_switch_happens_once() -> None:
     offline, online = Off2On(members=2, ratio_hidden=(4,), **NETS), Off2On(members=2, **JOINED)
     state = offline.init(KEY, SPACES)
     state = run_update(offline, state, batches(2), KEY)[0]
-    phase = Phase(name="x", steps=1)
-    assert_equal(state, offline.enter(state, KEY, phase), ["actor_opt", "target"])
-    joined: Any = online.enter(state, KEY, phase)
+    at = Boundary(index=1, before=offline)
+    assert_equal(state, offline.enter(state, KEY, at), ["actor_opt", "target"])
+    joined: Any = online.enter(state, KEY, at)
     assert_equal(state, joined, ["actor", "critic", "ratio"])
     assert_same(dataclasses.replace(state, target=state.critic), joined, ["target"])
     assert not any(x.any() for x in jax.tree.leaves((joined.actor_opt, joined.critic_opt, joined.temperature_opt)))
     assert not joined.log_temperature.any()
-    kept: Any = dataclasses.replace(online, joined_temperature=None).enter(state, KEY, phase)
+    kept: Any = dataclasses.replace(online, joined_temperature=None).enter(state, KEY, at)
     np.testing.assert_allclose(kept.log_temperature, state.log_temperature.mean())
     later = run_update(online, joined, thirds(), KEY)[0]
-    assert_equal(later, online.enter(later, KEY, phase), [f.name for f in dataclasses.fields(later)])
+    assert_equal(
+        later, online.enter(later, KEY, Boundary(index=2, before=online)), [f.name for f in dataclasses.fields(later)]
+    )
     np.testing.assert_array_equal(later.log_temperature, later.log_temperature[0])

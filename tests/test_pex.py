@@ -11,9 +11,9 @@ from test_closed_forms import KEY, NETS, SPACES, assert_equal, assert_same, batc
 
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.agents.pex import PEX
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 
-ONLINE = Phase(name="online", steps=10, act="policy")
+ONLINE = Boundary(index=1, before=PEX(**NETS), updates=10, minibatches=10)
 OBS = jnp.zeros((4000, 3))
 
 
@@ -36,7 +36,7 @@ def critic_of(state: Any, difference: float) -> Any:
 
 def expanded(difference: float = 0.1, **settings: Any) -> tuple[PEX, Any]:
     """The frozen policy at -tanh(0.5), the new one at +tanh(0.5), whose value is `difference` higher."""
-    agent = PEX(expanded=True, **settings, **NETS)
+    agent = PEX(stage="expanded", **settings, **NETS)
     state = agent.init(KEY, SPACES)
     policies = {"frozen": pointing(state.actor, -0.5), "actor": pointing(state.actor, 0.5)}
     return agent, dataclasses.replace(state, critic=critic_of(state, difference), **policies)
@@ -88,7 +88,7 @@ def test_before_the_expansion_it_is_iql() -> None:
 def test_the_expansion_is_made_once_and_keeps_values() -> None:
     agent = PEX(learning_rate=1e-2, **NETS)
     trained = run_update(agent, agent.init(KEY, SPACES), batches(3), KEY)[0]
-    online = dataclasses.replace(agent, expanded=True)
+    online = dataclasses.replace(agent, stage="expanded")
     grown = online.enter(trained, KEY, ONLINE)
     assert_equal(trained, grown, ["critic", "target", "value"])
     for a, b in zip(jax.tree.leaves(grown.frozen), jax.tree.leaves(trained.actor), strict=True):
@@ -100,7 +100,7 @@ def test_the_expansion_is_made_once_and_keeps_values() -> None:
         assert all((x == 0).all() for x in jax.tree.leaves(getattr(grown, name)))
     later = run_update(online, grown, batches(2), KEY)[0]
     assert_equal(grown, later, ["frozen"])  # nothing reaches the frozen policy
-    again = online.enter(later, jax.random.key(9), ONLINE)
+    again = online.enter(later, jax.random.key(9), dataclasses.replace(ONLINE, before=online))
     assert_equal(later, again, field_names(later))
 
 

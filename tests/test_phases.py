@@ -13,7 +13,8 @@ import purejaxo2o as o2o
 from purejaxo2o.loop import rollout
 from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.feeds import sample
-from purejaxo2o.loop.phases import Phase, Recipe, online, warmup
+from purejaxo2o.loop.phases import Phase, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import no_fault
 from purejaxo2o.train import Run, enter, segment
 from purejaxo2o.types import transition_example
@@ -31,9 +32,9 @@ def marked(name="bc"):
 def counting(recipe, **changes):
     """`recipe` with its agent replaced by one that counts."""
     agent = Counting(extras=tuple(sorted(recipe.agent.needs)))
-    phases = [dataclasses.replace(p, override={}, **changes.get(p.name, {})) for p in recipe.phases]
-    static = [tuple(x for x in p.override_static if x[0] == "conservative") for p in phases]
-    phases = [dataclasses.replace(p, override_static=x) for p, x in zip(phases, static, strict=True)]
+    phases = [dataclasses.replace(p, agent={}, **changes.get(p.name, {})) for p in recipe.phases]
+    stages = [{name: x for name, x in p.agent.items() if name == "stage"} for p in recipe.phases]
+    phases = [dataclasses.replace(p, agent=x) for p, x in zip(phases, stages, strict=True)]
     # Without the name, recipes that feed alike are compiled once.
     return dataclasses.replace(recipe, name="counting", agent=agent, phases=tuple(phases))
 
@@ -115,8 +116,8 @@ def test_published_phases():
 def test_the_hand_over_drops_the_penalty_and_nothing_else(name):
     recipe = o2o.recipe(name, tiny(name)[1])
     before, after = recipe.agent_in(recipe.phases[0]), recipe.agent_in(recipe.phases[-1])
-    assert before.conservative
-    assert after == dataclasses.replace(before, conservative=False)
+    assert before.stage == "conservative"
+    assert after == dataclasses.replace(before, stage="plain")
 
 
 def test_warm_up_leaves_the_real_agent_bitwise_alone():
@@ -282,7 +283,7 @@ def test_clearing_the_store_and_overriding_the_agent():
     phases = (
         warmup(20),
         Phase(
-            name="second", steps=20, mix="online", store="clear", act="policy", segments=1, override={"discount": 0.5}
+            name="second", steps=20, mix="online", store="clear", act="policy", segments=1, agent={"discount": 0.5}
         ),
     )
     recipe = Recipe(name="test", agent=Counting(), phases=phases)

@@ -12,8 +12,9 @@ import purejaxo2o as o2o
 from purejaxo2o import envs
 from purejaxo2o.data.collect import collect, noisy
 from purejaxo2o.drive.policies import Trained
-from purejaxo2o.loop.phases import Recipe, online
+from purejaxo2o.loop.phases import online
 from purejaxo2o.loop.policy import TrainedPolicy
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import Result, no_fault
 from purejaxo2o.tasks import make as make_task
 from purejaxo2o.tasks.evaluate import evaluate

@@ -128,11 +128,13 @@ def test_a_small_gradient_is_what_epsilon_shortens():
 
 def test_rates_fall_over_the_phase_whatever_its_rollouts():
     """The last rollout but one of ten has a fifth of the rate; where the end is higher, that; history counts not."""
-    spec = Phase(name="online", steps=10 * E * T, act="policy", feed="rollout", rollout=T, history=T)
+    phase = Phase(name="online", steps=10 * E * T, act="policy", feed="rollout", rollout=T, history=T, segments=2)
+    spec = Recipe(name="x", phases=(phase,), num_envs=E).boundary(0)
+    assert spec.updates == 10
     agent = PPO(**SETTINGS, learning_rate_end=0.0)
     state = agent.enter(agent.init(jax.random.key(0), BOX), jax.random.key(1), spec)
     rows = jax.tree.map(jnp.asarray, rollout(BOX))
-    left = dataclasses.replace(state, steps=jnp.int32(8 * E))
+    left = dataclasses.replace(state, steps=jnp.int32(8))
 
     def moved(agent: PPO, state: PPOState) -> Any:
         batch = jax.tree.map(lambda x: x.reshape(T * E, *x.shape[2:]), rows)

@@ -43,7 +43,8 @@ from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.agent import chunk_of
 from purejaxo2o.loop.env import spaces
 from purejaxo2o.loop.extras import next_action, return_to_go
-from purejaxo2o.loop.phases import Recipe, online
+from purejaxo2o.loop.phases import online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.tasks import make as make_task
 
 DISCOUNT = 0.9
@@ -66,12 +67,12 @@ AGENTS = {
     "td3_bc": TD3BC(**RATES, bc_weight=0.1),
     "awac": AWAC(**RATES, temperature=0.1),
     "edac": EDAC(**SOFT, critics=4, target_critics=4, diversity_weight=0.01),
-    "so2": SO2(**SOFT, critics=4, target_critics=4, perturbed=True, target_noise=0.1),
+    "so2": SO2(**SOFT, critics=4, target_critics=4, stage="perturbed", target_noise=0.1),
     "spot": SPOT(**RATES, actor_learning_rate=5e-3, support_weight=0.05, vae_hidden=(16, 16)),
     "moorl": MOORL(**SOFT, meta_rate=0.5),
     "h2o": H2O(**SOFT, gap_weight=0.0, discriminator_hidden=(16, 16), samples=2),
-    "pex": PEX(**RATES, expectile=0.7, temperature=10.0, evaluation_noise=0.0, expanded=True),
-    "famo2o": FamO2O(**RATES, expectile=0.7, adaptive=True),
+    "pex": PEX(**RATES, expectile=0.7, temperature=10.0, evaluation_noise=0.0, stage="expanded"),
+    "famo2o": FamO2O(**RATES, expectile=0.7, stage="adaptive"),
     # The offline stage, and no clip to speak of: an exponent beyond it teaches V nothing. Online values of actions
     # outside the box count, of which random rows say nothing (`tests/test_proto.py` has a problem without).
     "proto": PROTO(**RATES, layer_norm=False, temperature=10.0, max_exponent=50.0),

@@ -19,7 +19,8 @@ from purejaxo2o.agents import PPO, PROPS
 from purejaxo2o.agents.ppo import surrogate
 from purejaxo2o.envs.toy import ActionRewardDiscrete
 from purejaxo2o.loop import feeds
-from purejaxo2o.loop.phases import Phase, Recipe, online
+from purejaxo2o.loop.phases import Phase, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.tasks import make
 from purejaxo2o.train import act, enter, init, iterate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition, pytree

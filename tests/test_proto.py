@@ -23,9 +23,9 @@ from test_closed_forms import (
 
 from purejaxo2o.agents.iql import IQL, IQLState
 from purejaxo2o.agents.proto import PROTO, PROTOState, gumbel_loss
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 
-ONLINE = Phase(name="online", steps=500, act="policy", updates=2)
+ONLINE = Boundary(index=1, updates=500, minibatches=1000)
 
 
 def made(**settings: Any) -> tuple[PROTO, PROTOState]:
@@ -68,7 +68,7 @@ def test_offline_with_expectiles_it_is_iql() -> None:
 
 def test_weight_falls_to_a_tenth_over_the_phase_and_never_below_zero() -> None:
     """Authors' scripts: decay 0.9. Their default argument, 10, is through after a tenth of the steps."""
-    agent, state = made(finetuning=True)
+    agent, state = made(stage="online")
     state = agent.enter(state, KEY, ONLINE)
     assert isinstance(state, PROTOState)
     assert int(state.span) == 1000
@@ -86,7 +86,7 @@ def test_the_switch_copies_the_policy_and_starts_its_moments_anew() -> None:
     agent = PROTO(learning_rate=1e-2, **NETS)
     trained = run_update(agent, agent.init(KEY, SPACES), batches(3), KEY)[0]
     assert_equal(trained, agent.enter(trained, KEY, ONLINE), field_names(trained))  # offline nothing happens
-    online = dataclasses.replace(agent, finetuning=True)
+    online = dataclasses.replace(agent, stage="online")
     entered = online.enter(trained, KEY, ONLINE)
     changed = ["anchor", "actor_opt", "steps", "span"]
     assert_equal(trained, entered, [name for name in field_names(trained) if name not in changed])
@@ -100,7 +100,7 @@ def test_the_switch_copies_the_policy_and_starts_its_moments_anew() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 def test_a_rate_of_zero_is_a_fixed_constraint_and_one_holds_to_the_last_policy(rate: float) -> None:
-    agent, state = made(finetuning=True, anchor_polyak=rate, learning_rate=1e-2)
+    agent, state = made(stage="online", anchor_polyak=rate, learning_rate=1e-2)
     after = run_update(agent, state, batches(2), KEY)[0]
     expected = state.anchor if rate == 0 else after.actor
     for a, b in zip(jax.tree.leaves(after.anchor), jax.tree.leaves(expected), strict=True):
@@ -126,7 +126,7 @@ def split(state: PROTOState, distance: float) -> PROTOState:
 
 def test_the_cost_is_the_log_ratio_and_its_mean_the_divergence() -> None:
     """Gaussians a distance m apart in each of two dimensions: KL = A m^2 / 2."""
-    agent, state = made(finetuning=True, trust_weight=2.0)
+    agent, state = made(stage="online", trust_weight=2.0)
     state = split(state, 0.5)
     policy = agent.gaussian(state.actor, jnp.zeros((20_000, 3)))
     action, log_prob = policy.sample_and_log_prob(KEY)
@@ -139,7 +139,7 @@ def test_the_cost_is_the_log_ratio_and_its_mean_the_divergence() -> None:
 
 def test_the_policy_is_pulled_to_the_slow_copy_by_the_exact_gradient() -> None:
     """Flat critics leave the divergence alone: d KL / d mean = w m, and through the tanh times 1 - m^2."""
-    agent, state = made(finetuning=True, trust_weight=2.0, learning_rate=0.0, layer_norm=False)
+    agent, state = made(stage="online", trust_weight=2.0, learning_rate=0.0, layer_norm=False)
     state = split(state, 0.5)
     wide = jax.tree.map(lambda x: jnp.broadcast_to(x[:, :1], (1, 20_000, *x.shape[2:])), batches())
     after, metrics = run_update(agent, state, wide, KEY)
@@ -150,9 +150,7 @@ def test_the_policy_is_pulled_to_the_slow_copy_by_the_exact_gradient() -> None:
 
 @pytest.mark.parametrize(("critics", "backup"), [(2, False), (1, False), (2, True)])
 def test_targets_take_the_lower_or_one_critic_with_or_without_the_cost(critics: int, backup: bool) -> None:
-    agent, state = made(
-        finetuning=True, target_critics=critics, backup_entropy=backup, layer_norm=False, discount=1.0
-    )
+    agent, state = made(stage="online", target_critics=critics, backup_entropy=backup, layer_norm=False, discount=1.0)
     state, row = split(state, 0.5), jax.tree.map(lambda x: x[0], batches())
     value = jax.jit(jax.vmap(lambda key: agent.next_value(state, row, key)))(jax.random.split(KEY, 2000))
     if critics == 1:
@@ -165,14 +163,14 @@ def test_targets_take_the_lower_or_one_critic_with_or_without_the_cost(critics: 
 
 
 def test_without_weight_the_slow_copy_changes_nothing() -> None:
-    agent, state = made(finetuning=True, trust_weight=0.0, learning_rate=1e-2)
+    agent, state = made(stage="online", trust_weight=0.0, learning_rate=1e-2)
     other = dataclasses.replace(state, anchor=jax.tree.map(lambda x: x + 0.3, state.anchor))
     one, two = (run_update(agent, s, batches(2), KEY)[0] for s in (state, other))
     assert_equal(one, two, [name for name in field_names(one) if name != "anchor"])
 
 
 def test_losses_reach_their_own_networks_only() -> None:
-    agent, state = made(finetuning=True)
+    agent, state = made(stage="online")
     base = run_update(agent, state, batches(), KEY)[0]
     resting = run_update(dataclasses.replace(agent, actor_learning_rate=0.0), state, batches(), KEY)[0]
     assert_equal(base, resting, ["critic", "critic_opt", "target"])
@@ -194,7 +192,7 @@ def test_offline_the_online_parts_rest() -> None:
 def test_online_the_policy_finds_the_best_action() -> None:
     """Rewards -(a - 0.3)^2 of single steps: critics, policy and T learn from nothing but these rows."""
     agent = PROTO(
-        finetuning=True, layer_norm=False, learning_rate=5e-3, polyak=0.1, hidden=(16, 16), actor_hidden=(16,)
+        stage="online", layer_norm=False, learning_rate=5e-3, polyak=0.1, hidden=(16, 16), actor_hidden=(16,)
     )
     state = agent.init(KEY, SPACES)
     action = jax.random.uniform(KEY, (1000, 64, ACT), minval=-1.0, maxval=1.0)

@@ -98,10 +98,10 @@ def test_the_pull_lowers_by_the_disagreement_and_less_and_less(steps: int, uncer
 def test_without_weights_it_is_sac_n() -> None:
     rows = batches()
     sac = after_update(SAC(**FEW), rows, dtype=np.float64)
-    for other in (RO2O(neighbours=2, **NONE, **FEW), RO2O(finetuning=True, online_terms=False, **FEW)):
+    for other in (RO2O(neighbours=2, **NONE, **FEW), RO2O(stage="online", online_terms=False, **FEW)):
         assert_same(sac, after_update(other, rows, dtype=np.float64), SAC_PARTS)
     full = after_update(RO2O(neighbours=2, **FEW), rows, dtype=np.float64)
-    online = after_update(RO2O(neighbours=2, finetuning=True, **FEW), rows, dtype=np.float64)
+    online = after_update(RO2O(neighbours=2, stage="online", **FEW), rows, dtype=np.float64)
     assert_same(full, online, SAC_PARTS)  # the paper: nothing changes at the switch
     assert (full.actor_opt.mu["mean"]["kernel"] != sac.actor_opt.mu["mean"]["kernel"]).any()
 
@@ -120,7 +120,7 @@ def test_each_term_reaches_its_own_networks_only() -> None:
 
 
 def test_mazes_give_every_critic_its_own_target_and_imitate() -> None:
-    agent, state = made(pessimism="bound", discount=1.0, bc_weight=3.0, finetuning=True, online_terms=False)
+    agent, state = made(pessimism="bound", discount=1.0, bc_weight=3.0, stage="online", online_terms=False)
     silent = dataclasses.replace(
         state, target=constant(state.target, [3.0, 2.0, 1.0]), log_temperature=jnp.float32(-jnp.inf)
     )

@@ -15,7 +15,8 @@ from purejaxo2o.envs import make
 from purejaxo2o.loop import rollout
 from purejaxo2o.loop.evaluate import STRETCH
 from purejaxo2o.loop.extras import return_to_go
-from purejaxo2o.loop.phases import Recipe, online
+from purejaxo2o.loop.phases import online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.tasks import make as make_task
 from purejaxo2o.tasks.evaluate import evaluate
 from purejaxo2o.train import collect, init

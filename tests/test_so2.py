@@ -17,7 +17,7 @@ FEW: dict[str, Any] = {"critics": 2, "target_critics": 2, **NETS}
 
 def test_every_critic_has_its_own_target() -> None:
     """The sheet: values 3 and 2 without reward or entropy give the targets 3 and 2, not 2 and 2."""
-    agent = SO2(perturbed=True, discount=1.0, learning_rate=0.0, **FEW)
+    agent = SO2(stage="perturbed", discount=1.0, learning_rate=0.0, **FEW)
     state = agent.init(KEY, SPACES)
     state = dataclasses.replace(
         state,
@@ -30,7 +30,7 @@ def test_every_critic_has_its_own_target() -> None:
     np.testing.assert_allclose(value, [[3.0] * 4, [2.0] * 4])
     step = jax.jit(agent.critic_step)
     assert step(state, jax.tree.map(lambda x: x[0], rows), KEY)[1]["critic_loss"] == 0
-    still = dataclasses.replace(agent, perturbed=False, diversity_weight=0.0)
+    still = dataclasses.replace(agent, stage="diverse", diversity_weight=0.0)
     assert jax.jit(still.critic_step)(state, jax.tree.map(lambda x: x[0], rows), KEY)[1]["critic_loss"] == 0.5
 
 
@@ -40,7 +40,7 @@ def test_before_the_switch_it_is_edac_and_without_additions_sac() -> None:
     assert_same(edac, so2, field_names(edac))
     one: dict[str, Any] = {"critics": 1, "target_critics": 1, **NETS}
     sac = SAC(target_samples=1, **one)
-    free = SO2(perturbed=True, target_noise=0.0, **one)
+    free = SO2(stage="perturbed", target_noise=0.0, **one)
     state = sac.init(KEY, SPACES)
     silent = dataclasses.replace(state, log_temperature=jnp.float32(-50.0))
     got, expected = (run_update(a, silent, batches(terminated=True), KEY)[0] for a in (free, sac))
@@ -50,7 +50,7 @@ def test_before_the_switch_it_is_edac_and_without_additions_sac() -> None:
 
 def test_the_perturbation_is_clipped_and_stays_in_the_box() -> None:
     """A critic that is the first action entry shows where the target looks."""
-    agent = SO2(perturbed=True, target_noise=100.0, noise_clip=0.2, initial_temperature=1e-9, **FEW)
+    agent = SO2(stage="perturbed", target_noise=100.0, noise_clip=0.2, initial_temperature=1e-9, **FEW)
     state = agent.init(KEY, SPACES)
     actor = jax.tree.map(jnp.zeros_like, state.actor)
     actor["log_std"]["bias"] = jnp.full(2, -20.0)

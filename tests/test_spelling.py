@@ -43,7 +43,7 @@ def test_what_is_meant_comes_first(name):
 def test_another_namespace():
     """Whose it is comes after what it is."""
     assert nearest("agent.steps", NAMES) == "did you mean 'online.steps' or 'warmup.steps' or 'offline.steps'?"
-    both = "did you mean 'online.override.learning_rate' or 'agent.learning_rate'?"
+    both = "did you mean 'online.agent.learning_rate' or 'agent.learning_rate'?"
     assert nearest("offline.learning_rate", NAMES) == both
     assert nearest("online.num_envs", NAMES) == "did you mean 'num_envs'?"
 

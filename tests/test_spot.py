@@ -11,7 +11,7 @@ from test_closed_forms import KEY, NETS, SPACES, assert_equal, batches, field_na
 from purejaxo2o.agents.spot import SPOT, SPOTState
 from purejaxo2o.agents.td3 import TD3State
 from purejaxo2o.agents.td3_bc import TD3BC
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 
 SMALL: dict[str, Any] = {"vae_hidden": (4,), **NETS}
 TWIN = [f.name for f in dataclasses.fields(TD3State)]
@@ -32,7 +32,7 @@ def test_weight_of_the_sheet_over_an_online_phase() -> None:
     """lam 0.25 with share 0.2 over a million: 0.25 at the start, 0.125 half-way, 0.05 from 800k on."""
     agent = SPOT(support_weight=0.25, support_weight_end=0.2, **SMALL)
     state, batch = agent.init(KEY, SPACES), jax.tree.map(lambda x: x[0], batches())
-    state = agent.enter(state, KEY, Phase(name="online", steps=1_000_000, act="policy"))
+    state = agent.enter(state, KEY, Boundary(index=2, updates=1_000_000, minibatches=1_000_000))
 
     def loss(step: int, agent: SPOT = agent) -> Any:
         return agent.actor_loss(state.actor, dataclasses.replace(state, steps=jnp.int32(step)), batch, KEY)
@@ -56,11 +56,11 @@ def test_without_the_support_term_it_is_td3_bc_without_cloning() -> None:
 def test_optimisers_start_anew_only_where_asked() -> None:
     agent = SPOT(delay=1, **SMALL)
     trained = run_update(agent, agent.init(KEY, SPACES), batches(2), KEY)[0]
-    phase = Phase(name="online", steps=10, act="policy")
-    kept = agent.enter(trained, KEY, phase)
+    at = Boundary(index=2, updates=10, minibatches=10)
+    kept = agent.enter(trained, KEY, at)
     moments = ["actor_opt", "critic_opt"]
     assert_equal(trained, kept, [n for n in field_names(trained) if n not in ("steps", "span")])
-    fresh = dataclasses.replace(agent, reset_optimisers=True).enter(trained, KEY, phase)
+    fresh = dataclasses.replace(agent, reset_optimisers=True).enter(trained, KEY, at)
     assert isinstance(fresh, SPOTState)
     assert_equal(trained, fresh, [n for n in field_names(trained) if n not in ("steps", "span", *moments)])
     assert all((x == 0).all() for name in moments for x in jax.tree.leaves(getattr(fresh, name)))

@@ -25,9 +25,9 @@ from test_loss_parity import (
 from purejaxo2o.agents.boorl import BOORL
 from purejaxo2o.agents.so2 import SO2
 from purejaxo2o.agents.td3 import TD3
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 
-ONLINE = Phase(name="online", steps=40, act="policy", updates=2)
+ONLINE = Boundary(index=1, updates=40, minibatches=80)
 
 
 def new_moments(params: Any) -> ref.Adam:
@@ -37,7 +37,7 @@ def new_moments(params: Any) -> ref.Adam:
 
 def test_so2_goes_on_with_a_fixed_temperature_and_new_moments() -> None:
     """The authors' fine-tuning: networks and targets are loaded, alpha is a constant, the optimisers are new."""
-    rule: dict[str, Any] = {"perturbed": True, "reset_optimisers": True, "perturbed_temperature": 0.2}
+    rule: dict[str, Any] = {"stage": "perturbed", "reset_optimisers": True, "perturbed_temperature": 0.2}
     settings: dict[str, Any] = SOFT | rule | {"temperature_learning_rate": 0.0, "temperature_form": "linear"}
     case = Case(SO2(critics=4, target_critics=4, **settings), reference_weighted.so2_update, 2)
     with jax.enable_x64(True):
@@ -58,18 +58,18 @@ def test_so2_goes_on_with_a_fixed_temperature_and_new_moments() -> None:
 
 
 def test_so2_carries_what_it_is_not_told_to_reset() -> None:
-    case = Case(SO2(perturbed=True, **SOFT), reference_weighted.so2_update)
+    case = Case(SO2(stage="perturbed", **SOFT), reference_weighted.so2_update)
     state = random_state(case, jnp.float32)
     entered = case.agent.enter(state, jax.random.key(0), ONLINE)
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(entered), jax.tree.leaves(state), strict=True))
-    offline = dataclasses.replace(case.agent, perturbed=False, perturbed_temperature=0.2)
+    offline = dataclasses.replace(case.agent, stage="diverse", perturbed_temperature=0.2)
     assert offline.enter(state, jax.random.key(0), ONLINE) is state
 
 
 def test_boorl_goes_on_with_new_targets_and_old_moments() -> None:
     """The authors' `load`: networks and optimisers from the file, every target a copy of its network."""
     rule: dict[str, Any] = {"delay": 2, "prompt_targets": True}
-    agent = BOORL(members=3, conservative=False, reset_targets=True, **TWIN, **rule)
+    agent = BOORL(members=3, stage="free", reset_targets=True, **TWIN, **rule)
     alone, case = TD3(**TWIN, **rule), Case(agent, reference_td3.td3_update, 2)
     with jax.enable_x64(True):
         state, key = random_state(case, jnp.float64), jax.random.key(7)

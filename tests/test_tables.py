@@ -20,7 +20,7 @@ from purejaxo2o.study.table import LiveTable
 
 WIDTHS = (60, 80, 100)
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*%?")
-LONG = "agent.expectile=0.7, agent.hidden=(256, 256), online.override.learning_rate=0.0001"
+LONG = "agent.expectile=0.7, agent.hidden=(256, 256), online.agent.learning_rate=0.0001"
 ROWS = [
     {"method": f"{LONG}{end}", "seeds": 8, "final": 12345678.9, "final_low": -1234567.8, "final_high": 23456789.0,
      "dip": 0.123, "dip_low": 0.101, "dip_high": 0.145, "steps": 123_456_789_012}

@@ -15,7 +15,7 @@ from purejaxo2o.agents.base import relaxation
 from purejaxo2o.agents.rebrac import ReBRAC
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
 from purejaxo2o.agents.td3_bc import TD3BC
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.loop.prepare import prepare
 
 DATA = np.array([[0.1, 0.1], [0.3, 0.9]])
@@ -132,7 +132,7 @@ def test_relaxation_over_a_phase() -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-6)
     agent = ReBRAC(**NETS)
     used = dataclasses.replace(agent.init(KEY, SPACES), steps=jnp.int32(77))
-    entered = agent.enter(used, KEY, Phase(name="online", steps=300, act="policy", updates=4))
+    entered = agent.enter(used, KEY, Boundary(index=1, updates=300, minibatches=1200))
     assert (entered.steps, entered.span) == (0, 1200)
     assert_equal(used, entered, [f.name for f in dataclasses.fields(TD3State) if f.name not in ("steps", "span")])
 
@@ -203,6 +203,6 @@ def test_the_dataset_is_given_next_actions_of_the_same_trajectory() -> None:
 
 def test_next_actions_of_online_rows_are_refused_before_compiling() -> None:
     recipe, task, data = tiny("rebrac")
-    kept = [dataclasses.replace(p, override_static=()) for p in recipe.phases]
+    kept = [dataclasses.replace(p, agent={}) for p in recipe.phases]
     with pytest.raises(o2o.O2OError, match="next_action"):
         jax.eval_shape(o2o.train, KEY, dataclasses.replace(recipe, phases=tuple(kept)), task, data)

@@ -36,7 +36,7 @@ from purejaxo2o.distributions import Categorical, ClippedNormal
 from purejaxo2o.envs import make
 from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.env import spaces
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.models import dynamics
 from purejaxo2o.networks import Actor
 from purejaxo2o.train import enter, init, segment
@@ -357,11 +357,10 @@ def test_log_std_of_a_tanh_starts_narrow() -> None:
 
 def test_the_boundaries() -> None:
     agent, state = made(**IMPROVE)
-    phase = Phase(name="improve", steps=6, updates=5)
-    ready = agent.enter(state, KEY, phase)
+    ready = agent.enter(state, KEY, Boundary(index=1, updates=6, minibatches=30))
     assert (int(ready.span), int(ready.steps)) == (30, 0)  # type: ignore[attr-defined]
     online = dataclasses.replace(agent, stage="online")
-    last = Phase(name="online", steps=40, act="policy", feed="rollout", rollout=4)
+    last = Boundary(index=2, before=agent, updates=10)
     state = dataclasses.replace(state, params=state.params | {"value": None})
     begun = online.enter(state, KEY, last)
     assert int(begun.span) == 10  # type: ignore[attr-defined]
@@ -403,7 +402,7 @@ def test_improvement_leaves_the_clone_towards_the_best_action(name: str, kind: A
 
     state, _ = train(agent, state, 600, 1)
     agent = dataclasses.replace(agent, stage="improve")
-    state = agent.enter(state, KEY, Phase(name="improve", steps=60, updates=10))
+    state = agent.enter(state, KEY, Boundary(index=1, updates=60, minibatches=600))
     state, metrics = train(agent, state, 60, 10)
     action = agent.act(state, jnp.zeros((1, 1)), KEY, explore=False)
     if env.action_space.discrete:

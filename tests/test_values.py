@@ -28,7 +28,7 @@ def kind_of(recipe, name):
     head, _, tail = name.rpartition(".")
     if not head:
         return kinds(type(recipe))[tail]
-    if head == "agent" or head.endswith(".override"):
+    if head == "agent" or head.endswith(".agent"):
         return kinds(type(recipe.agent))[tail]
     return kinds(type(recipe.phases[0]))[tail]
 
@@ -121,8 +121,8 @@ def test_settings_settle_where_they_are_made():
     assert other == plain == IQL(hidden=[8.0, jnp.int32(8)], layer_norm=True, learning_rate=jnp.float32(0.5))
     assert jax.tree.structure(other) == jax.tree.structure(plain)
     assert hash(jax.tree.structure(other)) == hash(jax.tree.structure(plain))
-    phase = o2o.Phase(name="offline", steps=np.int64(40), segments=4.0, override={"learning_rate": np.float32(0.5)})
-    assert phase == o2o.Phase(name="offline", steps=40, segments=4, override={"learning_rate": 0.5})
+    phase = o2o.Phase(name="offline", steps=np.int64(40), segments=4.0, agent={"learning_rate": np.float32(0.5)})
+    assert phase == o2o.Phase(name="offline", steps=40, segments=4, agent={"learning_rate": 0.5})
     recipe = o2o.Recipe(name="x", agent=plain, phases=[phase], num_envs=np.int32(1))
     assert recipe.phases == (phase,)
     assert type(recipe.num_envs) is int

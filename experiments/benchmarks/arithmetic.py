@@ -97,7 +97,7 @@ def _sac(agent: SAC, obs: int, action: int, rows: int, updates: int) -> list[Pas
 
 def _cql(agent: CQL, obs: int, action: int, rows: int, updates: int) -> list[Pass]:
     found = _sac(agent, obs, action, rows, updates)
-    if not agent.conservative:
+    if agent.stage == "plain":
         return found
     critic, members = (obs + action, *agent.hidden, 1), agent.penalty_critics or agent.critics
     return [

@@ -16,8 +16,9 @@ import numpy as np
 
 from experiments.benchmarks.host_envs import Stepped
 from purejaxo2o.loop.env import spaces
-from purejaxo2o.loop.phases import Phase, Recipe
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.loop.prepare import online_needs, prepare
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.store import Store, flat
 from purejaxo2o.loop.task import Task
 from purejaxo2o.types import O2OError, Transition, transition_example
@@ -90,10 +91,10 @@ class _Loop:
         self.offline = None if prepared is None else Replay.of(prepared)
         self.online = Replay(transition_example(spaces(task.env)), max(recipe.capacity, 1))
         self.state = jax.jit(lambda key: recipe.agent.init(key, spaces(task.env)))(self.key)
-        self.phases = [self._functions(phase) for phase in recipe.phases]
+        self.phases = [self._functions(index) for index in range(len(recipe.phases))]
 
-    def _functions(self, phase: Phase) -> _Jitted:
-        agent, key = self.recipe.agent_in(phase), self.key
+    def _functions(self, index: int) -> _Jitted:
+        agent, key = self.recipe.agent_in(self.recipe.phases[index]), self.key
 
         def act(state: Any, obs: Any, count: Any, explore: bool) -> Any:
             return agent.act(state, obs[None], jax.random.fold_in(key, count), explore=explore)[0]
@@ -103,7 +104,7 @@ class _Loop:
             return agent.update(state, batches, jax.random.fold_in(key, count))
 
         def enter(state: Any, count: Any) -> Any:
-            return agent.enter(state, jax.random.fold_in(key, count), phase)
+            return agent.enter(state, jax.random.fold_in(key, count), self.recipe.boundary(index))
 
         return _Jitted(jax.jit(act, static_argnums=3), jax.jit(update, donate_argnums=0), jax.jit(enter))
 

@@ -30,10 +30,10 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     one = with_agent(recipe, members=1, row_share=1.0)
     offline, warmup, online = one.phases
     # TD3+BC's agent has neither setting; BOORL's own would ask replayed rows for their number in the dataset.
-    imitating = tuple(pair for pair in online.override_static if pair[0] not in ("conservative", "reset_targets"))
+    imitating = {name: x for name, x in online.agent.items() if name not in ("stage", "reset_targets")}
     pessimist = replace(
         with_agent(o2o.recipe("td3_bc", task, scale="small"), alpha=ALPHA),
-        phases=(offline, warmup, replace(online, override_static=imitating)),
+        phases=(offline, warmup, replace(online, agent=imitating)),
     )
     return {"boorl": recipe, "one member (TD3)": one, "TD3+BC": pessimist}
 

@@ -12,7 +12,7 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = o2o.recipe("bppo", task, scale="small")
     return {
         "bppo": recipe,
-        "the clone": o2o.replace(recipe, {"improve.override.learning_rate": 0.0}),
+        "the clone": o2o.replace(recipe, {"improve.agent.learning_rate": 0.0}),
         "replaced four times": o2o.replace(recipe, {"improve.steps": 4, "improve.updates": 500}),
     }
 

@@ -8,7 +8,7 @@ from experiments.claims.claim import Claim, Contrast, handover, metric_at_switch
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = only_offline(o2o.recipe("cql", task, scale="small"))
-    return {"cql": recipe, "no penalty (SAC)": with_agent(recipe, conservative=False)}
+    return {"cql": recipe, "no penalty (SAC)": with_agent(recipe, stage="plain")}
 
 
 CLAIM = Claim(

@@ -19,7 +19,7 @@ ROWS = 5_000
 def cloned(recipe: o2o.Recipe) -> o2o.Recipe:
     """The recipe with a clone as its offline policy."""
     offline, *others = recipe.phases
-    return replace(recipe, phases=(replace(offline, override=offline.override | {"temperature": 0.0}), *others))
+    return replace(recipe, phases=(replace(offline, agent={**offline.agent, "temperature": 0.0}), *others))
 
 
 def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:

@@ -14,7 +14,7 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     return {
         "rebrac": recipe,
         "no penalty in the target": with_agent(recipe, critic_penalty=0.0),
-        "not relaxed online": o2o.replace(recipe, {"online.override.actor_penalty_end": 1.0}),
+        "not relaxed online": o2o.replace(recipe, {"online.agent.actor_penalty_end": 1.0}),
         "no LayerNorm": with_agent(recipe, layer_norm=False),
     }
 

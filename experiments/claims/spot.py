@@ -14,7 +14,7 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     return {
         "spot": recipe,
         "no support term (TD3)": with_agent(recipe, support_weight=0.0),
-        "not relaxed online": o2o.replace(recipe, {"online.override.support_weight_end": 1.0}),
+        "not relaxed online": o2o.replace(recipe, {"online.agent.support_weight_end": 1.0}),
     }
 
 

@@ -12,7 +12,7 @@ def arms(task: o2o.Task) -> Mapping[str, o2o.Recipe]:
     recipe = o2o.recipe("uni_o4", task, scale="small")
     return {
         "uni_o4": recipe,
-        "clones alone": only_offline(o2o.replace(recipe, {"improve.override.learning_rate": 0.0})),
+        "clones alone": only_offline(o2o.replace(recipe, {"improve.agent.learning_rate": 0.0})),
         "always replaced": only_offline(with_agent(recipe, gate="always")),
         "new value online": with_agent(recipe, carry_value=False),
         "naive": o2o.recipe("naive", task, scale="small"),

@@ -28,6 +28,7 @@ from purejaxo2o.envs.twin import Twin, TwinState
 from purejaxo2o.figures import plots, stats
 from purejaxo2o.figures.tables import markdown_table
 from purejaxo2o.loop import phases
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.tasks.evaluate import evaluate
 
@@ -100,9 +101,9 @@ def trained(name: str, data: o2o.Store, task: Task, offline: int, online: int) -
     """Agent and its state after a run: pre-trained, and with `online` steps fine-tuned in the task's environment."""
     stages = [phases.offline(offline, segments=2)]
     if online:
-        stages.append(phases.online(online, mix="by_size", segments=2, override={"learning_rate": 1e-4}))
+        stages.append(phases.online(online, mix="by_size", segments=2, agent={"learning_rate": 1e-4}))
     agent = IQL(hidden=(128, 128), actor_hidden=(128, 128))
-    recipe = phases.Recipe(name="iql", agent=agent, phases=tuple(stages), eval_episodes=10)
+    recipe = Recipe(name="iql", agent=agent, phases=tuple(stages), eval_episodes=10)
     print(f"policy {name}: {offline} updates, {online} steps in {task.env.name}", file=sys.stderr, flush=True)
     result = o2o.fit(jax.random.key(0), recipe, task, data)
     return agent, result.run.agent

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
@@ -138,5 +138,5 @@ class AWAC:
         )
         return state, critic_metrics | actor_metrics
 
-    def enter(self, state: AWACState, key: Array, phase: Phase) -> AWACState:
+    def enter(self, state: AWACState, key: Array, at: Boundary) -> AWACState:
         return state

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, scan_updates
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -72,5 +72,5 @@ class BC:
         actor, opt, metrics = descend(loss, state.actor, state.actor_opt, self.learning_rate)
         return BCState(actor=actor, actor_opt=opt), metrics
 
-    def enter(self, state: BCState, key: Array, phase: Phase) -> BCState:
+    def enter(self, state: BCState, key: Array, at: Boundary) -> BCState:
         return state

@@ -5,22 +5,22 @@ soft form of Thompson sampling: every member proposes pi_m(s), and one proposal 
 
     softmax_m(kappa min_i Q_{m,i}(s, pi_m(s)))
 
-with exploration noise on top; the greedy policy is the mean of the proposals. `conservative=False` (online) is plain
-TD3 on all rows: no imitation, no masks. On entering such a phase the targets can become the networks
+with exploration noise on top; the greedy policy is the mean of the proposals. `stage="free"` (online) is plain TD3
+on all rows: no imitation, no masks. On entering such a phase the targets can become the networks
 (`reset_targets`: the authors' fine-tuning loads networks and moments and copies the targets).
 
 The members share minibatches: a row that a member must not see is replaced by another of the same minibatch.
 """
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.td3 import TD3, TD3State
 from purejaxo2o.agents.td3_bc import TD3BC
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 CLOCK = ("steps", "span")
@@ -50,12 +50,12 @@ class BOORL(TD3BC):
     row_share: Number = number(default=0.9, above=0.0, high=1.0)
     selection_temperature: Number = number(default=1.0, low=0.0)
     members: int = static(default=5)
-    conservative: bool = static(default=True)
+    stage: Literal["conservative", "free"] = static(default="conservative")
     reset_targets: bool = static(default=False)
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset({"row"}) if self.conservative else frozenset()
+        return frozenset({"row"}) if self.stage == "conservative" else frozenset()
 
     def init(self, key: Array, spaces: Spaces) -> BOORLState:  # type: ignore[override]
         key_members, key_salt = jax.random.split(key)
@@ -99,7 +99,7 @@ class BOORL(TD3BC):
     ) -> tuple[BOORLState, Metrics]:
         def one(member: TD3State, salt: Array, key: Array) -> tuple[TD3State, Metrics]:
             key_rows, key_update = jax.random.split(key)
-            rows = self.own_rows(batches, salt, key_rows) if self.conservative else batches
+            rows = self.own_rows(batches, salt, key_rows) if self.stage == "conservative" else batches
             return TD3.update(self, member, rows, key_update)
 
         keys = jax.random.split(key, self.members)
@@ -107,11 +107,11 @@ class BOORL(TD3BC):
         return BOORLState(members=members, salt=state.salt), jax.tree.map(jnp.mean, metrics)
 
     def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
-        rule = TD3BC if self.conservative else TD3
+        rule = TD3BC if self.stage == "conservative" else TD3
         return rule.actor_loss(self, actor, state, batch, key)
 
-    def enter(self, state: BOORLState, key: Array, phase: Phase) -> BOORLState:  # type: ignore[override]
-        members = TD3.enter(self, state.members, key, phase)
+    def enter(self, state: BOORLState, key: Array, at: Boundary) -> BOORLState:  # type: ignore[override]
+        members = TD3.enter(self, state.members, key, at)
         if self.reset_targets:
             members = replace(members, actor_target=members.actor, target=members.critic)
         return BOORLState(members=members, salt=state.salt)

@@ -30,7 +30,7 @@ from purejaxo2o.agents.base import adam, bound_norm, descend, init_adam, rate_or
 from purejaxo2o.agents.evaluator import Evaluator, Timeouts, Values
 from purejaxo2o.agents.ppo import PPO, PPOState, standardised, surrogate
 from purejaxo2o.distributions import Categorical, ClippedNormal
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -204,11 +204,11 @@ class BPPO(PPO):
         best = jax.tree.map(lambda x: x[0], state.members)
         return replace(state, old=state.members, params=state.params | {"actor": best}), {}
 
-    def enter(self, state: PPOState, key: Array, phase: Phase) -> PPOState:
+    def enter(self, state: PPOState, key: Array, at: Boundary) -> PPOState:
         """Improvement starts from the clones, with fresh moments and clocks."""
         assert isinstance(state, BPPOState)
         if self.stage != "improve":
             return state
-        span = jnp.int32(phase.steps * phase.updates)
+        span = jnp.int32(at.minibatches)
         moments = init_adam(state.members)
         return replace(state, old=state.members, members_opt=moments, steps=jnp.int32(0), span=span)

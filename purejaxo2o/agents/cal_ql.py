@@ -19,7 +19,7 @@ class CalQL(CQL):
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset({"return_to_go"}) if self.conservative else frozenset()
+        return frozenset({"return_to_go"}) if self.stage == "conservative" else frozenset()
 
     def bound(self, batch: Transition) -> Array | None:
         return batch.extras["return_to_go"]

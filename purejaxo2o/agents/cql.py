@@ -12,7 +12,7 @@ policy at s, ones of the policy at s' (density that of the policy at s'); z = Q(
 
 Neither actions nor densities pass a gradient to the policy.
 
-`conservative=False` is exactly SAC: the hand-over of WSRL sets it for the online phases.
+`stage="plain"` is exactly SAC: the hand-over of WSRL sets it for the online phases.
 """
 
 from dataclasses import replace
@@ -74,7 +74,7 @@ class CQL(SAC):
     cql_actions: int = static(default=10)
     lagrange: bool = static(default=False)
     lagrange_form: Literal["exp", "softplus"] = static(default="exp")
-    conservative: bool = static(default=True)
+    stage: Literal["conservative", "plain"] = static(default="conservative")
     importance_sampling: bool = static(default=True)
     penalty_critics: int | None = static(default=None)
 
@@ -132,7 +132,7 @@ class CQL(SAC):
     def penalty(
         self, critic: Any, state: SACState, batch: Transition, q: Array, key: Array
     ) -> tuple[Number, Metrics]:
-        if not self.conservative:
+        if self.stage == "plain":
             return 0.0, {}
         gap = self.gap(critic, state, batch, q, key).mean()
         if not self.lagrange:
@@ -144,7 +144,7 @@ class CQL(SAC):
     def critic_step(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
         """SAC's critic step with the penalty; then one step of the multiplier on the same differences."""
         new, metrics = super().critic_step(state, batch, key)
-        if not (self.conservative and self.lagrange):
+        if self.stage == "plain" or not self.lagrange:
             return new, metrics
         assert isinstance(state, CQLState)
         log_lagrange, opt = self.lagrange_step(state.log_lagrange, state.lagrange_opt, metrics["cql_gap"])

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, scan_updates, td_target
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import MLP, Hidden, apply
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, number, pytree, static
@@ -87,5 +87,5 @@ class DQN:
         target = polyak_average(state.target, critic, self.polyak)
         return replace(state, critic=critic, target=target, critic_opt=opt), metrics
 
-    def enter(self, state: DQNState, key: Array, phase: Phase) -> DQNState:
+    def enter(self, state: DQNState, key: Array, at: Boundary) -> DQNState:
         return state

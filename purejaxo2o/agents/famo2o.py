@@ -11,8 +11,8 @@ With the balance b encoded by enc(b) = [sin(b / n^(i/3)), cos(b / n^(i/3))] for 
     AWAC:  A = min_i Q_i(s,a) - min_i Q_i(s,a'),   a' ~ pi(.|s, enc(b)), i.e. b is its 1 / lambda; targets ask the
            policy that acts (made from the paper's text, whose code has IQL and CQL only)
 
-In L_pi every row has its own b, a constant: uniform over [temperature - spread, temperature + spread], and once
-`adaptive` drawn from the balance policy. That is the paper's, `balancing="own"`. The authors' released code
+In L_pi every row has its own b, a constant: uniform over [temperature - spread, temperature + spread], and in
+the stage "adaptive" drawn from the balance policy. That is the paper's, `balancing="own"`. The authors' released code
 multiplies A, `[B]`, by b, `[B, 1]`: every row gets the mean of its weights under all b of the minibatch, whatever the
 policy is told at that row, so the policy has no reason to heed b (`balancing="shared"`, IQL only). In L_p the
 universal policy's parameters are constants and the gradient runs from a through enc(b) to p, a tanh-Gaussian
@@ -39,6 +39,9 @@ from purejaxo2o.values import traced
 WAVES = 3
 LONGEST = 10_000.0
 
+Stage = Literal["uniform", "adaptive"]
+"""Where the balances come from on which the universal policy learns."""
+
 
 def encoding(balance: Array) -> Array:
     """`[...] -> [..., 6]`: sine and cosine in turns, at three frequencies."""
@@ -57,7 +60,7 @@ class Family:
     temperature: Number
     spread: Number
     target_entropy_scale: Number
-    adaptive: bool
+    stage: Stage
     learning_rate: Number
     actor_learning_rate: Number | None
     actor_hidden: Hidden
@@ -115,7 +118,7 @@ class Family:
 
     def balances(self, state: Any, obs: Array, key: Array) -> Array:
         """`[B]` of the rows on which the universal policy learns."""
-        if self.adaptive:
+        if self.stage == "adaptive":
             return self.stretched(self.balance_policy(state.balance, obs).sample(key))
         return self.stretched(jax.random.uniform(key, (obs.shape[0], 1), minval=-1.0, maxval=1.0))
 
@@ -165,7 +168,7 @@ class FamO2OState(IQLState):
 class FamO2O(Family, IQL):
     """temperature, spread: middle and half the width of the range of balances; spread 0 is IQL.
 
-    target_entropy_scale: c of the balance policy, which acts in one dimension. adaptive: the online rule.
+    target_entropy_scale: c of the balance policy, which acts in one dimension. stage: "adaptive" is the online rule.
     balancing: whose balance weighs a row, see above.
 
     Metrics of its own: balance (mean), balance_spread (standard deviation of the modes over the minibatch),
@@ -174,7 +177,7 @@ class FamO2O(Family, IQL):
     temperature: Number = number(default=11.0, low=0.0)
     spread: Number = number(default=3.0, low=0.0)
     target_entropy_scale: Number = 0.5
-    adaptive: bool = static(default=False)
+    stage: Stage = static(default="uniform")
     balancing: Literal["own", "shared"] = static(default="own")
 
     def init(self, key: Array, spaces: Spaces) -> FamO2OState:
@@ -206,7 +209,7 @@ class FamAWAC(Family, AWAC):
     temperature: Number = number(default=10.0, above=0.0)
     spread: Number = number(default=5.0, low=0.0)
     target_entropy_scale: Number = 0.5
-    adaptive: bool = static(default=False)
+    stage: Stage = static(default="uniform")
 
     def init(self, key: Array, spaces: Spaces) -> FamAWACState:
         key_awac, key_family = jax.random.split(key)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, require_box, scan_updates, td_target
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.models import flow as flows
 from purejaxo2o.models.flow import Field
 from purejaxo2o.networks import Hidden, apply, ensemble, q_values
@@ -156,5 +156,5 @@ class FQL:
         loss = self.alpha * distance - value
         return loss, {"actor_loss": loss, "distance": distance}
 
-    def enter(self, state: FQLState, key: Array, phase: Phase) -> FQLState:
+    def enter(self, state: FQLState, key: Array, at: Boundary) -> FQLState:
         return state

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, td_target
 from purejaxo2o.distributions import Categorical
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary, Phase
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
@@ -201,5 +201,5 @@ class Hybrid:
                 f"{self.averaged} cannot be averaged; change one"
             )
 
-    def enter(self, state: HybridState, key: Array, phase: Phase) -> HybridState:
+    def enter(self, state: HybridState, key: Array, at: Boundary) -> HybridState:
         return state

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply, ensemble, q_values
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -171,5 +171,5 @@ class IQL:
 
         return descend(loss, state.critic, state.critic_opt, self.learning_rate)
 
-    def enter(self, state: IQLState, key: Array, phase: Phase) -> IQLState:
+    def enter(self, state: IQLState, key: Array, at: Boundary) -> IQLState:
         return state

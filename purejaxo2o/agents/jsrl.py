@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import progress
 from purejaxo2o.agents.iql import IQL
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static, tree_where
 
 
@@ -31,7 +31,6 @@ class JumpStartState:
     learner: Any
     guide: Any  # the learner as it was when the guiding began
     fresh: Any  # what a learner starts as that begins anew then; None without
-    guided: Array  # bool: it has begun
     steps: Array  # int32: minibatches since then
     span: Array  # int32: minibatches of the phase
 
@@ -46,14 +45,14 @@ class Memory:
 
 @pytree
 class JumpStart:
-    """guide_horizon: H in steps. stages: n. curriculum: see above. guiding: the phases in which the guide acts.
+    """guide_horizon: H in steps. stages: n. curriculum: see above. stage: "guided" where the guide acts.
     fresh_learner: the learner starts anew when the guiding begins, else with the guide's networks (a setting of the
     whole run)."""
 
     guide_horizon: Number = number(default=60.0, low=0.0)
     stages: int = static(default=10)
     curriculum: Literal["stages", "random"] = static(default="stages")
-    guiding: bool = static(default=False)
+    stage: Literal["alone", "guided"] = static(default="alone")
     fresh_learner: bool = static(default=False)
 
     def init(self, key: Array, spaces: Spaces) -> Any:
@@ -63,7 +62,6 @@ class JumpStart:
             learner=learner,
             guide=learner,
             fresh=super().init(key_fresh, spaces) if self.fresh_learner else None,  # type: ignore[misc]
-            guided=jnp.array(False),
             steps=jnp.int32(0),
             span=jnp.int32(1),
         )
@@ -77,7 +75,7 @@ class JumpStart:
 
     def follow(self, state: Any, obs: Array, key: Array, memory: Memory, *, explore: bool) -> tuple[Array, Memory]:
         """The guide's action in the first steps of an episode; never in evaluations."""
-        if not (self.guiding and explore):
+        if self.stage == "alone" or not explore:
             return self.act(state, obs, key, explore=explore), memory
         key_learner, key_guide, key_horizon = jax.random.split(key, 3)
         drawn = self.horizon(state, key_horizon, memory.time.shape)
@@ -100,20 +98,18 @@ class JumpStart:
         steps = state.steps + batches.reward.shape[0]
         return dataclasses.replace(state, learner=learner, steps=steps), metrics
 
-    def enter(self, state: Any, key: Array, phase: Phase) -> Any:
+    def enter(self, state: Any, key: Array, at: Boundary) -> Any:
         """The guide is what the learner is on entering the first guided phase."""
-        learner = super().enter(state.learner, key, phase)  # type: ignore[misc]
-        if not self.guiding:
+        learner = super().enter(state.learner, key, at)  # type: ignore[misc]
+        if self.stage == "alone" or (at.before is not None and at.before.stage == "guided"):
             return dataclasses.replace(state, learner=learner)
-        started = dataclasses.replace(
+        return dataclasses.replace(
             state,
             learner=learner if state.fresh is None else state.fresh,
             guide=state.learner,
-            guided=jnp.array(True),
             steps=jnp.int32(0),
-            span=jnp.int32(phase.steps * phase.updates),
+            span=jnp.int32(at.minibatches),
         )
-        return tree_where(state.guided, dataclasses.replace(state, learner=learner), started)
 
 
 @pytree

@@ -16,7 +16,7 @@ uniform rows of both (`models/density_ratio.py`), and a row that was drawn gets
 
     priority = clip(w^(1/T) / mean_offline w^(1/T), 1e-3, 1e3)
 
-All losses of a step are taken at the parameters before it (authors' code). On entering the first `balanced` phase the
+All losses of a step are taken at the parameters before it (authors' code). On entering the stage "balanced" the
 targets become the critics, alpha 1 (`joined_temperature`), and all Adam moments start anew (their fine-tuning is a
 program of its own that loads the networks); policies and critics are carried, the conservative penalty is dropped.
 
@@ -25,7 +25,7 @@ sampled actions; priorities come from the ratio after its step.
 """
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import chex
 import jax
@@ -35,11 +35,11 @@ from purejaxo2o.agents.base import adam, descend, init_adam, polyak_average, rat
 from purejaxo2o.agents.cql import CQL, CQLState
 from purejaxo2o.agents.sac import SACState
 from purejaxo2o.distributions import TanhNormal
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.models import density_ratio
 from purejaxo2o.networks import Hidden
 from purejaxo2o.shapes import residual
-from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static, tree_where
+from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 LEAST, MOST = 1e-3, 1e3
 TINY = 1e-10
@@ -51,20 +51,19 @@ class Off2OnState(CQLState):
 
     ratio: Any
     ratio_opt: Any
-    joined: Array  # bool: the members have become one agent
 
 
 @pytree
 class Off2On(CQL):
     """ratio_temperature: T > 0, larger is closer to uniform. joined_temperature: alpha > 0 at the switch; None keeps
     the members' (geometric mean). An alpha of 1 is nothing beside locomotion's returns of thousands, and all that
-    counts beside rewards of 0 and 1. members: E. balanced: fine-tune as one agent."""
+    counts beside rewards of 0 and 1. members: E. stage: "balanced" fine-tunes them as one agent."""
 
     ratio_temperature: Number = number(default=5.0, above=0.0)
     ratio_learning_rate: Number = number(default=3e-4, low=0.0)
     joined_temperature: Number | None = number(default=1.0, above=0.0)
     members: int = static(default=5)
-    balanced: bool = static(default=False)
+    stage: Literal["conservative", "balanced"] = static(default="conservative")  # type: ignore[assignment]
     ratio_hidden: Hidden = static(default=(256, 256))
 
     def init(self, key: Array, spaces: Spaces) -> Off2OnState:
@@ -72,7 +71,7 @@ class Off2On(CQL):
         one = super().init
         stacked = jax.vmap(lambda key: one(key, spaces))(jax.random.split(key_members, self.members))
         ratio = density_ratio.init(self.ratio_hidden, key_ratio, spaces.obs.zeros(), spaces.action.zeros())
-        return Off2OnState(**vars(stacked), ratio=ratio, ratio_opt=init_adam(ratio), joined=jnp.array(False))
+        return Off2OnState(**vars(stacked), ratio=ratio, ratio_opt=init_adam(ratio))
 
     def combined(self, actors: Any, obs: Array) -> TanhNormal:
         """The Gaussian with the moments of all members' mixture."""
@@ -90,7 +89,7 @@ class Off2On(CQL):
 
     def update(self, state: SACState, batches: Transition, key: Array) -> tuple[SACState, Metrics]:
         assert isinstance(state, Off2OnState)
-        if self.balanced:
+        if self.stage == "balanced":
             return scan_updates(self.balanced_step, state, batches, key)
         one = super().update
         own = CQLState(**{field.name: getattr(state, field.name) for field in fields(CQLState)})
@@ -169,23 +168,21 @@ class Off2On(CQL):
         usual = (w_offline**power).mean(axis=-1, keepdims=True)
         return jnp.clip(w**power / (usual + TINY), LEAST, MOST)
 
-    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
+    def enter(self, state: SACState, key: Array, at: Boundary) -> SACState:
         assert isinstance(state, Off2OnState)
-        if not self.balanced:
+        if self.stage != "balanced" or (at.before is not None and at.before.stage == "balanced"):
             return state
         fresh = jax.vmap(init_adam)
         own, given = state.log_temperature, self.joined_temperature
         log_temperature = jnp.full_like(own, own.mean() if given is None else jnp.log(jnp.asarray(given)))
-        joined = replace(
+        return replace(
             state,
             target=state.critic,
             log_temperature=log_temperature,
             actor_opt=fresh(state.actor),
             critic_opt=fresh(state.critic),
             temperature_opt=fresh(log_temperature),
-            joined=jnp.array(True),
         )
-        return tree_where(state.joined, state, joined)
 
 
 def _thirds(batch: Transition) -> list[Transition]:

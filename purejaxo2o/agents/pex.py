@@ -1,6 +1,6 @@
 """Policy expansion (Zhang, Xu & Yu 2023, arXiv 2302.00935): the offline policy stays, a new one learns beside it.
 
-IQL until `expanded`; from then on both policies propose an action and the critics choose:
+IQL in the stage "single"; in "expanded" both policies propose an action and the critics choose:
 
     a_1 = mode pi_off(s),   a_2 ~ pi(.|s),   P(a_j) = softmax_j(kappa min_i Q_i(s, a_j))
     L_pi = -mean min(exp(beta (min_i Qt_i(s,c) - V(s))), 100) log pi(c|s),   c ~ P at the batch's observations
@@ -12,7 +12,7 @@ stored; what the policy imitates is a_2 as it was drawn (`imitates="drawn"`). An
 the authors' too: with probability `evaluation_noise` the new policy is sampled in place of its mode, and as often, on
 its own, the choice is sampled in place of the better of the two.
 
-On entering the first phase with `expanded` the policy is frozen as pi_off, a fresh one is made, and all Adam moments
+On entering "expanded" the policy is frozen as pi_off, a fresh one is made, and all Adam moments
 start anew; critics, targets and V are carried. One step's order is that of `agents/iql.py`.
 
 Deviation: the authors clip nothing but in the simulator. Their rows hold a_2 as it was drawn, and their critics are
@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import init_adam
 from purejaxo2o.agents.iql import IQL, IQLState
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import action_space_of
 from purejaxo2o.types import Array, Number, Space, Spaces, Transition, number, pytree, static, tree_where
 
@@ -35,7 +35,6 @@ from purejaxo2o.types import Array, Number, Space, Spaces, Transition, number, p
 @pytree
 class PEXState(IQLState):
     frozen: Any  # pi_off; the same as the policy until the expansion
-    grown: Array  # bool: the expansion has been made
     obs_space: Space = static()  # what the new policy is made for
 
 
@@ -46,12 +45,12 @@ class PEX(IQL):
 
     selection_temperature: Number = number(default=10.0, low=0.0)
     evaluation_noise: Number = number(default=0.1, low=0.0, high=1.0)
-    expanded: bool = static(default=False)
+    stage: Literal["single", "expanded"] = static(default="single")
     imitates: Literal["drawn", "clipped"] = static(default="drawn")
 
     def init(self, key: Array, spaces: Spaces) -> PEXState:
         state = super().init(key, spaces)
-        return PEXState(**vars(state), frozen=state.actor, grown=jnp.array(False), obs_space=spaces.obs)
+        return PEXState(**vars(state), frozen=state.actor, obs_space=spaces.obs)
 
     def preferences(self, state: PEXState, obs: Array, first: Array, second: Array) -> Array:
         """`[..., 2]` logits of the frozen policy's and the new policy's action."""
@@ -59,7 +58,7 @@ class PEX(IQL):
         return self.selection_temperature * q
 
     def act(self, state: IQLState, obs: Array, key: Array, *, explore: bool) -> Array:
-        if not self.expanded:
+        if self.stage == "single":
             return super().act(state, obs, key, explore=explore)
         return self.within(state, self.composed(state, obs, key, explore=explore))
 
@@ -81,26 +80,24 @@ class PEX(IQL):
         return tree_where(choice == 0, first, second)
 
     def imitated(self, state: IQLState, batch: Transition, q_target: Array, key: Array) -> tuple[Array, Array]:
-        if not self.expanded:
+        if self.stage == "single":
             return super().imitated(state, batch, q_target, key)
         drawn = self.composed(state, batch.obs, key, explore=True)
         action = self.within(state, drawn)
         value = self.q(state.target, batch.obs, action).min(axis=0)
         return (drawn if self.imitates == "drawn" else action), value
 
-    def enter(self, state: IQLState, key: Array, phase: Phase) -> IQLState:
-        if not self.expanded:
+    def enter(self, state: IQLState, key: Array, at: Boundary) -> IQLState:
+        if self.stage == "single" or (at.before is not None and at.before.stage == "expanded"):
             return state
         assert isinstance(state, PEXState)
         network = self.actor_network(action_space_of(state.actor))
         actor = network.init(key, state.obs_space.zeros())["params"]
-        grown = replace(
+        return replace(
             state,
             actor=actor,
             frozen=state.actor,
             actor_opt=init_adam(actor),
             critic_opt=init_adam(state.critic),
             value_opt=init_adam(state.value),
-            grown=jnp.array(True),
         )
-        return tree_where(state.grown, state, grown)

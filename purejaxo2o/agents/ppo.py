@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import ADAM_EPS, adam_direction, advantages, bound_norm, init_adam, rate_or, relaxation
 from purejaxo2o.distributions import Categorical
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary, Phase
 from purejaxo2o.networks import Activation, Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
@@ -83,7 +83,7 @@ def passes(
 class PPOState:
     params: Any  # {"actor": ..., "value": ...}
     opt: Any
-    steps: Array  # int32: rollouts in the phase so far, each environment's counted
+    steps: Array  # int32: rollouts of all environments in the phase so far
     span: Array  # int32: those of the whole phase
 
     @property
@@ -171,7 +171,7 @@ class PPO:
             return self.step(state, *fed, key)
 
         state, metrics = passes(step, state, flat, key, self.epochs, self.minibatches)
-        return replace(state, steps=state.steps + rollout.reward.shape[1]), metrics
+        return replace(state, steps=state.steps + 1), metrics
 
     def step(
         self, state: PPOState, batch: Transition, known: dict[str, Array], key: Array
@@ -230,5 +230,5 @@ class PPO:
     def check_phase(self, phase: Phase, num_envs: int) -> None:
         check_division(phase, num_envs, "minibatches", self.minibatches)
 
-    def enter(self, state: PPOState, key: Array, phase: Phase) -> PPOState:
-        return replace(state, steps=jnp.int32(0), span=jnp.int32(phase.steps // phase.rollout))
+    def enter(self, state: PPOState, key: Array, at: Boundary) -> PPOState:
+        return replace(state, steps=jnp.int32(0), span=jnp.int32(at.updates))

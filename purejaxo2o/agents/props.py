@@ -32,7 +32,7 @@ import optax
 from purejaxo2o.agents.base import adam, bound_norm, init_adam
 from purejaxo2o.agents.ppo import PPO, PPOState, check_division, passes, surrogate
 from purejaxo2o.distributions import kl_divergence
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary, Phase
 from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import (
     Array,
@@ -163,8 +163,8 @@ class PROPS(PPO):
         if self.sampler != "ros":
             check_division(phase, num_envs, "behaviour_minibatches", self.behaviour_minibatches)
 
-    def enter(self, state: PPOState, key: Array, phase: Phase) -> PROPSState:
+    def enter(self, state: PPOState, key: Array, at: Boundary) -> PROPSState:
         """The behaviour is the target until there are rows to look at."""
-        state = super().enter(state, key, phase)
+        state = super().enter(state, key, at)
         assert isinstance(state, PROPSState)
         return replace(state, behaviour=state.actor)

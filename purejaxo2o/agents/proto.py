@@ -6,7 +6,7 @@ over the data's actions, and the same beta in the policy's weights. With 1 / bet
     z   = min(temperature (min_i Qt_i(s,a) - V(s)), max_exponent),   m = sg[max(max_B z, -1)]
     L_V = mean e^-m (e^z - z - 1)
 
-Online (`finetuning`) SAC whose policy pays for leaving pi_k, a slow copy of itself:
+Online (`stage="online"`) SAC whose policy pays for leaving pi_k, a slow copy of itself:
 
     c(s,a) = T log pi(a|s) + w (log pi(a|s) - log pi_k(a|s)),   a ~ pi(.|s)
     y      = r + gamma (1 - terminated) (min_{i in M} Qt_i(s',a') - [backup_entropy] c(s',a'))
@@ -41,7 +41,7 @@ from purejaxo2o.agents.base import (
 )
 from purejaxo2o.agents.iql import CRITICS, IQL, IQLState
 from purejaxo2o.distributions import ClippedNormal
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
@@ -79,7 +79,7 @@ class PROTO(IQL):
     target_critics: int = static(default=CRITICS, low=1, high=CRITICS)
     backup_entropy: bool = static(default=True)
     layer_norm: bool = static(default=True)
-    finetuning: bool = static(default=False)
+    stage: Literal["offline", "online"] = static(default="offline")
 
     def init(self, key: Array, spaces: Spaces) -> PROTOState:
         require_box(self, spaces)
@@ -100,7 +100,7 @@ class PROTO(IQL):
         return gumbel_loss(jnp.minimum(self.temperature * error, self.max_exponent)).mean()
 
     def update(self, state: IQLState, batches: Transition, key: Array) -> tuple[IQLState, Metrics]:
-        return scan_updates(self.finetune if self.finetuning else self.step, state, batches, key)
+        return scan_updates(self.finetune if self.stage == "online" else self.step, state, batches, key)
 
     def gaussian(self, actor: Any, obs: Array) -> ClippedNormal:
         policy = self.policy(actor, obs)
@@ -164,14 +164,14 @@ class PROTO(IQL):
         )
         return state, metrics
 
-    def enter(self, state: IQLState, key: Array, phase: Phase) -> IQLState:
+    def enter(self, state: IQLState, key: Array, at: Boundary) -> IQLState:
         assert isinstance(state, PROTOState)
-        if not self.finetuning:
+        if self.stage == "offline":
             return state
         return replace(
             state,
             anchor=state.actor,
             actor_opt=init_adam(state.actor),
             steps=jnp.int32(0),
-            span=jnp.int32(phase.steps * phase.updates),
+            span=jnp.int32(at.minibatches),
         )

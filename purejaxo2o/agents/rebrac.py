@@ -5,11 +5,11 @@
 
 Squares are sums over the action's entries. a'_data is the recorded action of the next step of the trajectory; the
 last step of a truncated one has none, and no penalty. LayerNorm in the critics, after the ReLU. The actor's target
-follows the actor before its step. `conservative=False` drops the critics' penalty (online: b2 = 0) and with it the
+follows the actor before its step. `stage="relaxed"` drops the critics' penalty (online: b2 = 0) and with it the
 need for next actions; `actor_penalty_end` below 1 lets b1 fall linearly over a phase, not below that share.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 
@@ -28,18 +28,18 @@ class ReBRAC(TD3):
     critic_penalty: Number = number(default=0.01, low=0.0)
     actor_penalty_end: Number = number(default=1.0, low=0.0, high=1.0)
     exploration_noise: Number = number(default=0.0, low=0.0)
-    conservative: bool = static(default=True)
+    stage: Literal["conservative", "relaxed"] = static(default="conservative")
     lagging_target: bool = static(default=True)
     layer_norm: bool = static(default=True)
     norm_place: NormPlace = static(default="after")
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset({"next_action"}) if self.conservative else frozenset()
+        return frozenset({"next_action"}) if self.stage == "conservative" else frozenset()
 
     def next_value(self, state: TD3State, batch: Transition, action: Array) -> Array:
         value = super().next_value(state, batch, action)
-        if not self.conservative:
+        if self.stage == "relaxed":
             return value
         distance = jnp.square(residual(action, batch.extras["next_action"])).sum(axis=-1)
         return value - self.critic_penalty * jnp.where(batch.last, 0.0, distance)

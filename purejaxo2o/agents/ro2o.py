@@ -18,7 +18,7 @@ In mazes every critic follows a target of its own, Qt_i - alpha log pi, and the 
 lower_bound std_i Q_i (`pessimism="bound"`) or min_i Q_i (`"policy"`) while it imitates: + bc_weight mean (b - a)^2
 over rows and dimensions, b ~ pi.
 
-Online (`finetuning`) nothing changes in the paper; the authors' code has the three terms commented out
+Online (`stage="online"`) nothing changes in the paper; the authors' code has the three terms commented out
 (`online_terms=False`), which is SAC-N.
 """
 
@@ -83,7 +83,7 @@ class RO2O(SAC):
     lower_bound: Number = number(default=4.0, low=0.0)
     bc_weight: Number = number(default=0.0, low=0.0)
     pessimism: Literal["minimum", "policy", "bound"] = static(default="minimum")
-    finetuning: bool = static(default=False)
+    stage: Literal["offline", "online"] = static(default="offline")
     online_terms: bool = static(default=True)
     neighbours: int = static(default=20)
     critics: int = static(default=10, low=2)
@@ -95,7 +95,7 @@ class RO2O(SAC):
     @property
     def robust(self) -> bool:
         """Whether the three terms are there."""
-        return self.online_terms or not self.finetuning
+        return self.online_terms or self.stage == "offline"
 
     def near(self, obs: Array, radius: Number, key: Array) -> Array:
         """`[K, B, O]` states around those of the minibatch."""

@@ -27,7 +27,7 @@ from purejaxo2o.agents.base import (
     td_target,
 )
 from purejaxo2o.distributions import TanhNormal
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import Actor, Hidden, Std, action_space_of, apply, ensemble, pick, q_values
 from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -257,5 +257,5 @@ class SAC:
         )
         return state, metrics | {"temperature": alpha}
 
-    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
+    def enter(self, state: SACState, key: Array, at: Boundary) -> SACState:
         return state

@@ -1,6 +1,6 @@
 """SO2 (Zhang et al. 2024, arXiv 2312.07685): fix the values of a pessimistic ensemble while fine-tuning it.
 
-EDAC until `perturbed`; from then on SAC with another target, every critic regressing on its own:
+EDAC in the stage "diverse"; in "perturbed" SAC with another target, every critic regressing on its own:
 
     a~  = clip(a' + clip(eps, -c, c), -1, 1),   a' ~ pi(.|s'),  eps ~ N(0, sigma^2)
     y_i = r + gamma (1 - terminated) (Qt_i(s', a~) - alpha log pi(a'|s'))
@@ -14,7 +14,7 @@ a phase (`reset_optimisers`), and alpha, too (`perturbed_temperature`), which a 
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +22,14 @@ import jax.numpy as jnp
 from purejaxo2o.agents.base import fresh_moments, init_adam
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.sac import SACState
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 
 @pytree
 class SO2(EDAC):
-    """target_noise sigma, noise_clip c: of the next action. perturbed: the online rule.
+    """target_noise sigma, noise_clip c: of the next action. stage: "perturbed" is the online rule.
 
     perturbed_temperature: alpha > 0 on entering a phase of the online rule; None: it goes on. reset_optimisers: the
     policy's and the critics' moments, on entering."""
@@ -37,12 +37,12 @@ class SO2(EDAC):
     target_noise: Number = number(default=0.3, low=0.0)
     noise_clip: Number = number(default=0.6, low=0.0)
     perturbed_temperature: Number | None = number(default=None, above=0.0)
-    perturbed: bool = static(default=False)
+    stage: Literal["diverse", "perturbed"] = static(default="diverse")
     reset_optimisers: bool = static(default=False)
 
     def next_value(self, state: SACState, batch: Transition, key: Array, key_subset: Array) -> Array:
         """`[N, B]` when perturbed: one target for every critic."""
-        if not self.perturbed:
+        if self.stage == "diverse":
             return super().next_value(state, batch, key, key_subset)
         key_action, key_noise = jax.random.split(key)
         action, log_prob = self.policy(state.actor, batch.next_obs).sample_and_log_prob(key_action)
@@ -53,12 +53,12 @@ class SO2(EDAC):
     def penalty(
         self, critic: Any, state: SACState, batch: Transition, q: Array, key: Array
     ) -> tuple[Number, Metrics]:
-        return (0.0, {}) if self.perturbed else super().penalty(critic, state, batch, q, key)
+        return (0.0, {}) if self.stage == "perturbed" else super().penalty(critic, state, batch, q, key)
 
-    def enter(self, state: SACState, key: Array, phase: Phase) -> SACState:
+    def enter(self, state: SACState, key: Array, at: Boundary) -> SACState:
         if self.reset_optimisers:
             state = fresh_moments(state, "actor", "critic")
-        if not self.perturbed or self.perturbed_temperature is None:
+        if self.stage == "diverse" or self.perturbed_temperature is None:
             return state
         alpha = jnp.asarray(self.perturbed_temperature, state.log_temperature.dtype)
         raw = jnp.log(jnp.expm1(alpha)) if self.temperature_form == "softplus" else jnp.log(alpha)

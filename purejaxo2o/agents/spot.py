@@ -17,7 +17,7 @@ import jax
 
 from purejaxo2o.agents.base import descend, fresh_moments, init_adam, relaxation, scan_updates
 from purejaxo2o.agents.td3 import TD3, TD3State, normalised
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.models import cvae
 from purejaxo2o.models.cvae import CVAE
 from purejaxo2o.networks import Hidden
@@ -80,6 +80,6 @@ class SPOT(TD3):
         loss = weight * support - normalised(self.first_q(state.critic, batch.obs, action)).mean()
         return loss, {"actor_loss": loss, "support_loss": support}
 
-    def enter(self, state: TD3State, key: Array, phase: Phase) -> TD3State:
-        state = super().enter(state, key, phase)
+    def enter(self, state: TD3State, key: Array, at: Boundary) -> TD3State:
+        state = super().enter(state, key, at)
         return fresh_moments(state, "actor", "critic") if self.reset_optimisers else state

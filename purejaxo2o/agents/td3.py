@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, require_box, scan_updates, td_target
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import DeterministicActor, Hidden, NormPlace, action_space_of, apply, ensemble, q_values
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static, vary_like
@@ -165,6 +165,6 @@ class TD3:
         )
         return state, metrics
 
-    def enter(self, state: TD3State, key: Array, phase: Phase) -> TD3State:
+    def enter(self, state: TD3State, key: Array, at: Boundary) -> TD3State:
         """Nothing is reset but the clock of the phase."""
-        return replace(state, steps=jnp.int32(0), span=jnp.int32(phase.steps * phase.updates))
+        return replace(state, steps=jnp.int32(0), span=jnp.int32(at.minibatches))

@@ -33,7 +33,7 @@ from purejaxo2o.agents.bppo import BPPO, BPPOState
 from purejaxo2o.agents.evaluator import Values
 from purejaxo2o.agents.ppo import PPO, PPOState
 from purejaxo2o.distributions import Categorical, ClippedNormal
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.models import dynamics
 from purejaxo2o.networks import Distribution, Hidden, action_space_of
 from purejaxo2o.types import (
@@ -186,13 +186,13 @@ class UniO4(BPPO):
 
     # ---- the boundaries ----------------------------------------------------------------------------------------
 
-    def enter(self, state: PPOState, key: Array, phase: Phase) -> PPOState:
+    def enter(self, state: PPOState, key: Array, at: Boundary) -> PPOState:
         """Online everything but policy and V is left behind, and PPO's moments and clock start."""
         if self.stage != "online":
-            return super().enter(state, key, phase)
+            return super().enter(state, key, at)
         assert isinstance(state, UniO4State)
         value = state.value
         if not self.carry_value:
             value = self.value_network.init(key, state.obs_space.zeros())["params"]
         params = state.params | {"value": value}
-        return PPO.enter(self, replace(state, params=params, opt=init_adam(params)), key, phase)
+        return PPO.enter(self, replace(state, params=params, opt=init_adam(params)), key, at)

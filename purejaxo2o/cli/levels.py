@@ -46,7 +46,7 @@ def write(command: Any, name: str, policy: str) -> Answer:
 
 def _train(command: Any, task: Any) -> Any:
     from purejaxo2o.drive import levels
-    from purejaxo2o.loop.phases import check_phases
+    from purejaxo2o.loop.recipe import check_phases
     from purejaxo2o.loop.settings import replace
 
     changes: dict[str, Any] = {} if command.train_steps is None else {"online.steps": command.train_steps}

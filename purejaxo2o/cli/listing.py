@@ -109,7 +109,7 @@ def _afterwards(recipe: Any) -> str:
         "by_size": "dataset and replay alike",
         "prioritised": "dataset and replay by priority",
     }
-    changed = sorted({**last.override, **dict(last.override_static)})
+    changed = sorted(last.agent)
     waits = [f"{phase.steps:,} {phase.act} steps first" for phase in acting if not phase.updates]
     rolled = f"the last {last.history + last.rollout:,} steps" if last.history else "fresh rollouts"
     fed = {"sampled": rows[last.mix], "rollout": rolled, "both": f"{rolled}, {rows[last.mix]}"}

@@ -62,7 +62,7 @@ def plan_study(study: Any, members: Sequence[Any], out: Path) -> Answer:
 
 
 def _phase(phase: Any) -> dict[str, Any]:
-    changed = sorted({**phase.override, **dict(phase.override_static)})
+    changed = sorted(phase.agent)
     samples = phase.samples
     return {
         "phase": phase.name,

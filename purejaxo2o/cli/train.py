@@ -121,7 +121,7 @@ class Train(Command):
         return Answer("\n".join(lines), {"out": str(out), "rows": stats.summary(results), "failures": failures})
 
     def _recipe_and_task(self, over: dict[str, list[Any]]) -> tuple[Any, Any]:
-        from purejaxo2o.loop.phases import check_phases
+        from purejaxo2o.loop.recipe import check_phases
         from purejaxo2o.loop.settings import replace
         from purejaxo2o.recipes import recipe
         from purejaxo2o.tasks import task

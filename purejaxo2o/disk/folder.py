@@ -22,7 +22,7 @@ from purejaxo2o.loop import identity as identities
 from purejaxo2o.loop import settings
 from purejaxo2o.loop.env import Env, spaces
 from purejaxo2o.loop.identity import differing
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task
 from purejaxo2o.spelling import cut

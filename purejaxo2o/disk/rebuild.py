@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from purejaxo2o.disk import folder as runs
 from purejaxo2o.disk.restore import restore
 from purejaxo2o.loop import identity
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.tasks import TASKS
 from purejaxo2o.tasks import task as build_task

@@ -17,8 +17,8 @@ from purejaxo2o.drive.memory import nbytes
 from purejaxo2o.drive.programs import Programs
 from purejaxo2o.loop import rollout
 from purejaxo2o.loop.feeds import feed
-from purejaxo2o.loop.phases import Recipe
 from purejaxo2o.loop.prepare import prepare
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.settings import names
 from purejaxo2o.types import O2OError
 

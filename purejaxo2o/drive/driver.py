@@ -23,7 +23,8 @@ from purejaxo2o.drive.programs import START, Programs
 from purejaxo2o.drive.sinks import JsonLines, Sink
 from purejaxo2o.drive.trackers import Tracker
 from purejaxo2o.drive.watching import NOTHING, Watch
-from purejaxo2o.loop.phases import Phase, Recipe
+from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import Record, Result, assemble, told
 from purejaxo2o.loop.run import Run
 from purejaxo2o.loop.store import Store

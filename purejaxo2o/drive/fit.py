@@ -20,8 +20,8 @@ from purejaxo2o.drive.sinks import Sink
 from purejaxo2o.drive.watching import NOTHING, Each, Timing, Watch, watched
 from purejaxo2o.loop import seeds
 from purejaxo2o.loop.env import spaces
-from purejaxo2o.loop.phases import Recipe
 from purejaxo2o.loop.prepare import check
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import Result
 from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task

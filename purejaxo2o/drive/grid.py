@@ -16,8 +16,8 @@ import numpy as np
 
 from purejaxo2o.disk.results import with_axes
 from purejaxo2o.loop import settings
-from purejaxo2o.loop.phases import Recipe
 from purejaxo2o.loop.prepare import check_agents, check_settings
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import SEED, Result
 from purejaxo2o.spelling import shown
 from purejaxo2o.types import Array, O2OError, whole
@@ -54,7 +54,7 @@ class Grid:
     def programs(self) -> list[Recipe]:
         """The recipe under every combination of static settings."""
         combinations = itertools.product(*(self.over[name] for name in self.static))
-        return [settings.replace(self.recipe, dict(zip(self.static, values, strict=True))) for values in combinations]
+        return [settings.changed(self.recipe, dict(zip(self.static, values, strict=True))) for values in combinations]
 
     @cached_property
     def lanes(self) -> int:
@@ -70,7 +70,7 @@ class Grid:
             name: jnp.asarray(np.asarray(values, np.float32)[index])
             for (name, values), index in zip(batched.items(), at, strict=True)
         }
-        return self.keys[jnp.asarray(seed)], settings.replace(program, columns)
+        return self.keys[jnp.asarray(seed)], settings.changed(program, columns)
 
     def join(self, results: list[list[Result]]) -> Result:
         """The whole result from those of the parts, in order of lanes, of every program."""
@@ -104,13 +104,14 @@ def make(recipe: Recipe, keys: Array, over: Mapping[str, Sequence[Any]] | None, 
         if known in found:
             raise O2OError(f"over has {known} twice, also as {name!r}; give each name once")
         found[known] = _listed(recipe, known, values)
+    settings.check_shadowed(recipe, settings.spelled_out(recipe, found))
     _check_size(recipe, {**found, SEED: keys})
     found = {name: plain(tuple(values)) for name, values in found.items()}
     grid = Grid(recipe, keys, found, seeds)
     for name, values in found.items():
         _check_axis(recipe, name, values)
     _check_together(grid)
-    shapes = {name: [_shape(settings.replace(recipe, {name: v})) for v in found[name]] for name in grid.static}
+    shapes = {name: [_shape(settings.changed(recipe, {name: v})) for v in found[name]] for name in grid.static}
     for name, every in shapes.items():
         if any(shape != _shape(recipe) for shape in every):
             raise O2OError(
@@ -157,7 +158,7 @@ def _check_axis(recipe: Recipe, name: str, values: tuple[Any, ...]) -> None:
             raise O2OError(f"over[{name!r}] is {shown(list(values))}; every value must be a finite number")
     for value in values:  # once batched, they are arrays that no check looks into
         try:
-            check_settings(settings.replace(recipe, {name: value}))
+            check_settings(settings.changed(recipe, {name: value}))
         except O2OError as error:
             if not static:
                 raise
@@ -174,7 +175,7 @@ def _check_together(grid: Grid) -> None:
     if names and hasattr(grid.recipe.agent, "check"):
         for program in grid.programs():
             for values in itertools.product(*(grid.over[name] for name in names)):
-                check_agents(settings.replace(program, dict(zip(names, values, strict=True))))
+                check_agents(settings.changed(program, dict(zip(names, values, strict=True))))
 
 
 def chain(parts: list[Result]) -> Result:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.run import Run
 from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Device

@@ -25,7 +25,7 @@ from purejaxo2o.envs.maze import PointMaze
 from purejaxo2o.loop import rollout
 from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.env import Env, spaces
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.run import Run
 from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task

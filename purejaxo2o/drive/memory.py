@@ -18,7 +18,7 @@ import numpy as np
 from purejaxo2o.data.free_memory import SHARE, free_memory, size
 from purejaxo2o.drive.lanes import platform
 from purejaxo2o.drive.programs import Programs
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.types import Device, O2OError
 
 

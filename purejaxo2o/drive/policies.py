@@ -17,8 +17,9 @@ from purejaxo2o.drive import grid, memory, trackers
 from purejaxo2o.drive.lanes import recipe_axes, run_axes
 from purejaxo2o.loop.env import bounds_of
 from purejaxo2o.loop.evaluate import Evaluation, counted, evaluate_agent
-from purejaxo2o.loop.phases import Phase, Recipe
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.loop.policy import TrainedPolicy, lane_index
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import SEED
 from purejaxo2o.loop.run import Run
 from purejaxo2o.loop.task import Task

@@ -16,8 +16,8 @@ import jax
 from purejaxo2o.drive import kept
 from purejaxo2o.drive.lanes import Lanes, platform, recipe_axes, run_axes
 from purejaxo2o.loop.evaluate import Standing, judge, standing
-from purejaxo2o.loop.phases import Recipe
 from purejaxo2o.loop.prepare import prepare, rows_of
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import Record
 from purejaxo2o.loop.run import Run
 from purejaxo2o.loop.store import Store

@@ -28,7 +28,7 @@ from purejaxo2o.drive.progress import Meter
 from purejaxo2o.drive.sinks import Sink
 from purejaxo2o.drive.watching import NOTHING, Timing, Watch, watched
 from purejaxo2o.drive.width import choose
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import Result
 from purejaxo2o.loop.seeds import Seeds, numbers_and_keys, seed_keys
 from purejaxo2o.loop.store import Store

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from purejaxo2o.drive.progress import Meter, Progress
 from purejaxo2o.drive.sinks import Sink
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.run import Run
 from purejaxo2o.loop.task import Task
 

@@ -11,8 +11,8 @@ import jax
 
 from purejaxo2o.drive.lanes import Lanes, first_lanes, recipe_axes, run_axes
 from purejaxo2o.drive.programs import compiler_options
-from purejaxo2o.loop.phases import Recipe
 from purejaxo2o.loop.prepare import prepare, rows_of
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task
 from purejaxo2o.train import advance, enter, init

@@ -6,7 +6,7 @@ It knows batches, never environments, buffers or phases, and can be used alone o
 
 from typing import Any, Protocol, runtime_checkable
 
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.phases import Boundary, Phase
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition
 
 AgentState = Any
@@ -46,7 +46,7 @@ class Agent(Protocol):
         Metrics are scalars, the same names at every call."""
         ...
 
-    def enter(self, state: AgentState, key: Array, phase: Phase) -> AgentState:
+    def enter(self, state: AgentState, key: Array, at: Boundary) -> AgentState:
         """Called once on entering each phase: the one place for resetting, freezing, widening."""
         ...
 

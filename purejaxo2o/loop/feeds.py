@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from purejaxo2o.loop import priorities, store
 from purejaxo2o.loop.agent import chunk_of, pace_of
-from purejaxo2o.loop.phases import Phase, Recipe
+from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Array, Metrics, Transition
 

@@ -1,5 +1,6 @@
 """Before a run: does everything fit together, and which extras must the rows carry?"""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,7 +10,8 @@ from purejaxo2o.loop import store
 from purejaxo2o.loop.agent import check_phase
 from purejaxo2o.loop.env import check_env, spaces
 from purejaxo2o.loop.extras import next_action, return_to_go
-from purejaxo2o.loop.phases import Phase, Recipe, check_phases
+from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.recipe import Recipe, check_phases
 from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task
 from purejaxo2o.spelling import shown
@@ -132,7 +134,7 @@ def check_settings(recipe: Recipe) -> None:
         raise O2OError(f"agent is {shown(agent)}; give an agent, e.g. agent=purejaxo2o.agents.IQL()")
     check_values("agent.", agent)
     for phase in recipe.phases:
-        _check_overrides(agent, phase)
+        _check_changes(agent, phase)
     for one in (agent, *map(recipe.agent_in, recipe.phases)):
         if isinstance(one.discount, int | float) and not 0.0 <= one.discount <= 1.0:
             raise O2OError(f"agent.discount is {one.discount}; it must lie in [0, 1]")
@@ -147,20 +149,17 @@ def check_agents(recipe: Recipe) -> None:
         check_phase(recipe.agent_in(phase), phase, recipe.num_envs)
 
 
-def _check_overrides(agent: Any, phase: Phase) -> None:
-    """What a phase sets of the agent exists there and fits, numbers apart from what decides shapes."""
-    pairs = phase.override_static
-    if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
-        raise O2OError(f"{phase.name}.override_static is {shown(pairs)}; give pairs (('conservative', False), ...)")
-    known, fixed = kinds(type(agent)), dict(pairs)
-    for name, value in (phase.override | fixed).items():
-        where = f"{phase.name}.override.{name}"
+def _check_changes(agent: Any, phase: Phase) -> None:
+    """What a phase sets of the agent exists there and fits."""
+    if not isinstance(phase.agent, Mapping):
+        raise O2OError(
+            f"{phase.name}.agent is {shown(phase.agent)}; give a dictionary of settings, {{'learning_rate': 1e-4}}"
+        )
+    known = kinds(type(agent))
+    for name, value in phase.agent.items():
+        where = f"{phase.name}.agent.{name}"
         if name not in known:
             raise O2OError(f"{where}: {type(agent).__name__} has no setting {name!r}; {nearest(name, known)}")
-        if name in phase.override and known[name].fixed:
-            raise O2OError(f"{where} is static: write override_static=(({name!r}, {shown(value)}),)")
-        if name in phase.override and name in fixed:
-            raise O2OError(f"{where} is in override and in override_static; drop one")
         check_value(where, agent, name, value)
 
 
@@ -168,7 +167,10 @@ def _check_single(recipe: Recipe) -> None:
     """A run has one number for each setting: lanes of them are for `vmap`."""
     owners = [("", recipe), ("agent.", recipe.agent), *((f"{phase.name}.", phase) for phase in recipe.phases)]
     found = {f"{where}{name}": getattr(owner, name) for where, owner in owners for name in _numbers(owner)}
-    found |= {f"{phase.name}.override.{name}": x for phase in recipe.phases for name, x in phase.override.items()}
+    known = kinds(type(recipe.agent))
+    for phase in recipe.phases:
+        own = {name: x for name, x in phase.agent.items() if known[name].sort == "number" and x is not None}
+        found |= {f"{phase.name}.agent.{name}": x for name, x in own.items()}
     for name, value in found.items():
         if jnp.shape(value) != ():
             shape = list(jnp.shape(value))

@@ -10,8 +10,8 @@ import numpy as np
 
 from purejaxo2o.loop.env import bounds_of
 from purejaxo2o.loop.handover import handover
-from purejaxo2o.loop.phases import Recipe
 from purejaxo2o.loop.policy import TrainedPolicy, lane_index
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.types import Array, Metrics, O2OError, nearest, pytree, static
 

@@ -7,7 +7,7 @@ networks and budgets that a laptop runs in a minute or two (each docstring says 
 from collections.abc import Callable
 from typing import Literal
 
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import (
     awac,

@@ -21,7 +21,8 @@ Cost per update relative to IQL with equal networks, counted in network passes: 
 """
 
 from purejaxo2o.agents import AWAC
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
@@ -36,7 +37,7 @@ def build(task: Task, scale: str) -> Recipe:
         agent = AWAC(temperature=temperature, **budget.ACTOR_CRITIC)
         phases = (
             offline(**budget.offline()),
-            online(mix="by_size", override={"learning_rate": 3e-4}, **budget.online()),
+            online(mix="by_size", agent={"learning_rate": 3e-4}, **budget.online()),
         )
     else:
         agent = AWAC(temperature=temperature)

@@ -6,7 +6,8 @@ PyTorch's own). Small: see `recipes/budget.py`. Cost per update relative to IQL,
 """
 
 from purejaxo2o.agents import BC
-from purejaxo2o.loop.phases import Recipe, offline
+from purejaxo2o.loop.phases import offline
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 

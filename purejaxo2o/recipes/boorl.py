@@ -6,7 +6,7 @@ an ensemble of TD3+BC learners, each trained on its own nine tenths of the data 
 Phases: offline; 25000 steps in which the frozen ensemble acts by sampling members; online plain TD3 (no imitation, no
 masks), 5 critic steps for one of the policies per environment step, on one half of replay rows and one of dataset
 rows, to which those of the 25000 steps belong, too (`offline_rows="before"`). At the switch the rule changes
-(`conservative=False`): critics' targets move at every critic step, the policy and its target at every fifth. All
+(`stage="free"`): critics' targets move at every critic step, the policy and its target at every fifth. All
 targets become the networks (`reset_targets=True`); networks and Adam's moments are carried.
 
 Defaults (authors' code): 5 members of 2 x 256, learning rate 3e-4, batch 256, alpha 2.5, kappa 1, noise 0.1, 1M steps
@@ -23,16 +23,17 @@ counted in network passes: 3.6 offline with 5 members; online 16 per environment
 from typing import Any
 
 from purejaxo2o.agents import BOORL
-from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import offline, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
 
 
-def freed(updates: int) -> dict[str, Any]:
+def freed(updates: int, **settings: Any) -> dict[str, Any]:
     """The online rule: one step of the policies after `updates` of the critics."""
-    changes = (("conservative", False), ("delay", updates), ("prompt_targets", True), ("reset_targets", True))
-    return {"mix": "fraction", "offline_rows": "before", "updates": updates, "override_static": changes}
+    changes = {"stage": "free", "delay": updates, "prompt_targets": True, "reset_targets": True, **settings}
+    return {"mix": "fraction", "offline_rows": "before", "updates": updates, "agent": changes}
 
 
 def build(task: Task, scale: str) -> Recipe:
@@ -42,7 +43,7 @@ def build(task: Task, scale: str) -> Recipe:
         phases = (
             offline(**budget.offline()),
             warmup(budget.POLICY_WARMUP),
-            online(override={"learning_rate": 3e-4}, **freed(2), **budget.online(budget.POLICY_WARMUP)),
+            online(**freed(2, learning_rate=3e-4), **budget.online(budget.POLICY_WARMUP)),
         )
     else:
         agent = BOORL()

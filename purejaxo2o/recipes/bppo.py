@@ -31,11 +31,11 @@ while fitting, 0.4 while improving.
 from typing import Any
 
 from purejaxo2o.agents import BPPO
-from purejaxo2o.loop.phases import Phase, Recipe, offline
+from purejaxo2o.loop.phases import Phase, offline
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 
-VALUES, IMPROVE = (("stage", "values"),), (("stage", "improve"),)
 PAPER: dict[str, Any] = {
     "hidden": (512,) * 3,
     "critic_hidden": (1024,) * 2,
@@ -50,20 +50,20 @@ SPARSE = (10.0, -5.0)
 
 def build(task: Task, scale: str) -> Recipe:
     settings: dict[str, Any] = {"asymmetry": 0.9, "critics": 1, "log_std": "tanh", "timeouts": "end"}
-    improve: dict[str, Any] = {"name": "improve", "updates": 20, "override_static": IMPROVE}
+    improve: dict[str, Any] = {"name": "improve", "updates": 20}
     reward_scale, reward_bias = 1.0, 0.0
     if scale == "small":
         settings |= SMALL
         if task.domain in ("maze", "toy"):
             reward_scale, reward_bias = SPARSE
-        slower: dict[str, Any] = {"learning_rate": 3e-4}
         phases = [offline(**budget.offline())]
-        phases += [Phase(steps=100, segments=4, batch_size=128, override=slower, **improve)]
+        slower = {"stage": "improve", "learning_rate": 3e-4}
+        phases += [Phase(steps=100, segments=4, batch_size=128, agent=slower, **improve)]
     else:
         settings |= PAPER | {"nonnegative": task.domain == "locomotion"}
         phases = [offline(500_000, batch_size=512, segments=5)]
-        phases += [Phase(name="values", steps=1_500_000, batch_size=512, segments=15, override_static=VALUES)]
-        phases += [Phase(steps=50, segments=5, batch_size=512, **improve)]
+        phases += [Phase(name="values", steps=1_500_000, batch_size=512, segments=15, agent={"stage": "values"})]
+        phases += [Phase(steps=50, segments=5, batch_size=512, agent={"stage": "improve"}, **improve)]
     episodes = 100 if task.domain == "maze" else 20
     return Recipe(
         name="bppo",

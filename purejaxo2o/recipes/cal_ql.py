@@ -17,7 +17,8 @@ of CQL.
 """
 
 from purejaxo2o.agents import CalQL
-from purejaxo2o.loop.phases import Recipe, warmup
+from purejaxo2o.loop.phases import warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget, cql
 from purejaxo2o.recipes.rewards import CONSERVATIVE

@@ -31,7 +31,8 @@ network passes: 13, offline and online (K = 10, so 30 more actions a row; one is
 from typing import Any
 
 from purejaxo2o.agents import CQL
-from purejaxo2o.loop.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.phases import Phase, offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import CONSERVATIVE
@@ -76,7 +77,7 @@ def phases(domain: str, scale: str) -> tuple[Phase, Phase]:
     if scale == "small":
         return (
             offline(**budget.offline()),
-            online(mix="fraction", override=budget.PUBLISHED_RATES, **budget.online()),
+            online(mix="fraction", agent=budget.PUBLISHED_RATES, **budget.online()),
         )
     return (
         offline(OFFLINE_STEPS.get(domain, 1_000_000), segments=20),

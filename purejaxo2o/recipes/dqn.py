@@ -10,7 +10,8 @@ Small: see `recipes/budget.py`.
 """
 
 from purejaxo2o.agents import DQN
-from purejaxo2o.loop.phases import Mix, Recipe, online, warmup
+from purejaxo2o.loop.phases import Mix, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 

@@ -37,7 +37,8 @@ with equal networks, counted in network passes: 8 with 10 critics (SAC-N: 4; the
 from typing import Any
 
 from purejaxo2o.agents import EDAC
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
@@ -71,7 +72,7 @@ def build(task: Task, scale: str) -> Recipe:
     if scale == "small":
         phases = (
             offline(**budget.offline()),
-            online(mix="by_size", override=budget.PUBLISHED_RATES, **budget.online()),
+            online(mix="by_size", agent=budget.PUBLISHED_RATES, **budget.online()),
         )
     else:
         first = offline(OFFLINE_STEPS.get(task.domain, 1_000_000), segments=20)

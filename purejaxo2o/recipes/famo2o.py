@@ -6,7 +6,7 @@ in `agents/famo2o.py`).
 
 Phases: offline, with a random balance for every row while the balance policy learns beside it; online with one update
 per environment step from the first step on, each row drawn from the union of dataset and replay store. At the switch
-nothing is reset; from then on (`adaptive=True`) the policy trains with the balances that the balance policy draws.
+nothing is reset; from then on (`stage="adaptive"`) the policy trains with the balances that the balance policy draws.
 Actions are sampled, the balance is its mode.
 
 Defaults (authors' code, antmaze): those of IQL, expectile 0.9, r - 1, balances from 8 to 14; the balance policy has
@@ -30,24 +30,25 @@ Cost per update relative to IQL, counted in network passes: 1.6; acting asks two
 from typing import Any
 
 from purejaxo2o.agents import FamAWAC, FamO2O
-from purejaxo2o.loop.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.phases import Phase, offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.awac import TEMPERATURE as LAMBDA
 from purejaxo2o.recipes.iql import EXPECTILE_TEMPERATURE
 from purejaxo2o.recipes.rewards import SHIFTED
 
-ADAPTIVE = (("adaptive", True),)
+ADAPTIVE: dict[str, Any] = {"stage": "adaptive"}
 
 
 def phases(scale: str) -> tuple[Phase, Phase]:
     """Offline; online with the balances of the balance policy."""
     if scale == "small":
-        last = online(mix="by_size", override={"learning_rate": 3e-4}, override_static=ADAPTIVE, **budget.online())
+        last = online(mix="by_size", agent=ADAPTIVE | {"learning_rate": 3e-4}, **budget.online())
         return (offline(**budget.offline()), last)
     return (
         offline(1_000_000, segments=20),
-        online(1_000_000, mix="by_size", segments=50, override_static=ADAPTIVE),
+        online(1_000_000, mix="by_size", segments=50, agent=ADAPTIVE),
     )
 
 

@@ -22,7 +22,8 @@ network passes: 1.8, a third of which are the flow's steps.
 from typing import Any
 
 from purejaxo2o.agents import FQL
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
@@ -37,7 +38,7 @@ def build(task: Task, scale: str) -> Recipe:
         agent = FQL(**settings, **budget.ACTOR_CRITIC)
         phases = (
             offline(**budget.offline()),
-            online(mix="by_size", override={"learning_rate": 3e-4}, **budget.online()),
+            online(mix="by_size", agent={"learning_rate": 3e-4}, **budget.online()),
         )
     else:
         agent = FQL(**settings)

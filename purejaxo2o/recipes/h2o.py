@@ -23,7 +23,8 @@ counted in network passes: 2, most of it the classifiers at ten neighbours of ev
 from typing import Any
 
 from purejaxo2o.agents import H2O
-from purejaxo2o.loop.phases import Recipe, online, warmup
+from purejaxo2o.loop.phases import online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import CONSERVATIVE

@@ -20,7 +20,7 @@ of which the critic sees 10 actions).
 from typing import Any
 
 from purejaxo2o.agents import HAC
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import hnpg
 

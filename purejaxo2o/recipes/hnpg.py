@@ -31,7 +31,8 @@ for the policy of each iteration.
 from typing import Any
 
 from purejaxo2o.agents import HNPG
-from purejaxo2o.loop.phases import Recipe, online
+from purejaxo2o.loop.phases import online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 
 SMALL: dict[str, Any] = {"learning_rate": 1e-3, "fit_steps": 10, "actor_hidden": (64, 64)}

@@ -20,7 +20,7 @@ Use it with discrete actions and data that see the goal. Cost per update relativ
 0.4.
 """
 
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import dqn
 

@@ -20,7 +20,8 @@ Use it first: it is stable, hardly dips, and improves slowly. Costs of all other
 """
 
 from purejaxo2o.agents import IQL
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
@@ -46,7 +47,7 @@ def build(task: Task, scale: str) -> Recipe:
         )
         phases = (
             offline(**budget.offline()),
-            online(mix="by_size", override={"learning_rate": 3e-4}, **budget.online()),
+            online(mix="by_size", agent={"learning_rate": 3e-4}, **budget.online()),
         )
         episodes = budget.EVAL_EPISODES
     return Recipe(

@@ -18,13 +18,14 @@ relative to IQL: 1; acting asks two policies.
 from typing import Any
 
 from purejaxo2o.agents import JSRL
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.iql import EXPECTILE_TEMPERATURE
 from purejaxo2o.recipes.rewards import SHIFTED
 
-GUIDING = (("guiding", True),)
+GUIDED: dict[str, Any] = {"stage": "guided"}
 HORIZON, IN_MAZES = 300.0, 60.0
 
 
@@ -38,12 +39,11 @@ def build(task: Task, scale: str) -> Recipe:
     }
     if scale == "small":
         agent = JSRL(**settings, **budget.ACTOR_CRITIC)
-        rates = {"learning_rate": 3e-4}
-        last = online(mix="by_size", override=rates, override_static=GUIDING, **budget.online())
+        last = online(mix="by_size", agent=GUIDED | {"learning_rate": 3e-4}, **budget.online())
         phases = (offline(**budget.offline()), last)
     else:
         agent = JSRL(**settings)
-        last = online(1_000_000, mix="by_size", segments=50, override_static=GUIDING)
+        last = online(1_000_000, mix="by_size", segments=50, agent=GUIDED)
         phases = (offline(1_000_000, segments=20), last)
     return Recipe(
         name="jsrl",

@@ -14,7 +14,8 @@ Use it as a light alternative to RLPD. Cost per update relative to IQL, counted 
 """
 
 from purejaxo2o.agents import MOORL
-from purejaxo2o.loop.phases import Recipe, online, warmup
+from purejaxo2o.loop.phases import online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import CONSERVATIVE

@@ -12,7 +12,7 @@ passes: 13 offline, 1.0 online (mazes 2.2).
 
 from dataclasses import replace
 
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import cal_ql, wsrl
 
@@ -20,5 +20,5 @@ from purejaxo2o.recipes import cal_ql, wsrl
 def build(task: Task, scale: str) -> Recipe:
     recipe = cal_ql.build(task, scale)
     offline, _, online = recipe.phases
-    online = replace(online, mix="online", override_static=wsrl.plain_sac(task.domain))
+    online = replace(online, mix="online", agent={**online.agent, **wsrl.plain_sac(task.domain)})
     return replace(recipe, name="naive", phases=(offline, online))

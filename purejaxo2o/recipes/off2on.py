@@ -27,27 +27,28 @@ network passes: 2.4 a member offline, 1.4 a member online.
 from typing import Any
 
 from purejaxo2o.agents import Off2On
-from purejaxo2o.loop.phases import Phase, Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Phase, offline, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.cql import agent_settings
 from purejaxo2o.recipes.rewards import CONSERVATIVE
 
-JOINED: dict[str, Any] = {"mix": "prioritised", "override_static": (("balanced", True),)}
+BALANCED: dict[str, Any] = {"stage": "balanced"}
 RATES = {"actor_learning_rate": 3e-4, "temperature_learning_rate": 3e-4}
 
 
 def phases(scale: str) -> tuple[Phase, ...]:
     """Offline; warm-up; updates alone; online."""
     if scale == "small":
-        settings: dict[str, Any] = JOINED | {"override": budget.PUBLISHED_RATES}
+        settings: dict[str, Any] = {"mix": "prioritised", "agent": BALANCED | budget.PUBLISHED_RATES}
         return (
             offline(**budget.offline()),
             warmup(budget.RANDOM_WARMUP),
             Phase(name="settle", steps=2 * budget.RANDOM_WARMUP, batch_size=128, segments=2, **settings),
             online(**settings, **budget.online(budget.RANDOM_WARMUP)),
         )
-    settings = JOINED | {"override": RATES}
+    settings = {"mix": "prioritised", "agent": BALANCED | RATES}
     return (
         offline(1_000_000, segments=20),
         warmup(1_000),

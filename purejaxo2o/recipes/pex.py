@@ -21,13 +21,16 @@ about the offline policy's, because the chooser trusts it. Cost per update relat
 counted in network passes: 1.5 online (both proposals are evaluated); acting asks both policies and the critics.
 """
 
+from typing import Any
+
 from purejaxo2o.agents import PEX
-from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import offline, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
 
-EXPANDED = (("expanded", True),)
+EXPANDED: dict[str, Any] = {"stage": "expanded"}
 
 
 def build(task: Task, scale: str) -> Recipe:
@@ -36,15 +39,15 @@ def build(task: Task, scale: str) -> Recipe:
         agent = PEX(expectile=0.9, temperature=10.0, **budget.ACTOR_CRITIC)
         first, steps = offline(**budget.offline()), budget.POLICY_WARMUP
         rates = {"learning_rate": 3e-4, "actor_learning_rate": 1e-3}  # the policy is new
-        last = online(mix="fraction", override=rates, override_static=EXPANDED, **budget.online(budget.POLICY_WARMUP))
+        last = online(mix="fraction", agent=EXPANDED | rates, **budget.online(budget.POLICY_WARMUP))
     else:
         agent, steps = PEX(expectile=0.9, temperature=10.0), 5_000
         first = offline(1_000_000, segments=20)
-        last = online(1_000_000, mix="fraction", segments=50, override_static=EXPANDED)
+        last = online(1_000_000, mix="fraction", segments=50, agent=EXPANDED)
     return Recipe(
         name="pex",
         agent=agent,
-        phases=(first, warmup(steps, override_static=EXPANDED), last),
+        phases=(first, warmup(steps, agent=EXPANDED), last),
         reward_scale=reward_scale,
         reward_bias=reward_bias,
         eval_episodes=budget.EVAL_EPISODES if scale == "small" else 20,

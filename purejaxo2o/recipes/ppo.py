@@ -16,7 +16,8 @@ CartPole (8 seeds) the mean score over the run was 70.9, with 1e-5 66.1.
 from typing import Any
 
 from purejaxo2o.agents import PPO
-from purejaxo2o.loop.phases import Recipe, online
+from purejaxo2o.loop.phases import online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 
 ROLLOUT = 128

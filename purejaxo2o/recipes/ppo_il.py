@@ -22,7 +22,8 @@ relative to IQL, counted in network passes: 0.3; PPO's own comes on top.
 from typing import Any
 
 from purejaxo2o.agents import PPOIL
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import ppo
 
@@ -46,7 +47,7 @@ def build(task: Task, scale: str) -> Recipe:
                 updates=5,
                 batch_size=256,
                 segments=16 if small else 50,
-                override_static=(("stage", "learn"),),
+                agent={"stage": "learn"},
             ),
         ),
         num_envs=num_envs,

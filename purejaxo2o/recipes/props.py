@@ -31,7 +31,8 @@ nearly all of it the behaviour's.
 from typing import Any
 
 from purejaxo2o.agents import PROPS
-from purejaxo2o.loop.phases import Recipe, online
+from purejaxo2o.loop.phases import online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import ppo
 

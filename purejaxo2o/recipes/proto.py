@@ -24,12 +24,13 @@ later. Cost per update relative to IQL, counted in network passes: 1.0 offline, 
 from typing import Any
 
 from purejaxo2o.agents import PROTO
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
 
-FINETUNING = (("finetuning", True),)
+FINETUNING: dict[str, Any] = {"stage": "online"}
 SPARSE: dict[str, Any] = {"temperature": 2.0, "trust_weight": 0.5, "target_critics": 1, "backup_entropy": False}
 DOMAINS: dict[str, dict[str, Any]] = {
     "maze": SPARSE,
@@ -47,12 +48,12 @@ def build(task: Task, scale: str) -> Recipe:
     slow = settings.get("anchor_polyak", 5e-5)
     if scale == "small":
         settings = settings | budget.ACTOR_CRITIC | {"anchor_polyak": min(slow * ONLINE / budget.ONLINE, 0.02)}
-        override: dict[str, Any] = {"learning_rate": 3e-4, "actor_learning_rate": 1e-4}
-        last = online(mix="fraction", override=override, override_static=FINETUNING, **budget.online())
+        changes = FINETUNING | {"learning_rate": 3e-4, "actor_learning_rate": 1e-4}
+        last = online(mix="fraction", agent=changes, **budget.online())
         phases = (offline(**budget.offline()), last)
     else:
         first = offline(200_000 if task.domain in ("maze", "toy") else 100_000, segments=20)
-        phases = (first, online(ONLINE, mix="fraction", segments=50, override_static=FINETUNING))
+        phases = (first, online(ONLINE, mix="fraction", segments=50, agent=FINETUNING))
     episodes = 100 if task.domain == "maze" else 20
     return Recipe(
         name="proto",

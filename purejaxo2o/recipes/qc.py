@@ -26,7 +26,8 @@ steps), 4.2 when small; "distilled" 1.8.
 """
 
 from purejaxo2o.agents import QC
-from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import offline, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
@@ -39,7 +40,7 @@ def build(task: Task, scale: str) -> Recipe:
         phases = (
             offline(**budget.offline()),
             warmup(budget.POLICY_WARMUP),
-            online(mix="by_size", override={"learning_rate": 3e-4}, **budget.online(budget.POLICY_WARMUP)),
+            online(mix="by_size", agent={"learning_rate": 3e-4}, **budget.online(budget.POLICY_WARMUP)),
         )
     else:
         agent = QC()

@@ -28,7 +28,8 @@ seeds (the actor's step is computed at every step then).
 from typing import Any
 
 from purejaxo2o.agents import ReBRAC
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 
@@ -49,24 +50,22 @@ DOMAINS: dict[str, dict[str, Any]] = {
     "locomotion": {"learning_rate": 1e-3},
 }
 REWARD_SCALE = {"maze": 100.0, "toy": 100.0}
-RELAXED: dict[str, Any] = {"override_static": (("conservative", False),)}
+RELAXED: dict[str, Any] = {"stage": "relaxed", "actor_penalty_end": 0.5}
 
 
 def build(task: Task, scale: str) -> Recipe:
     settings = DEEP | DOMAINS.get(task.domain, {})
-    relaxed = {"actor_penalty_end": 0.5}
     if scale == "small":
         settings |= budget.ACTOR_CRITIC | {"actor_learning_rate": None, "discount": 0.99}
-        override = relaxed | {"learning_rate": 3e-4}
         phases = (
             offline(**budget.offline()),
-            online(mix="fraction", override=override, **RELAXED, **budget.online()),
+            online(mix="fraction", agent=RELAXED | {"learning_rate": 3e-4}, **budget.online()),
         )
     else:
         batch = {"batch_size": 1024} if task.domain == "locomotion" else {}
         phases = (
             offline(1_000_000, segments=20, **batch),
-            online(1_000_000, mix="fraction", segments=50, override=relaxed, **RELAXED, **batch),
+            online(1_000_000, mix="fraction", segments=50, agent=RELAXED, **batch),
         )
     return Recipe(
         name="rebrac",

@@ -23,7 +23,8 @@ a step.
 from typing import Any
 
 from purejaxo2o.agents import SAC
-from purejaxo2o.loop.phases import Recipe, online, warmup
+from purejaxo2o.loop.phases import online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED

@@ -15,7 +15,7 @@ Defaults (authors' code and commands): 10 critics, 3 x 256, learning rate 3e-4, 
 standard deviations, imitation 5 offline and 1 online, pull 0.3, lambda 1 throughout, policy's radius 0.005, no
 smoothing of values, rewards 4 (r - 1/2), 1M steps. Large mazes have the minimum instead: `agent.pessimism=policy
 agent.bc_weight=1 agent.pull_weight=0.5 agent.uncertainty=2 agent.uncertainty_decay=1e-6 offline.steps=2500000`, and
-there the code imitates with 10 online (`online.override.bc_weight=10`).
+there the code imitates with 10 online (`online.agent.bc_weight=10`).
 Deviations: neighbourhoods scaled by the minibatch's standard deviations, states not standardised; order critics,
 policy, temperature (theirs: the reverse); log-std clipped to [-20, 2], theirs to [-5, 2]; densities are exact
 (theirs: log(1 - a^2 + 1e-6)); hidden weights are Xavier-uniform, 1.7 times as large as theirs at width 256, biases 0
@@ -31,7 +31,8 @@ networks, counted in network passes: 84 with 10 critics and 20 neighbours (witho
 from typing import Any
 
 from purejaxo2o.agents import RO2O
-from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import offline, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 
@@ -41,7 +42,7 @@ SPARSE: dict[str, Any] = {
     **{"uncertainty_end": 1.0, "uncertainty_decay": 0.0},
 }
 IMITATION = {"bc_weight": 1.0}
-FINETUNING = (("finetuning", True),)
+FINETUNING: dict[str, Any] = {"stage": "online"}
 DECAY = 5e-7
 OFFLINE = 2_500_000
 
@@ -61,11 +62,11 @@ def build(task: Task, scale: str) -> Recipe:
         decay = settings.get("uncertainty_decay", DECAY) * OFFLINE / budget.OFFLINE
         settings |= budget.ACTOR_CRITIC | few | {"uncertainty_decay": decay}
         first, steps = offline(**budget.offline()), budget.POLICY_WARMUP // 2
-        override = budget.PUBLISHED_RATES | changed
-        last = online(mix="online", override=override, override_static=FINETUNING, **budget.online(steps))
+        changed = budget.PUBLISHED_RATES | changed
+        last = online(mix="online", agent=FINETUNING | changed, **budget.online(steps))
     else:
         first, steps = offline(1_000_000 if sparse else OFFLINE, segments=20), 2_500
-        last = online(247_500, mix="online", segments=50, override=changed, override_static=FINETUNING)
+        last = online(247_500, mix="online", segments=50, agent=FINETUNING | changed)
     episodes = 100 if task.domain == "maze" else 20
     return Recipe(
         name="ro2o",

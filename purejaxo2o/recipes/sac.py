@@ -8,7 +8,8 @@ Small: see `recipes/budget.py`. Cost per update relative to IQL, counted in netw
 """
 
 from purejaxo2o.agents import SAC
-from purejaxo2o.loop.phases import Recipe, online, warmup
+from purejaxo2o.loop.phases import online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import CONSERVATIVE

@@ -5,8 +5,8 @@ noise on the next action and let each critic follow its own target, often (equat
 
 Phases: offline EDAC; 5000 steps by the frozen policy without updates; online with 10 critic steps and one of the
 policy per environment step, nine tenths of the rows from the dataset (each drawn with probability 0.9; the authors
-concatenate 256 new and 2304 old ones). At the switch the rule changes (`perturbed=True`: no minimum in the target, no
-diversity term). Networks and targets are carried; Adam's moments start anew, the temperature is 0.2 from then on.
+concatenate 256 new and 2304 old ones). At the switch the rule changes (`stage="perturbed"`: no minimum in the target,
+no diversity term). Networks and targets are carried; Adam's moments start anew, the temperature is 0.2 from then on.
 
 Defaults (authors' code, branch `code`): those of `recipes/edac.py` offline; online rates of 1e-3 for critics and
 policy, target noise 0.3 clipped at 0.6, batch 2560; 150k steps, the first 5000 among them. They load EDAC's networks
@@ -22,12 +22,14 @@ EDAC, online 2.6 per critic step with 10 critics.
 from typing import Any
 
 from purejaxo2o.agents import SO2
-from purejaxo2o.loop.phases import Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import offline, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget, edac
 from purejaxo2o.recipes.rewards import SHIFTED
 
-TEMPERATURE = {"perturbed_temperature": 0.2, "temperature_learning_rate": 0.0}
+PERTURBED: dict[str, Any] = {"stage": "perturbed", "reset_optimisers": True}
+PERTURBED |= {"perturbed_temperature": 0.2, "temperature_learning_rate": 0.0}
 RATES = {"learning_rate": 1e-3, "actor_learning_rate": 1e-3}
 
 
@@ -37,21 +39,19 @@ def build(task: Task, scale: str) -> Recipe:
         "mix": "ratio",
         "offline_ratio": 0.9,
         "offline_rows": "all",
-        "override_static": (("perturbed", True), ("reset_optimisers", True)),
     }
     if scale == "small":
-        override = budget.PUBLISHED_RATES | TEMPERATURE
         steps = budget.online(budget.RANDOM_WARMUP)
         phases = (
             offline(**budget.offline()),
             warmup(budget.RANDOM_WARMUP),
-            online(updates=4, override=override, **mixed, **steps),
+            online(updates=4, agent=budget.PUBLISHED_RATES | PERTURBED, **mixed, **steps),
         )
     else:
         phases = (
             offline(edac.OFFLINE_STEPS.get(task.domain, 1_000_000), segments=20),
             warmup(5_000),
-            online(145_000, updates=10, batch_size=2560, segments=50, override=RATES | TEMPERATURE, **mixed),
+            online(145_000, updates=10, batch_size=2560, segments=50, agent=RATES | PERTURBED, **mixed),
         )
     return Recipe(
         name="so2",

@@ -25,20 +25,20 @@ for batched seeds; more with the published VAE of 750 units.
 from typing import Any
 
 from purejaxo2o.agents import SPOT
-from purejaxo2o.loop.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.phases import Phase, offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
 
-DENSITY: dict[str, Any] = {"name": "density", "override_static": (("stage", "density"),)}
-FRESH_MOMENTS: dict[str, Any] = {"override_static": (("reset_optimisers", True),)}
+DENSITY: dict[str, Any] = {"name": "density", "agent": {"stage": "density"}}
 SHARE = {"adroit": 0.5, "adroit-binary": 0.5}
 
 
 def build(task: Task, scale: str) -> Recipe:
     reward_scale, reward_bias = SHIFTED.get(task.domain, (1.0, 0.0))
     settings: dict[str, Any] = {"support_weight": 0.25 if task.domain in ("maze", "toy") else 1.0}
-    relaxed = {"support_weight_end": SHARE.get(task.domain, 0.2)}
+    relaxed: dict[str, Any] = {"reset_optimisers": True, "support_weight_end": SHARE.get(task.domain, 0.2)}
     if task.domain in ("maze", "toy"):
         relaxed["discount"] = 0.995
     if scale == "small":
@@ -46,13 +46,13 @@ def build(task: Task, scale: str) -> Recipe:
         phases = (
             Phase(**DENSITY, **budget.offline()),
             offline(**budget.offline()),
-            online(mix="by_size", override=relaxed | {"learning_rate": 3e-4}, **FRESH_MOMENTS, **budget.online()),
+            online(mix="by_size", agent=relaxed | {"learning_rate": 3e-4}, **budget.online()),
         )
     else:
         phases = (
             Phase(steps=100_000, segments=2, **DENSITY),
             offline(1_000_000, segments=20),
-            online(1_000_000, mix="by_size", segments=50, override=relaxed, **FRESH_MOMENTS),
+            online(1_000_000, mix="by_size", segments=50, agent=relaxed),
         )
     return Recipe(
         name="spot",

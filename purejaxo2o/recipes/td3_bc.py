@@ -5,7 +5,7 @@ Idea: TD3 that also imitates; values are scaled to size one, so one weight fits 
 
 Phases: offline; online with one update per environment step from the first step on, each row drawn from the union
 of dataset and replay store, Gaussian exploration noise of 0.1. At the switch nothing is reset. The imitation term
-stays: online it imitates the agent's own rows as well. `--set online.override.bc_weight_end=0` lets it fall
+stays: online it imitates the agent's own rows as well. `--set online.agent.bc_weight_end=0` lets it fall
 linearly to zero over the online phase (in the spirit of Beeson & Montana 2022, arXiv 2211.11802).
 
 Defaults (authors' code and CORL's): 2 x 256, learning rate 3e-4, batch 256, alpha 2.5, smoothing noise 0.2 clipped at
@@ -21,7 +21,8 @@ actor's step is computed at every step and dropped at every second one.
 """
 
 from purejaxo2o.agents import TD3BC
-from purejaxo2o.loop.phases import Recipe, offline, online
+from purejaxo2o.loop.phases import offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 from purejaxo2o.recipes.rewards import SHIFTED
@@ -33,7 +34,7 @@ def build(task: Task, scale: str) -> Recipe:
         agent = TD3BC(**budget.ACTOR_CRITIC)
         phases = (
             offline(**budget.offline()),
-            online(mix="by_size", override={"learning_rate": 3e-4}, **budget.online()),
+            online(mix="by_size", agent={"learning_rate": 3e-4}, **budget.online()),
         )
     else:
         agent = TD3BC()

@@ -47,11 +47,11 @@ of 1000 steps; 8 per environment step online (20 epochs).
 from typing import Any
 
 from purejaxo2o.agents import UniO4
-from purejaxo2o.loop.phases import Phase, Recipe, offline, online
+from purejaxo2o.loop.phases import Phase, offline, online
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget
 
-VALUES, IMPROVE, ONLINE = ((("stage", stage),) for stage in ("values", "improve", "online"))
 ALIKE = {"toy": "maze", "adroit-binary": "adroit"}
 SPARSE = (10.0, -5.0)
 PAPER: dict[str, Any] = {
@@ -74,7 +74,13 @@ RATES = {"adroit": (1e-5, 8e-6), "kitchen": (3e-5, 3e-5), "maze": (3e-5, 3e-5)}
 """Of the policy: while it is improved, and online."""
 STEPS = {"kitchen": (200_000, 800_000, 10)}
 """Of fitting, of the values alone and, in hundreds, of the improvement."""
-FRESH = {"clip": 0.05, "entropy_weight": 0.01, "value_weight": 2.0, "adam_eps": 1e-5}  # the weight multiplies 1/2
+FRESH: dict[str, Any] = {
+    "stage": "online",
+    "clip": 0.05,
+    "entropy_weight": 0.01,
+    "value_weight": 2.0,  # multiplies 1/2
+    "adam_eps": 1e-5,
+}
 SMALL: dict[str, Any] = {
     "members": 3,
     "models": 3,
@@ -96,24 +102,25 @@ def build(task: Task, scale: str) -> Recipe:
     reward_scale, reward_bias = SPARSE if domain == "maze" else (1.0, 0.0)
     settings: dict[str, Any] = {"log_std": "tanh", "timeouts": "end", "standardise": "rollout", "bounds": "apart"}
     settings |= PAPER | BY_DOMAIN.get(domain, {})
-    improve: dict[str, Any] = {"name": "improve", "updates": 100, "override_static": IMPROVE}
-    fresh: dict[str, Any] = {"feed": "rollout", "mix": "online", "override_static": ONLINE}
+    improve: dict[str, Any] = {"name": "improve", "updates": 100}
+    fresh: dict[str, Any] = {"feed": "rollout", "mix": "online"}
     if scale == "small":
         settings, rollout = settings | SMALL, 250
         phases = [offline(**budget.offline())]
-        phases += [Phase(steps=20, segments=4, batch_size=128, override={"learning_rate": 3e-4}, **improve)]
+        slower = {"stage": "improve", "learning_rate": 3e-4}
+        phases += [Phase(steps=20, segments=4, batch_size=128, agent=slower, **improve)]
         rates = {"learning_rate": 1e-4, "value_learning_rate": 3e-4}
-        phases += [online(rollout=rollout, override=FRESH | rates, **fresh, **budget.online())]
+        phases += [online(rollout=rollout, agent=FRESH | rates, **fresh, **budget.online())]
     else:
         rollout = 2048
         clone, values, improved = STEPS.get(domain, (400_000, 1_600_000, 100))
         offline_rate, online_rate = RATES.get(domain, (1e-4, 3e-5))
         phases = [offline(clone, batch_size=512, segments=4)]
-        phases += [Phase(name="values", steps=values, batch_size=512, segments=16, override_static=VALUES)]
-        slower: dict[str, Any] = {"learning_rate": offline_rate}
-        phases += [Phase(steps=improved, segments=10, batch_size=512, override=slower, **improve)]
+        phases += [Phase(name="values", steps=values, batch_size=512, segments=16, agent={"stage": "values"})]
+        slower = {"stage": "improve", "learning_rate": offline_rate}
+        phases += [Phase(steps=improved, segments=10, batch_size=512, agent=slower, **improve)]
         rates = {"learning_rate": online_rate, "value_learning_rate": 2e-4}
-        phases += [online(1450 * rollout, segments=50, rollout=rollout, override=FRESH | rates, **fresh)]
+        phases += [online(1450 * rollout, segments=50, rollout=rollout, agent=FRESH | rates, **fresh)]
     episodes = 100 if task.domain == "maze" else 20
     return Recipe(
         name="uni_o4",

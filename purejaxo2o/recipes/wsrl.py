@@ -8,7 +8,7 @@ thousand steps of the frozen policy stand in for them, and then fast online RL n
 Phases: offline Cal-QL (CQL in locomotion) with the online phase's ensemble; 5000 steps in which the pre-trained
 policy, sampled and unchanged, fills an empty store; online SAC on replay rows alone, 4 critic minibatches of 256
 and one policy and temperature step on all 1024 rows per environment step. At the switch the conservative penalty
-goes (`conservative=False`: exactly SAC; the Lagrange multiplier rests), and outside of mazes the target takes one
+goes (`stage="plain"`: exactly SAC; the Lagrange multiplier rests), and outside of mazes the target takes one
 next action in place of the best of 10; parameters, targets, temperature and all Adam moments are carried over;
 nothing is reset.
 
@@ -40,20 +40,20 @@ step.
 from typing import Any
 
 from purejaxo2o.agents import CQL, CalQL
-from purejaxo2o.loop.phases import Phase, Recipe, offline, online, warmup
+from purejaxo2o.loop.phases import Phase, offline, online, warmup
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import budget, cql
 from purejaxo2o.recipes.rewards import CONSERVATIVE
 
 
-def plain_sac(domain: str) -> tuple[tuple[str, Any], ...]:
+def plain_sac(domain: str) -> dict[str, Any]:
     """What the hand-over changes in the agent."""
-    penalty = (("conservative", False),)
-    return penalty if domain in ("maze", "toy") else (*penalty, ("target_samples", 1))
+    return {"stage": "plain"} if domain in ("maze", "toy") else {"stage": "plain", "target_samples": 1}
 
 
 def agent(domain: str, scale: str) -> CQL:
-    """The pre-training agent; with `conservative=False` the online one."""
+    """The pre-training agent; in the stage "plain" the online one."""
     settings: dict[str, Any] = cql.agent_settings(domain, scale) | {
         "critics": budget.CRITICS if scale == "small" else 10,
         "subset_with_replacement": True,
@@ -82,15 +82,14 @@ def phases(domain: str, scale: str) -> tuple[Phase, Phase, Phase]:
             online(
                 mix="online",
                 updates=2,
-                override=budget.PUBLISHED_RATES,
-                override_static=plain_sac(domain),
+                agent=plain_sac(domain) | budget.PUBLISHED_RATES,
                 **budget.online(budget.POLICY_WARMUP),
             ),
         )
     return (
         offline(cql.OFFLINE_STEPS.get(domain, 1_000_000), segments=20),
         warmup(5_000),
-        online(500_000, mix="online", updates=4, segments=50, override_static=plain_sac(domain)),
+        online(500_000, mix="online", updates=4, segments=50, agent=plain_sac(domain)),
     )
 
 

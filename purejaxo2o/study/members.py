@@ -13,8 +13,8 @@ import jax
 from purejaxo2o.figures.report import setting_text
 from purejaxo2o.loop import settings, store
 from purejaxo2o.loop.env import spaces
-from purejaxo2o.loop.phases import Recipe
 from purejaxo2o.loop.prepare import check, check_settings, offline_needs
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import recipe as build_recipe
@@ -26,7 +26,7 @@ from purejaxo2o.types import O2OError, nearest, transition_example
 from purejaxo2o.values import plain
 
 DEEPEST = 4
-"""Parts of a setting's name, `phase.online.override.learning_rate`."""
+"""Parts of a setting's name, `phase.online.agent.learning_rate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,14 +103,14 @@ def _distinct(kind: str, names: Sequence[str], reserved: Sequence[str] = ()) -> 
 
 def _check_names(study: Study, recipes: Sequence[Recipe]) -> None:
     """What is for all recipes exists in them, what is for one is for one that is there."""
-    known = {recipe.name: settings.names(recipe) for recipe in recipes}
-    everywhere = set().union(*known.values())
+    known = [recipe.name for recipe in recipes]
+    everywhere = set().union(*map(settings.names, recipes))
     for table in ("set", "over"):
         for name in _dotted(table, getattr(study, table)):
-            if name not in everywhere:
+            if not any(settings.knows(recipe, name) for recipe in recipes):
                 raise O2OError(f"[{table}]: no recipe here has a setting {name!r}; {nearest(name, everywhere)}")
     for name in _dotted("over", study.over):
-        have = [recipe for recipe, names in known.items() if name in names]
+        have = [recipe.name for recipe in recipes if settings.knows(recipe, name)]
         if len(have) < len(known):
             lacking = ", ".join(recipe for recipe in known if recipe not in have)
             raise O2OError(f"[over]: {name} is no setting of {lacking}; write it under [recipe.{have[0]}.over]")
@@ -128,17 +128,18 @@ def _member(study: Study, task: Task, recipe: Recipe, data: Store | None) -> Mem
     for where, one, other in ((place, own_set, own_over), ("study", all_set, all_over)):
         if both := sorted(one.keys() & other.keys()):
             raise O2OError(f"[{where}]: {both[0]} is both set and varied (over); drop one")
-    known = settings.names(recipe)
+    all_set = {name: value for name, value in all_set.items() if settings.knows(recipe, name)}
     with within("[set]"):
-        changed = settings.replace(recipe, {name: value for name, value in all_set.items() if name in known})
+        changed = settings.changed(recipe, all_set)
     with within(f"[{place}.set]"):
-        changed = settings.replace(changed, own_set)
+        changed = settings.changed(changed, own_set)
     over = {}
     for where, axes in (("over", all_over), (f"{place}.over", own_over)):
         for name, values in axes.items():
             if where != "over" or name not in own_set:
                 with within(f"[{where}]"):
                     over[name] = _axis(changed, name, values)
+    settings.check_shadowed(recipe, [*all_set, *own_set, *over])
     check_combinations(changed, task, over, data)
     return Member(task, changed, over, data)
 
@@ -151,7 +152,7 @@ def _axis(recipe: Recipe, name: str, values: Any) -> tuple[Any, ...]:
     for value in values:
         if isinstance(value, float) and not math.isfinite(value):
             raise O2OError(f"{name} holds {value}; every value must be finite")
-        check_settings(settings.replace(recipe, {name: value}))
+        check_settings(settings.changed(recipe, {name: value}))
     found = plain(tuple(values))
     if twice := [value for value in found if found.count(value) > 1]:
         raise O2OError(f"{name} holds {shown(twice[0])} twice; give every value once")
@@ -169,7 +170,7 @@ def check_combinations(recipe: Recipe, task: Task, over: Mapping[str, Sequence[A
     static = _static(recipe, over)
     for values in itertools.product(*(over[name] for name in static)):
         chosen = dict(zip(static, values, strict=True))
-        variant = settings.replace(recipe, chosen)
+        variant = settings.changed(recipe, chosen)
         # Rows as the task makes them stand in for a dataset that is not loaded yet.
         example = transition_example(spaces(task.env), offline_needs(variant))
         stand_in = jax.eval_shape(lambda example=example: store.empty(example, rows=1, envs=1))

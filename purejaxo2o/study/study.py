@@ -21,7 +21,7 @@ from typing import Any
 from purejaxo2o.data import places
 from purejaxo2o.drive import trackers
 from purejaxo2o.drive.fit import PathLike
-from purejaxo2o.loop.phases import Recipe
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.seeds import LAST
 from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task

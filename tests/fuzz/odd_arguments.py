@@ -93,15 +93,15 @@ def _settings() -> None:
     for text in (
         "__class__=1",
         "agent.__init__=1",
-        "offline.override=1",
-        "offline.override.x=1",
+        "offline.agent=1",
+        "offline.agent.x=1",
         "phase.=1",
         f"{LONG}=1",
     ):
         case([*TRAIN, "--set", text])
     for text in (
-        *("offline.override.learning_rate=1", "offline.override.hidden=(8,)", "offline.override.learning_rate=nan"),
-        *("offline.override_static=()", "offline.mix=online", "offline.mix=prioritised", "offline.feed=rollout"),
+        *("offline.agent.learning_rate=1", "offline.agent.hidden=(8,)", "offline.agent.learning_rate=nan"),
+        *("offline.mix=online", "offline.mix=prioritised", "offline.feed=rollout"),
         *("offline.act=random", "offline.updates=0", "offline.history=2", "offline.steps=41", "offline.nothing=1"),
         *("agent.nothing=1", "nothing=1", "offline=1", "agent=1", "batch_size=1", "agent.batch_size=1"),
     ):

@@ -32,7 +32,7 @@ LONGEST = 500
 """Characters of an error beyond those of the arguments, which it may repeat."""
 PYTHON = re.compile(
     r"\b\w+=True|\b(env|reference|limit|dataset|physics|memory_limit|seeds|width|chunk|task|recipe)="
-    r"|\b(purejax)?o2o\.|=\(|\w\w\(\w+=|override_static"
+    r"|\b(purejax)?o2o\.|=\(|\w\w\(\w+="
 )
 """Remedies that a shell cannot take."""
 

@@ -21,8 +21,8 @@ from tiny import CUTS, tiny
 import purejaxo2o as o2o
 from purejaxo2o.drive import grid
 from purejaxo2o.loop import settings
-from purejaxo2o.loop.phases import check_phases
 from purejaxo2o.loop.prepare import check, check_settings
+from purejaxo2o.loop.recipe import check_phases
 
 pytestmark = pytest.mark.slow
 
