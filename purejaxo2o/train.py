@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.loop import priorities, rollout, store
-from purejaxo2o.loop.agent import begin, check_phase, follow
+from purejaxo2o.loop.agent import check_phase
 from purejaxo2o.loop.env import spaces
 from purejaxo2o.loop.evaluate import Standing, judge_all, standing
 from purejaxo2o.loop.evaluate import judge as judge_standing
@@ -66,7 +66,7 @@ def init(key: Array, recipe: Recipe, task: Task, offline: Store | int | None = N
     zero = jnp.int32(0)
     env = obs = memory = episodes = replay = order = None
     if recipe.capacity:
-        memory = begin(recipe.agent, agent, recipe.num_envs)
+        memory = recipe.agent.begin(agent, recipe.num_envs)
         env, obs = rollout.reset(task.env, key_env, recipe.num_envs)
         episodes = rollout.begin(recipe.num_envs)
         example = transition_example(spaces(task.env), online_needs(recipe))
@@ -193,11 +193,11 @@ def collect(run: Run, recipe: Recipe, task: Task, spec: Phase, keys: Array, star
     assert run.store is not None
     assert run.episodes is not None
     agent = recipe.agent_in(spec)
-    fresh = begin(agent, run.agent, recipe.num_envs)
+    fresh = agent.begin(run.agent, recipe.num_envs)
     if spec.act == "random":
         action, memory = rollout.random_action(task.env.action_space, keys[0], (recipe.num_envs,)), fresh
     else:
-        action, memory = follow(agent, run.agent, run.obs, keys[0], run.memory, explore=True)
+        action, memory = agent.follow(run.agent, run.obs, keys[0], run.memory, explore=True)
     length = run.episodes.length
     env, obs, row, _ = rollout.step(task.env, run.env, run.obs, action, keys[1], starts, length=length)
     extras = online_needs(recipe)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.types import Space, Step, Transition, pytree, static
 
 MARK = 9.0
@@ -10,7 +11,7 @@ MARK = 9.0
 
 
 @pytree
-class Counting:
+class Counting(Agent):
     """Counts minibatches (or steps of rollouts, where it is fed nothing else); its metrics say how many of their rows
     were marked, and depend on every array."""
 
@@ -43,9 +44,6 @@ class Counting:
 
     def priorities(self, state, batches):
         return jnp.ones_like(batches.reward[:, : batches.reward.shape[1] // 3])
-
-    def enter(self, state, key, at):
-        return state
 
 
 HORIZON = 5

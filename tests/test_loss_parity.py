@@ -47,7 +47,6 @@ from purejaxo2o.agents.spot import SPOT
 from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.agents.uni_o4 import UniO4
-from purejaxo2o.loop.agent import chunk_of
 from purejaxo2o.types import Space, Spaces, Transition
 
 B, OBS, ACT, CHOICES = 8, 5, 2, 3
@@ -337,7 +336,7 @@ def batches_for(case: Case, seed: int = 0) -> Transition:
     """Random rows `[U, B, ...]`, float64, with terminations, truncations and rows that are both; `[U, B, h, ...]` for
     agents that learn from chunks."""
     rng = np.random.default_rng(seed)
-    chunk = chunk_of(case.agent)
+    chunk = case.agent.chunk
     shape = (case.minibatches, case.rows) if chunk is None else (case.minibatches, case.rows, chunk)
     action: Any = rng.uniform(-0.95, 0.95, (*shape, ACT))
     if case.spaces.action.discrete:
@@ -472,7 +471,7 @@ def flow_noise(agent: Any, key: jax.Array) -> Any:
     """Of FQL and Q-chunking."""
     key_next, key_flow, key_actor = jax.random.split(key, 3)
     key_noise, key_time = jax.random.split(key_flow)
-    size = ACT * (chunk_of(agent) or 1)
+    size = ACT * (agent.chunk or 1)
     several = (agent.samples,) if getattr(agent, "policy", "distilled") == "best_of_n" else ()
     return {
         "next": normal(key_next, B, *several, size),

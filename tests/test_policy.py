@@ -12,6 +12,7 @@ import purejaxo2o as o2o
 from purejaxo2o import envs
 from purejaxo2o.data.collect import collect, noisy
 from purejaxo2o.drive.policies import Trained
+from purejaxo2o.loop.env import bounds_of
 from purejaxo2o.loop.phases import online
 from purejaxo2o.loop.policy import TrainedPolicy
 from purejaxo2o.loop.recipe import Recipe
@@ -112,7 +113,7 @@ def test_a_result_knows_the_bounds_of_its_environment_also_of_traced_numbers():
 
 @pytest.mark.parametrize("name", ["host/Pendulum-v1", "gymnax/Pendulum-v1"])
 def test_environments_say_their_bounds(name):
-    low, high = envs.base.bounds_of(envs.make(name))
+    low, high = bounds_of(envs.make(name))
     assert (float(low[0]), float(high[0])) == (-2.0, 2.0)
 
 

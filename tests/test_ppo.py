@@ -17,6 +17,7 @@ from purejaxo2o.agents.base import adam_direction, advantages, init_adam
 from purejaxo2o.agents.ppo import PPOState
 from purejaxo2o.loop import feeds
 from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.train import act, enter, init, iterate
 from purejaxo2o.types import O2OError, Space, Spaces, Transition
 

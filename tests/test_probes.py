@@ -40,7 +40,6 @@ from purejaxo2o.agents.hybrid import Hybrid
 from purejaxo2o.data import collect
 from purejaxo2o.envs import make
 from purejaxo2o.loop import store as stores
-from purejaxo2o.loop.agent import chunk_of
 from purejaxo2o.loop.env import spaces
 from purejaxo2o.loop.extras import next_action, return_to_go
 from purejaxo2o.loop.phases import online
@@ -99,7 +98,7 @@ def trained(agent, space, data, key):
 
     def body(state, key):
         key_sample, key_update = jax.random.split(key)
-        if chunk_of(agent) is None:
+        if agent.chunk is None:
             batches = stores.sample(data, key_sample, (1, BATCH))
         else:
             batches, valid = stores.sample_chunks(data, key_sample, (1, BATCH), agent.chunk)

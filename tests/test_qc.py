@@ -16,7 +16,6 @@ from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.qc import QC, Plan
 from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.loop import store as stores
-from purejaxo2o.loop.agent import begin
 from purejaxo2o.loop.evaluate import evaluate_agent
 from purejaxo2o.loop.feeds import sample
 from purejaxo2o.loop.phases import Phase
@@ -247,7 +246,7 @@ def test_evaluation_keeps_what_the_agent_has_in_mind() -> None:
 def test_agents_without_a_memory_have_none() -> None:
     recipe, where, _ = tiny("iql")
     assert o2o.init(KEYS[0], recipe, where).memory is None
-    assert begin(recipe.agent, None, 3) is None
+    assert recipe.agent.begin(None, 3) is None
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from purejaxo2o.loop import settings
 from purejaxo2o.loop.prepare import check_settings
 from purejaxo2o.loop.task import DOMAINS
 from purejaxo2o.types import O2OError
+from purejaxo2o.values import kinds
 
 
 @pytest.fixture
@@ -62,10 +63,73 @@ def test_every_name_can_be_set_to_what_it_is(name):
     assert o2o.replace(recipe, values) == recipe
 
 
+@pytest.mark.parametrize("name", o2o.recipes())
+def test_what_is_set_is_set_in_every_phase(name):
+    """`*.x` reaches the agent of every phase; `agent.x` alone does, too, or is refused by the phase's name."""
+    recipe = o2o.recipe(name, o2o.task("reach"), scale="small")
+    for setting, value in kinds(type(recipe.agent)).items():
+        if value.sort != "number" or value.fixed:
+            continue
+        given = 0.5
+        phases = o2o.replace(recipe, {f"*.{setting}": given})
+        assert all(getattr(phases.agent_in(phase), setting) == given for phase in phases.phases)
+        own = [phase.name for phase in recipe.phases if setting in phase.agent]
+        if own:
+            with pytest.raises(O2OError, match=rf"{own[0]}\.agent\.{setting}.*'\*\.{setting}'"):
+                o2o.replace(recipe, {f"agent.{setting}": given})
+            named = {f"agent.{setting}": given, **{f"{phase}.agent.{setting}": given for phase in own}}
+            assert o2o.replace(recipe, named) == phases
+        else:
+            assert o2o.replace(recipe, {f"agent.{setting}": given}) == phases
+
+
+def test_a_phase_takes_settings_of_its_own(recipe):
+    changed = o2o.replace(recipe, {"offline.agent.discount": 0.5, "offline.agent.hidden": [4]})
+    found = [(agent.discount, agent.hidden) for agent in map(changed.agent_in, changed.phases)]
+    assert found == [(0.5, (4,)), *[(recipe.agent.discount, recipe.agent.hidden)] * 2]
+    assert settings.is_static(changed, "offline.agent.hidden")
+    assert not settings.is_static(changed, "*.discount")
+    with pytest.raises(O2OError, match=r"offline\.agent\.discount'? is there twice|there twice"):
+        o2o.replace(changed, {"*.discount": 0.9, "offline.agent.discount": 0.8})
+    with pytest.raises(O2OError, match=r"no setting 'offline\.agent\.discuont'"):
+        o2o.replace(recipe, {"offline.agent.discuont": 0.5})
+
+
+def test_changes_of_an_agent_are_a_tree():
+    """Numbers are leaves, whatever else there is decides the structure, and an agent's fields say which is which."""
+    phase = o2o.Phase(name="x", steps=1, agent={"stage": "online", "learning_rate": 1e-4, "critics": 3})
+    recipe = o2o.Recipe(name="x", agent=tiny("sac")[0].agent, phases=(phase,))
+    assert jax.tree.leaves(recipe.phases[0].agent) == [1e-4]
+    more = o2o.Phase(name="x", steps=1, agent={"learning_rate": 1, "critics": 3})
+    assert jax.tree.leaves(o2o.Recipe(name="x", agent=recipe.agent, phases=(more,)).phases[0].agent) == [1]
+    doubled = jax.tree.map(lambda x: 2 * x, recipe)
+    assert dict(doubled.phases[0].agent) == {"stage": "online", "learning_rate": 2e-4, "critics": 3}
+
+
+SCHEDULED = {"rebrac": "minibatches", "spot": "minibatches", "proto": "minibatches", "jsrl": "minibatches"}
+SCHEDULED |= {"td3_bc": "minibatches", "ppo": "updates", "props": "updates"}
+
+
+@pytest.mark.parametrize("num_envs", [1, 2, 5])
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_schedules_are_told_what_comes(name, num_envs):
+    """A phase's clock ends where its span does, with any number of environments."""
+    recipe, task, data = tiny(name)
+    last = recipe.phases[-1]
+    whole = last.segments * num_envs * (last.rollout if last.feed != "sampled" else 1) * 4
+    recipe = o2o.replace(recipe, {"num_envs": num_envs, f"{last.name}.steps": whole})
+    if recipe.store_rows is not None:
+        recipe = o2o.replace(recipe, {"store_rows": whole})
+    run = jax.jit(o2o.train)(jax.random.key(0), recipe, task, data if recipe.uses_offline else None).run
+    at = recipe.boundary(len(recipe.phases) - 1)
+    assert int(run.agent.steps) == int(run.agent.span) == getattr(at, SCHEDULED[name])
+    assert at.updates == 4 * last.segments
+
+
 def test_replace_changes_one_thing(recipe):
     before = settings.names(recipe)
     for name, value in {
-        "agent.learning_rate": 1e-3,
+        "agent.discount": 0.5,
         "agent.hidden": (4,),
         "online.steps": 80,
         "phase.online.updates": 3,

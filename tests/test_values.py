@@ -59,7 +59,7 @@ def test_every_field_takes_what_it_is_and_refuses_the_rest_by_name(name):
     for setting, value in settings.names(recipe).items():
         kind = kind_of(recipe, setting)
         assert kind.sort != "other", setting  # else nothing is checked
-        changed = o2o.replace(recipe, {setting: value})
+        changed = settings.changed(recipe, {setting: value})
         assert settings.names(changed)[setting] == value
         bad = unfit(kind) + ([] if kind.optional else [None])
         assert bad
@@ -96,7 +96,7 @@ def test_ranges_are_those_of_the_mathematics(name):
     for setting in settings.names(recipe):
         right, wrong = RULES.get(setting.rpartition(".")[2], ([], []))
         for value in right:
-            assert settings.names(o2o.replace(recipe, {setting: value}))[setting] == value
+            assert settings.names(settings.changed(recipe, {setting: value}))[setting] == value
         for value in wrong:
             with pytest.raises(O2OError, match=rf"^{setting} is .*; it must "):
                 o2o.replace(recipe, {setting: value})
@@ -109,7 +109,7 @@ def test_whoevers_number_it_is(kind):
         if isinstance(value, bool | str) or value is None:
             continue
         own = np.array(value) if isinstance(value, tuple) else kind(value)
-        after = settings.names(o2o.replace(recipe, {setting: own}))[setting]
+        after = settings.names(settings.changed(recipe, {setting: own}))[setting]
         np.testing.assert_allclose(after, value, rtol=1e-6)
         assert type(after) is type(value), setting
 
@@ -150,12 +150,12 @@ def test_traced_values_pass_unchecked_and_lanes_with_them():
     recipe = built("iql")
 
     def rate(x):
-        changed = o2o.replace(recipe, {"agent.learning_rate": x, "agent.expectile": -x})
+        changed = settings.changed(recipe, {"agent.learning_rate": x, "agent.expectile": -x})
         check_settings(changed)
         return changed.agent.learning_rate
 
     np.testing.assert_array_equal(jax.jit(jax.vmap(rate))(jnp.arange(3.0)), [0, 1, 2])
-    lanes = o2o.replace(recipe, {"agent.learning_rate": np.arange(3.0)})
+    lanes = settings.changed(recipe, {"agent.learning_rate": np.arange(3.0)})
     with pytest.raises(
         O2OError, match=r"^agent\.learning_rate has shape \[3\]; a run takes one number: vmap over it"
     ):
@@ -208,26 +208,24 @@ PHASES = {
     "reserved": ({"name": "agent"}, r"no phase can be named 'agent'"),
     "dotted": ({"name": "a.b"}, r"no phase can be named 'a\.b'"),
     "a size for sizes": (
-        {"override_static": (("hidden", 8),)},
-        r"offline\.override\.hidden takes a tuple like \(256, 256\), got 8",
+        {"agent": {"hidden": 8}},
+        r"offline\.agent\.hidden takes a tuple like \(256, 256\), got 8",
     ),
     "text for steps": ({"steps": "40"}, r"offline\.steps takes a whole number, got '40'"),
     "a flag for rows": ({"batch_size": True}, r"offline\.batch_size takes a whole number, got True"),
-    "unknown override": (
-        {"override": {"lr": 1.0}},
-        r"offline\.override\.lr: IQL has no setting 'lr'; did .*'learning_r",
+    "unknown setting of the agent": (
+        {"agent": {"lr": 1.0}},
+        r"offline\.agent\.lr: IQL has no setting 'lr'; did .*'learning_r",
     ),
-    "static override": (
-        {"override": {"hidden": (8,)}},
-        r"offline\.override\.hidden is static: write override_static=",
+    "negative setting of the agent": (
+        {"agent": {"polyak": -1.0}},
+        r"offline\.agent\.polyak is -1\.0; it must lie in \[0, 1\]",
     ),
-    "negative override": (
-        {"override": {"polyak": -1.0}},
-        r"offline\.override\.polyak is -1\.0; it must lie in \[0, 1\]",
+    "no dictionary": ({"agent": 3}, r"offline\.agent is 3; give a dictionary"),
+    "unknown static": (
+        {"agent": {"hiden": (8,)}},
+        r"offline\.agent\.hiden: IQL has no setting 'hiden'; did you mean 'hidden'",
     ),
-    "no dictionary": ({"override": 3}, r"offline\.override takes a dictionary, got 3"),
-    "no pairs": ({"override_static": 3}, r"offline\.override_static is 3; give pairs"),
-    "unknown static": ({"override_static": (("hiden", (8,)),)}, r"IQL has no setting 'hiden'; did you mean 'hidden'"),
     "beyond int32": (
         {"steps": 2**31 - 8, "segments": 1, "updates": 2},
         r"4294967280 minibatches .* than can be counted",

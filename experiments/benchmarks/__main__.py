@@ -3,7 +3,8 @@
 Sections: updates (share of what matrix products allow), whole_run (against an ordinary host loop), parts (where a
 segment's time goes), peers (d3rlpy, sbx in environments of their own), compile (seconds and memory per recipe),
 saving (checkpoints), loading (a dataset), twins (MuJoCo environments against C and brax), variants (ideas to make
-updates faster). A section that is run alone replaces its own rows of the JSON file and leaves the others.
+updates faster), widths (lanes side by side on a CPU). A section that is run alone replaces its own rows of the JSON
+file and leaves the others.
 `--side-by-side` compiles in many processes and times in turns: for machines with many cores and little time.
 `--table` measures nothing and writes README's speed table from the committed files.
 """
@@ -29,6 +30,7 @@ from experiments.benchmarks import (
     updates,
     variants,
     whole_run,
+    widths,
 )
 from purejaxo2o.figures.tables import table
 from purejaxo2o.recipes import names as recipe_names
@@ -44,6 +46,7 @@ SECTIONS: dict[str, Section] = {
     "loading": loading.rows,
     "twins": twins.rows,
     "variants": variants.rows,
+    "widths": widths.rows,
 }
 PARTS = {"updates": updates.names, "compile": recipe_names, "twins": twins.names}
 """Sections of which `--only` picks rows by the beginning of their name (by the whole of it where there is such)."""

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
-from purejaxo2o.loop.phases import Boundary
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
@@ -48,7 +48,7 @@ class AWACState:
 
 
 @pytree
-class AWAC:
+class AWAC(Agent):
     """temperature: lambda > 0, which divides (IQL's multiplies). max_weight: of the exponential form only."""
 
     learning_rate: Number = number(default=3e-4, low=0.0)
@@ -61,10 +61,6 @@ class AWAC:
     log_std_range: tuple[float, float] = static(default=(-20.0, 2.0))
     hidden: Hidden = static(default=(256, 256, 256))
     actor_hidden: Hidden = static(default=(256, 256, 256))
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     def check(self) -> None:
         low, high = self.log_std_range
@@ -137,6 +133,3 @@ class AWAC:
             critic_opt=critic_opt,
         )
         return state, critic_metrics | actor_metrics
-
-    def enter(self, state: AWACState, key: Array, at: Boundary) -> AWACState:
-        return state

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, scan_updates
-from purejaxo2o.loop.phases import Boundary
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -25,17 +25,13 @@ class BCState:
 
 
 @pytree
-class BC:
+class BC(Agent):
     """Behaviour cloning. `discount` is not used by the loss; returns elsewhere are discounted with it."""
 
     learning_rate: Number = number(default=3e-4, low=0.0)
     discount: Number = number(default=0.99, low=0.0, high=1.0)
     loss: Literal["mse", "nll"] = static(default="mse")
     actor_hidden: Hidden = static(default=(256, 256))
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     def network(self, space: Space) -> Actor:
         return Actor(space, self.actor_hidden, log_std_range=(-5.0, 2.0))
@@ -71,6 +67,3 @@ class BC:
 
         actor, opt, metrics = descend(loss, state.actor, state.actor_opt, self.learning_rate)
         return BCState(actor=actor, actor_opt=opt), metrics
-
-    def enter(self, state: BCState, key: Array, at: Boundary) -> BCState:
-        return state

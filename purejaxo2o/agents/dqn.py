@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, scan_updates, td_target
-from purejaxo2o.loop.phases import Boundary
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.networks import MLP, Hidden, apply
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Spaces, Transition, number, pytree, static
@@ -28,7 +28,7 @@ class DQNState:
 
 
 @pytree
-class DQN:
+class DQN(Agent):
     """epsilon in [0, 1]: share of uniformly random actions when exploring."""
 
     learning_rate: Number = number(default=3e-4, low=0.0)
@@ -37,10 +37,6 @@ class DQN:
     epsilon: Number = number(default=0.05, low=0.0, high=1.0)
     double: bool = static(default=True)
     hidden: Hidden = static(default=(256, 256))
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     def network(self, actions: int) -> MLP:
         return MLP(self.hidden, actions)
@@ -86,6 +82,3 @@ class DQN:
         critic, opt, metrics = descend(loss, state.critic, state.critic_opt, self.learning_rate)
         target = polyak_average(state.target, critic, self.polyak)
         return replace(state, critic=critic, target=target, critic_opt=opt), metrics
-
-    def enter(self, state: DQNState, key: Array, at: Boundary) -> DQNState:
-        return state

@@ -66,8 +66,7 @@ class Family:
     actor_hidden: Hidden
 
     def check(self) -> None:
-        if hasattr(super(), "check"):
-            super().check()  # type: ignore[misc]
+        super().check()  # type: ignore[misc]
         if traced(self.temperature) or traced(self.spread) or np.all(self.spread < self.temperature):
             return
         raise O2OError(

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, require_box, scan_updates, td_target
-from purejaxo2o.loop.phases import Boundary
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.models import flow as flows
 from purejaxo2o.models.flow import Field
 from purejaxo2o.networks import Hidden, apply, ensemble, q_values
@@ -39,7 +39,7 @@ class FQLState:
 
 
 @pytree
-class FQL:
+class FQL(Agent):
     """alpha >= 0: weight of the distillation, on the scale of the values unless `normalise_q`. flow_steps K.
 
     target_reduction: of the target critics, above; the policy always maximises the mean."""
@@ -55,10 +55,6 @@ class FQL:
     layer_norm: bool = static(default=True)
     hidden: Hidden = static(default=(512, 512, 512, 512))
     actor_hidden: Hidden = static(default=(512, 512, 512, 512))
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     @property
     def backup_discount(self) -> Number:
@@ -155,6 +151,3 @@ class FQL:
             value /= jax.lax.stop_gradient(jnp.abs(q).mean())
         loss = self.alpha * distance - value
         return loss, {"actor_loss": loss, "distance": distance}
-
-    def enter(self, state: FQLState, key: Array, at: Boundary) -> FQLState:
-        return state

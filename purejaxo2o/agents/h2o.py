@@ -33,7 +33,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, require_fraction, td_target
 from purejaxo2o.agents.sac import SAC, SACState
-from purejaxo2o.loop.phases import Boundary, Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.models import discriminator
 from purejaxo2o.networks import Hidden
 from purejaxo2o.shapes import assert_rows, residual
@@ -84,9 +84,6 @@ class H2O(SAC):
 
     def check_phase(self, phase: Phase, num_envs: int) -> None:
         require_fraction(self, phase, self.real_fraction)
-
-    def enter(self, state: SACState, key: Array, at: Boundary) -> SACState:
-        return state
 
     def critic_step(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
         assert isinstance(state, H2OState)

@@ -29,7 +29,8 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, td_target
 from purejaxo2o.distributions import Categorical
-from purejaxo2o.loop.phases import Boundary, Phase
+from purejaxo2o.loop.agent import Agent
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.networks import Actor, Distribution, Hidden, action_space_of, apply, ensemble, q_values
 from purejaxo2o.shapes import assert_batch, residual
 from purejaxo2o.types import Array, Metrics, Number, O2OError, Space, Spaces, Transition, number, pytree, static
@@ -62,7 +63,7 @@ class HybridState:
 
 
 @pytree
-class Hybrid:
+class Hybrid(Agent):
     """offline_share: rho in [0, 1], 1/2 for lambda = 1; 0 is the on-policy method, 1 learns from the dataset alone.
 
     Metrics: td_loss and return_loss, the two terms as each round leaves them, averaged over the rounds;
@@ -76,10 +77,6 @@ class Hybrid:
     samples: int = static(default=10)
     hidden: Hidden = static(default=(64, 64))
     actor_hidden: Hidden = static(default=(16, 16))
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     def actor_network(self, space: Space) -> Actor:
         return Actor(space, self.actor_hidden, std="global", log_std_range=(-5.0, 2.0))
@@ -200,6 +197,3 @@ class Hybrid:
                 f"{phase.name}.updates is {phase.updates}, a round of evaluation each, of which agent.averaged="
                 f"{self.averaged} cannot be averaged; change one"
             )
-
-    def enter(self, state: HybridState, key: Array, at: Boundary) -> HybridState:
-        return state

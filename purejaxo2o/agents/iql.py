@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, scan_updates, td_target
-from purejaxo2o.loop.phases import Boundary
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.networks import Actor, Distribution, Hidden, Value, action_space_of, apply, ensemble, q_values
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -45,7 +45,7 @@ class IQLState:
 
 
 @pytree
-class IQL:
+class IQL(Agent):
     """expectile: tau in (0, 1); 0.5 regresses the mean. temperature: beta >= 0; 0 clones behaviour.
 
     layer_norm: in Q and V; not in IQL's own code."""
@@ -60,10 +60,6 @@ class IQL:
     layer_norm: bool = static(default=False)
     hidden: Hidden = static(default=(256, 256))
     actor_hidden: Hidden = static(default=(256, 256))
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     def actor_network(self, space: Space) -> Actor:
         return Actor(space, self.actor_hidden, kind="clipped", std="global", log_std_range=(-5.0, 2.0))
@@ -170,6 +166,3 @@ class IQL:
             return value, {"critic_loss": value, "q": q.mean()}
 
         return descend(loss, state.critic, state.critic_opt, self.learning_rate)
-
-    def enter(self, state: IQLState, key: Array, at: Boundary) -> IQLState:
-        return state

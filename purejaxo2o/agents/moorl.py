@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import polyak_average, require_fraction, scan_updates
 from purejaxo2o.agents.sac import SAC, SACState
-from purejaxo2o.loop.phases import Boundary, Phase
+from purejaxo2o.loop.phases import Phase
 from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, tree_where
 
 
@@ -33,9 +33,6 @@ class MOORL(SAC):
 
     def check_phase(self, phase: Phase, num_envs: int) -> None:
         require_fraction(self, phase, 0.5)
-
-    def enter(self, state: SACState, key: Array, at: Boundary) -> SACState:
-        return state
 
     def update(self, state: SACState, batches: Transition, key: Array) -> tuple[SACState, Metrics]:
         """K inner steps on halves of the minibatches `[K, B, ...]`, then the meta step."""

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 
 from purejaxo2o.agents.base import ADAM_EPS, adam_direction, advantages, bound_norm, init_adam, rate_or, relaxation
 from purejaxo2o.distributions import Categorical
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.loop.phases import Boundary, Phase
 from purejaxo2o.networks import Activation, Actor, Distribution, Hidden, Value, action_space_of, apply
 from purejaxo2o.shapes import assert_batch, residual
@@ -92,7 +93,7 @@ class PPOState:
 
 
 @pytree
-class PPO:
+class PPO(Agent):
     """clip: eps. value_weight c_v, entropy_weight c_e >= 0. learning_rate_end: 1 for constant rates, 0 for rates that
     fall to nothing. adam_eps: what Adam adds to the root of the second moment; where gradients are not far larger, it
     shortens the steps. rollout rows must divide into `minibatches`."""
@@ -115,10 +116,6 @@ class PPO:
     hidden: Hidden = static(default=(64, 64))
     actor_hidden: Hidden = static(default=(64, 64))
     activation: Activation = static(default="tanh")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     def actor_network(self, space: Space) -> Actor:
         return Actor(

@@ -74,7 +74,7 @@ class PROPS(PPO):
     behaviour_clip: Number = number(default=0.3, low=0.0)
     kl_weight: Number = number(default=0.1, low=0.0)
     kl_limit: Number = number(default=0.01, low=0.0)
-    pace: int = static(default=16)
+    pace: int = static(default=16)  # type: ignore[assignment]
     behaviour_epochs: int = static(default=16)
     behaviour_minibatches: int = static(default=4)
     sampler: Literal["props", "ros"] = static(default="props")

@@ -41,7 +41,7 @@ class QC(FQL):
     with `extras["valid"] [U, B, h]`: which of the steps belong to the trajectory (`store.sample_chunks`)."""
 
     alpha: Number = number(default=100.0, low=0.0)
-    chunk: int = static(default=5)
+    chunk: int = static(default=5)  # type: ignore[assignment]
     samples: int = static(default=32)
     policy: Literal["best_of_n", "distilled"] = static(default="best_of_n")
 

@@ -27,7 +27,7 @@ from purejaxo2o.agents.base import (
     td_target,
 )
 from purejaxo2o.distributions import TanhNormal
-from purejaxo2o.loop.phases import Boundary
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.networks import Actor, Hidden, Std, action_space_of, apply, ensemble, pick, q_values
 from purejaxo2o.shapes import assert_rows, residual
 from purejaxo2o.types import Array, Metrics, Number, Space, Spaces, Transition, number, pytree, static
@@ -45,7 +45,7 @@ class SACState:
 
 
 @pytree
-class SAC:
+class SAC(Agent):
     """Settings; the defaults are plain SAC.
 
     learning_rate: critics, and whatever has no rate of its own. discount in [0, 1), polyak in (0, 1].
@@ -92,10 +92,6 @@ class SAC:
     std: Std = static(default="state")
     hidden: Hidden = static(default=(256, 256))
     actor_hidden: Hidden = static(default=(256, 256))
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     # -- networks ----------------------------------------------------------------------------------------
 
@@ -256,6 +252,3 @@ class SAC:
             temperature_opt=temperature_opt,
         )
         return state, metrics | {"temperature": alpha}
-
-    def enter(self, state: SACState, key: Array, at: Boundary) -> SACState:
-        return state

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import descend, init_adam, polyak_average, rate_or, require_box, scan_updates, td_target
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.networks import DeterministicActor, Hidden, NormPlace, action_space_of, apply, ensemble, q_values
 from purejaxo2o.shapes import residual
@@ -40,7 +41,7 @@ def normalised(q: Array) -> Array:
 
 
 @pytree
-class TD3:
+class TD3(Agent):
     """smoothing_noise, noise_clip: sigma and c above. exploration_noise: standard deviation when acting.
 
     lagging_target: the actor's target follows the actor before its step (ReBRAC's code), not after it.
@@ -65,10 +66,6 @@ class TD3:
     norm_place: NormPlace = static(default="before")
     hidden: Hidden = static(default=(256, 256))
     actor_hidden: Hidden = static(default=(256, 256))
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     def action(self, actor: Any, obs: Array) -> Array:
         """`pi(s)`, `[..., O] -> [..., A]`."""

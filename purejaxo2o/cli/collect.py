@@ -58,7 +58,7 @@ class Collect(Command):
     train_steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Levels: environment steps of the training after its random warm-up, by default those of the scale."""
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=VALUE ...")] = ()
-    """Levels: settings of the training to change, e.g. agent.learning_rate=1e-3 online.segments=40."""
+    """Levels: settings of the training to change, e.g. '*.learning_rate=1e-3' online.segments=40."""
     train_dir: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Levels: folder of the training, by default runs/collect-SOURCE-SCALE-SEED."""
 

@@ -26,7 +26,7 @@ def pairs(groups: Iterable[Iterable[str]]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise O2OError(
-                f"{_short(text)!r} is no setting; write NAME=VALUE without spaces, e.g. agent.learning_rate=1e-4"
+                f"{_short(text)!r} is no setting; write NAME=VALUE without spaces, e.g. agent.discount=0.98"
             )
         name = name.removeprefix("phase.")
         if name in found:

@@ -52,7 +52,7 @@ class Sweep(Command):
     task: Annotated[Positional[str | None], arg(metavar="TASK", help_behavior_hint="(not with a file)")] = None
     """What is to be learned, e.g. pointmaze-umaze (purejaxo2o list tasks), or the id of a dataset recorded in it."""
     over: Annotated[Pairs, arg(metavar="NAME=V1,V2 ...", help_behavior_hint="(not with a file)")] = ()
-    """Settings to vary, e.g. agent.learning_rate=1e-4,3e-4 agent.loss=mse,nll "agent.hidden=(64,64),(256,256)"."""
+    """Settings to vary, e.g. '*.learning_rate=1e-4,3e-4' agent.loss=mse,nll "agent.hidden=(64,64),(256,256)"."""
     set: Annotated[Pairs, arg(metavar="NAME=VALUE ...", help_behavior_hint="(not with a file)")] = ()
     """Settings to change, e.g. online.steps=20000."""
     scale: Annotated[

@@ -34,7 +34,7 @@ class Train(Command):
     seed0: int = 0
     """The first seed: seeds are seed0, seed0 + 1, ...; those of two runs differ if their ranges do."""
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=VALUE ...")] = ()
-    """Settings to change, e.g. agent.learning_rate=1e-4 online.steps=20000."""
+    """Settings to change, e.g. '*.learning_rate=1e-4' (in every phase) online.steps=20000."""
     dataset: Annotated[str | None, arg(metavar="ID", help_behavior_hint="")] = None
     """Minari id or D4RL .hdf5 file of the offline data, by default the task's own."""
     reference: Reference = None

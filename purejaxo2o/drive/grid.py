@@ -16,6 +16,7 @@ import numpy as np
 
 from purejaxo2o.disk.results import with_axes
 from purejaxo2o.loop import settings
+from purejaxo2o.loop.agent import Agent
 from purejaxo2o.loop.prepare import check_agents, check_settings
 from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import SEED, Result
@@ -172,7 +173,7 @@ def _check_axis(recipe: Recipe, name: str, values: tuple[Any, ...]) -> None:
 def _check_together(grid: Grid) -> None:
     """The agent's numbers go together in every lane, where they will be arrays that no check looks into."""
     names = [name for name in grid.over if name not in grid.static]
-    if names and hasattr(grid.recipe.agent, "check"):
+    if names and type(grid.recipe.agent).check is not Agent.check:
         for program in grid.programs():
             for values in itertools.product(*(grid.over[name] for name in names)):
                 check_agents(settings.changed(program, dict(zip(names, values, strict=True))))

@@ -62,18 +62,18 @@ def sweep(
     task: also by name, as in `o2o.task`.
     seeds: how many (0, 1, ...), their numbers (`[4, 5, 6, 7]`), a key, or an array of keys `[n]`. The key of a seed
         depends on its number alone, so that the results of several sweeps can be joined (`results.join`).
-    over: `{"agent.learning_rate": [1e-4, 3e-4], "agent.hidden": [(64, 64), (256, 256)]}`. Numbers are batched in
+    over: `{"*.learning_rate": [1e-4, 3e-4], "agent.hidden": [(64, 64), (256, 256)]}`. Numbers are batched in
         one program; static settings (sizes, step counts, choices) get a program for each value.
     out, resume, save_every: as in `fit`.
-    width: lanes side by side on each device, the rest after them; None: all or one at a time, on a CPU as a short
-        trial says. The same width gives the same bits on any number of devices, and 1 those of a run alone.
+    width: lanes side by side on each device, the rest after them; None: all, or on a CPU one at a time where
+        a lane computes much. The same width gives the same bits on any number of devices, and 1 those of a run alone.
     chunk: lanes in memory at once, the rest after them; None: as many as fit.
     devices: None means all local ones; lanes are dealt out evenly (padded with copies of the last).
     memory_limit: bytes for the sweep (on accelerators of each device); None: what is free.
     Returns a `Result` with leading axes `[*settings in the order of over, seed]`, named in its `axes`; every lane
     equals the solo `fit` with the same key and settings up to XLA's rounding. The dataset is shared by all lanes. A
     sweep in several parts keeps the trained agents but not the stores. With several processes the result holds this
-    process's lanes, on one axis; `archive.load_results(out)` joins all.
+    process's lanes, on one axis; `purejaxo2o.disk.results.load_results(out)` joins all.
     Raises `O2OError` for unknown names and values that do not fit, before anything is compiled or written, and for
     lanes that need more memory than there is.
     """
@@ -164,7 +164,7 @@ class _Sweep:
             each = -(-chunk // max(1, len(self.devices)))
             sample = self.whole.batch(recipe, share[:each])
             arguments = *sample, self.task, self.dataset, each, platform(self.devices)
-            choice = choose(*arguments, limit=self.told.limit)
+            choice = choose(*arguments)
             width, reason = (len(share) if choice.width > 1 else 1), choice.reason
         while True:
             programs = self._programs(recipe, share[:chunk], width, exactly=bool(before))

@@ -54,7 +54,7 @@ def report(
     if not (isinstance(named, Mapping) and all(isinstance(result, Result) for result in named.values())):
         raise O2OError(
             f"report takes a Result, or several by label ({{label: result}}), no {type(results).__name__} of others; "
-            "archive.load_results(folder, ...) reads those of run folders"
+            "purejaxo2o.disk.results.load_results(folder, ...) reads those of run folders"
         )
     if not named:
         raise O2OError("report got no results; give at least one")

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o.loop import rollout
-from purejaxo2o.loop.agent import begin, follow
 from purejaxo2o.loop.env import Env
 from purejaxo2o.loop.result import Fault
 from purejaxo2o.loop.streams import EVALUATE, stream
@@ -38,9 +37,9 @@ def evaluate_agent(agent: Any, state: Any, env: Env, key: Array, *, episodes: in
     """`evaluate` an agent's greedy policy, with what it keeps in mind from step to step."""
 
     def act(obs: Array, key: Array, memory: Any) -> tuple[Array, Any]:
-        return follow(agent, state, obs, key, memory, explore=False)
+        return agent.follow(state, obs, key, memory, explore=False)
 
-    return run_episodes(act, begin(agent, state, episodes), env, vary_like(key, agent, state), episodes)
+    return run_episodes(act, agent.begin(state, episodes), env, vary_like(key, agent, state), episodes)
 
 
 def run_episodes(

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.loop import priorities, store
-from purejaxo2o.loop.agent import chunk_of, pace_of
 from purejaxo2o.loop.phases import Phase
 from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.store import Store
@@ -51,7 +50,7 @@ def roll(
 ) -> tuple["Run", Metrics]:
     """A rollout: `spec.rollout` times `step(run, keys)`, before every `agent.pace` of which the agent adapts. Metrics
     are sums."""
-    pace = pace_of(recipe.agent_in(spec))
+    pace = recipe.agent_in(spec).pace
     keys_steps = jax.random.split(keys[0], spec.rollout)
 
     def body(run: "Run", key: Array) -> tuple["Run", Metrics]:
@@ -83,7 +82,7 @@ def sample(run: "Run", recipe: Recipe, spec: Phase, dataset: Store | None, key: 
     Leaves are `[U, B, h, ...]` for agents that learn from chunks of `h` steps."""
     key_off, key_on, key_mix = jax.random.split(key, 3)
     agent = recipe.agent_in(spec)
-    needs, chunk = agent.needs, chunk_of(agent)
+    needs, chunk = agent.needs, agent.chunk
     count = spec.batch_size
     n_off = round(spec.offline_fraction * count) if spec.mix == "fraction" else count
     n_on = count - n_off if spec.mix == "fraction" else count

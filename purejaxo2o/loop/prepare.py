@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from purejaxo2o.loop import store
-from purejaxo2o.loop.agent import check_phase
+from purejaxo2o.loop.agent import Agent, check_phase
 from purejaxo2o.loop.env import check_env, spaces
 from purejaxo2o.loop.extras import next_action, return_to_go
 from purejaxo2o.loop.phases import Phase
@@ -94,7 +94,7 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
             "use it in offline phases only"
         )
     for phase in recipe.phases:
-        if phase.mix == "prioritised" and not hasattr(recipe.agent_in(phase), "priorities"):
+        if phase.mix == "prioritised" and type(recipe.agent).priorities is Agent.priorities:
             raise O2OError(
                 f"{phase.name}.mix is 'prioritised', yet {type(recipe.agent).__name__} gives rows no "
                 f"priorities; use {phase.name}.mix='by_size' or 'ratio'"
@@ -103,6 +103,13 @@ def check(recipe: Recipe, task: Task, dataset: Store | None) -> None:
     if longest > recipe.capacity:
         what = "a rollout with its history" if any(p.history for p in recipe.phases) else "a rollout"
         raise O2OError(f"{what} of {longest} steps does not fit store_rows={recipe.capacity}; raise store_rows")
+    for phase in recipe.phases:
+        agent = recipe.agent_in(phase)
+        if phase.uses_online and "return_to_go" in agent.needs and agent.chunk is not None:
+            raise O2OError(
+                f"{type(agent).__name__} learns from chunks and needs return_to_go, which rows of an episode that "
+                f"goes on lack; set {phase.name}.mix='offline', or drop one of the two"
+            )
     if online_needs(recipe) and recipe.capacity < task.env.horizon:
         raise O2OError(
             f"the replay store holds {recipe.capacity} rows, fewer than one episode of {task.env.horizon}; "
@@ -130,7 +137,7 @@ def check_settings(recipe: Recipe) -> None:
     for phase in recipe.phases:
         check_values(f"{phase.name}.", phase)
     agent = recipe.agent
-    if isinstance(agent, type) or not all(hasattr(agent, name) for name in ("init", "act", "update", "needs")):
+    if not isinstance(agent, Agent):
         raise O2OError(f"agent is {shown(agent)}; give an agent, e.g. agent=purejaxo2o.agents.IQL()")
     check_values("agent.", agent)
     for phase in recipe.phases:
@@ -143,8 +150,7 @@ def check_settings(recipe: Recipe) -> None:
 def check_agents(recipe: Recipe) -> None:
     """The agent's settings go together, in every phase, and with the phase."""
     for one in (recipe.agent, *map(recipe.agent_in, recipe.phases)):
-        if hasattr(one, "check"):
-            one.check()
+        one.check()
     for phase in recipe.phases:
         check_phase(recipe.agent_in(phase), phase, recipe.num_envs)
 

@@ -1,4 +1,4 @@
-"""Changing settings by dotted name: `replace(recipe, {"agent.learning_rate": 1e-4, "online.steps": 20_000})`.
+"""Changing settings by dotted name: `replace(recipe, {"*.learning_rate": 1e-4, "online.steps": 20_000})`.
 
 The first part of a name is a field of the recipe (`num_envs`, `reward_scale`), `agent`, or the name of a phase
 (`online`, also written `phase.online`). A phase's own value of an agent's setting is `online.agent.learning_rate`; it
@@ -61,8 +61,9 @@ def replace(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     lanes for `jax.vmap`. Raises `O2OError` for unknown names, a name given twice (`online.steps` and
     `phase.online.steps`), values of another kind or out of range, and a setting of the agent of which a phase has its
     own value that stays."""
-    check_shadowed(recipe, spelled_out(recipe, changes))
-    return changed(recipe, changes)
+    made = changed(recipe, changes)
+    check_shadowed(recipe, changes)
+    return made
 
 
 def check_shadowed(recipe: Recipe, names: Iterable[str]) -> None:
@@ -78,8 +79,8 @@ def check_shadowed(recipe: Recipe, names: Iterable[str]) -> None:
                 rest = f"{own}, {shown(phase.agent[tail])}, as it is"
                 raise O2OError(
                     f"{name} would leave {rest}",
-                    python=f"set {EVERYWHERE}.{tail} to set both, or name {own}, too",
-                    shell=f"set '{EVERYWHERE}.{tail}=...' to set both, or name {own}, too",
+                    python=f"set '{EVERYWHERE}.{tail}' for every phase, or name {own}, too",
+                    shell=f"set '{EVERYWHERE}.{tail}=...' for every phase, or name {own}, too",
                 )
 
 
@@ -108,7 +109,7 @@ def spelled_out(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(recipe, Recipe):
         raise O2OError(f"{shown(recipe)} is no recipe; make one with o2o.recipe(name, task)")
     if not isinstance(changes, Mapping):
-        raise O2OError(f"changes are {shown(changes)}; give a dictionary, e.g. {{'agent.learning_rate': 1e-4}}")
+        raise O2OError(f"changes are {shown(changes)}; give a dictionary, e.g. {{'agent.discount': 0.98}}")
     found: dict[str, Any] = {}
     for name, value in changes.items():
         for known in _meant(recipe, canonical(recipe, name)):
