@@ -324,7 +324,7 @@ def test_a_dry_run_says_what_would_be_and_does_nothing(run, tmp_path, monkeypatc
     assert "made on first use" in text
     assert "runs/wsrl-pointmaze-umaze-small" in text
     (tmp_path / "study.toml").write_text('recipes = ["sac"]\ntasks = ["reach"]\nover = {agent.polyak = [0.1, 0.2]}')
-    found = run("sweep", "study.toml", "--seeds", "2", "--dry-run", "--json")
+    found = run("study", "study.toml", "--seeds", "2", "--dry-run", "--json")
     assert [(member["recipe"], member["runs"]) for member in found["members"]] == [("sac", 4)]
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
     assert sorted(minari_root.rglob("*")) == before

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +37,8 @@ def other(value):
         return value + 1
     if isinstance(value, tuple):
         return (*value, 7)
-    if isinstance(value, dict):
-        return value | {"discount": 0.123}
+    if isinstance(value, Mapping):
+        return {**value, "discount": 0.123}
     if dataclasses.is_dataclass(value):
         first = dataclasses.fields(value)[0].name
         return changed(value, first, other(getattr(value, first)))

@@ -510,7 +510,7 @@ def test_lines_where_there_is_no_terminal():
 
 def test_the_command_ends_with_a_report(tmp_path, capsys):
     path, out = write(tmp_path, PYTHON, "two.py"), tmp_path / "out"
-    command = ["sweep", str(path), "--out", str(out), "--seeds", "2"]
+    command = ["study", str(path), "--out", str(out), "--seeds", "2"]
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(row["method"], row["seeds"]) for row in found["tasks"]["slope"]] == [(label, 2) for label in LABELS]
@@ -528,7 +528,7 @@ def test_the_command_ends_with_a_report(tmp_path, capsys):
 def test_the_command_reports_what_is_left_after_a_failure(tmp_path, capsys):
     path, out = write(tmp_path, PYTHON, "two.py"), tmp_path / "out"
     spoil(out)
-    command = ["sweep", str(path), "--out", str(out), "--seeds", "2", "--resume"]
+    command = ["study", str(path), "--out", str(out), "--seeds", "2", "--resume"]
     assert main([*command, "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     assert [row["method"] for row in found["tasks"]["slope"]] == ["bc"]
@@ -541,22 +541,18 @@ def test_the_command_reports_what_is_left_after_a_failure(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("STUDY reach", "takes its tasks from the file; drop reach"),
-        ("STUDY --over agent.polyak=0.1", "takes over from the file; drop --over, or change the file"),
-        ("STUDY --scale paper", "drop --scale"),
-        ("STUDY --seed0 -1", "seed0 is -1; it must be a whole number of at least 0"),
-        ("STUDY --set num_envs=1", "drop --set"),
-        ("STUDY --dataset a/b-v0", "drop --dataset"),
-        ("STUDY --seeds 0", "seeds is 0; it must be a whole number of at least 1"),
-        ("no.toml", "study file no.toml does not exist"),
-        ("iql", "sweep iql needs a task"),
-        ("iql reach", "needs at least one --over"),
+        ("study STUDY --seed0 -1", "seed0 is -1; it must be a whole number of at least 0"),
+        ("study STUDY --seeds 0", "seeds is 0; it must be a whole number of at least 1"),
+        ("study no.toml", "study file no.toml does not exist"),
+        ("study iql", "study file iql is neither .toml nor .py"),
+        ("sweep STUDY reach", "is a file; a study is run by: purejaxo2o study study.toml"),
+        ("sweep iql reach", "needs at least one --over"),
     ],
 )
 def test_the_command_refuses_by_name(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, TOP)
-    assert main(["sweep", *arguments.replace("STUDY", "study.toml").split()]) == 2
+    assert main(arguments.replace("STUDY", "study.toml").split()) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]

@@ -113,7 +113,7 @@ OUTPUTS = {
 COMMANDS = [
     "train sac reach --out",
     "sweep sac reach --over agent.polyak=0.1,0.2 --out",
-    "sweep study.toml --out",
+    "study study.toml --out",
     "inspect test/none-v0 --out",
     "report run --out",
     "render run --out",
@@ -137,7 +137,7 @@ def here(tmp_path, monkeypatch):
 def test_outputs_that_cannot_be(case, command, here, capsys):
     path, message = OUTPUTS[case]
     verb = command.split()[0]
-    if (case == "somebody's" and verb not in ("train", "sweep")) or (
+    if (case == "somebody's" and verb not in ("train", "sweep", "study")) or (
         verb == "render" and case in ("a file", "a dangling link")
     ):
         pytest.skip("this command may write there")
@@ -155,7 +155,7 @@ def test_outputs_that_cannot_be(case, command, here, capsys):
 
 def test_a_study_says_so_of_its_own_folder(here, capsys):
     (here / "study.toml").write_text('recipes = ["sac"]\ntasks = ["reach"]\nout = "FILE/x"\n')
-    assert main(["sweep", "study.toml"]) == 2
+    assert main(["study", "study.toml"]) == 2
     assert "study.toml: out FILE/x lies below FILE" in capsys.readouterr().err
 
 

@@ -175,7 +175,7 @@ def test_a_missing_tracker_says_how_to_get_it_before_anything_runs(module, kind,
     with pytest.raises(O2OError, match=f"pip install {module}"):
         trackers.make([kind])
     (tmp_path / "study.toml").write_text(f'recipes = ["sac"]\ntasks = ["reach"]\nlog = ["{kind}"]')
-    for command in (f"train sac reach --log csv --log {kind}", "sweep study.toml"):
+    for command in (f"train sac reach --log csv --log {kind}", "study study.toml"):
         assert main(command.split()) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert f"pip install {module}" in line
@@ -208,7 +208,7 @@ def test_the_command_line_and_a_study_log_alike(wandb, tmp_path, monkeypatch):
     lines = ["recipes = ['bc']", "tasks = ['reach']", "seeds = 2", "seed0 = 3", "log = ['wandb', 'csv']"]
     lines += ["dataset = 'test/trackers/random-v0'", "[set]"] + [f"{k} = {json.dumps(v)}" for k, v in sizes.items()]
     (tmp_path / "two.toml").write_text("\n".join(lines))
-    assert main(["sweep", "two.toml", "--out", "two"]) == 0
+    assert main(["study", "two.toml", "--out", "two"]) == 0
     names = [run.settings["name"] for run in wandb.runs]
     assert names == ["seed 3", "seed 4"] * 2
     assert wandb.runs[0].rows == wandb.runs[2].rows

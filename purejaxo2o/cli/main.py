@@ -1,4 +1,4 @@
-"""The command line: `purejaxo2o list|train|sweep|collect|inspect|evaluate|report|render`.
+"""The command line: `purejaxo2o list|train|sweep|study|collect|inspect|evaluate|report|render`.
 
 Results go to standard output (text, or one JSON document with `--json`), progress to standard error. Bad input
 is one line and exit code 2. XLA's compilation cache is on here, and only here.
@@ -23,14 +23,15 @@ from purejaxo2o.cli.collect import Collect
 from purejaxo2o.cli.finished import Evaluate, Render, Report
 from purejaxo2o.cli.inspect import Inspect
 from purejaxo2o.cli.listing import List
+from purejaxo2o.cli.study import Study
 from purejaxo2o.cli.sweep import Sweep
 from purejaxo2o.cli.train import Train
 from purejaxo2o.data import places
 from purejaxo2o.types import O2OError
 
 COMMANDS: dict[str, type[Command]] = {
-    **{"list": List, "train": Train, "sweep": Sweep, "collect": Collect, "inspect": Inspect},
-    **{"evaluate": Evaluate, "report": Report, "render": Render},
+    **{"list": List, "train": Train, "sweep": Sweep, "study": Study, "collect": Collect},
+    **{"inspect": Inspect, "evaluate": Evaluate, "report": Report, "render": Render},
 }
 LONGEST = 200
 """Characters of a word in a message."""
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.complain(f"error: {_line(error.in_shell)}")
         return 2
     except KeyboardInterrupt:
-        terminal.complain("interrupted; train and sweep continue where they were with --resume")
+        terminal.complain("interrupted; train, sweep and study continue where they were with --resume")
         return 130
     except BrokenPipeError:
         terminal.give_up()

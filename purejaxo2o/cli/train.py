@@ -1,4 +1,4 @@
-"""`purejaxo2o train`, and what it shares with `purejaxo2o sweep`."""
+"""`purejaxo2o train`, and what it shares with `purejaxo2o sweep` and `study`."""
 
 import dataclasses
 from pathlib import Path

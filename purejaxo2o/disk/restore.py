@@ -15,7 +15,7 @@ from purejaxo2o.types import PYTREES, O2OError, Space
 
 FAMILIES = ("gymnax", "xminigrid")
 """Packages whose parameters our environments hold."""
-IMPORTED = (f"{OURS}.agents.", f"{OURS}.envs.")
+IMPORTED = (f"{OURS}.agents.", f"{OURS}.envs.", f"{OURS}.tasks.snapshots")
 """Where the modules are that `restore` may import."""
 REGISTERED = f"{OURS}.envs.registered:Registered"
 """An environment that Gymnasium knows, by its id."""

@@ -94,14 +94,14 @@ SCRIPTS = (
 
 def _studies() -> None:
     for text in STUDIES:
-        case(["sweep", "study.toml"], "study.toml", text)
+        case(["study", "study.toml"], "study.toml", text)
     for text in SCRIPTS:
-        case(["sweep", "study.py"], "study.py", text)
+        case(["study", "study.py"], "study.py", text)
     for argv in (
-        ["sweep", "FILE.toml"],
-        ["sweep", "DIR.toml"],
-        ["sweep", "/dev/zero/x.toml"],
-        ["sweep", "study.toml", "reach"],
+        ["study", "FILE.toml"],
+        ["study", "DIR.toml"],
+        ["study", "/dev/zero/x.toml"],
+        ["study", "study.toml", "reach"],
     ):
         case(argv)
     for flags in (
@@ -112,7 +112,7 @@ def _studies() -> None:
         ["--width", "1"],
         [*OVER],
     ):
-        case(["sweep", "study.toml", *flags], "study.toml", GOOD)
+        case(["study", "study.toml", *flags], "study.toml", GOOD)
 
 
 _studies()
