@@ -10,6 +10,18 @@ MARK = 9.0
 """An observation that the environments here never produce: it marks the rows of a dataset."""
 
 
+class Idle(Agent):
+    """Learns nothing."""
+
+    discount = 0.9
+
+    def init(self, key, spaces):
+        return None
+
+    def update(self, state, fed, key):
+        return state, {}
+
+
 @pytree
 class Counting(Agent):
     """Counts minibatches (or steps of rollouts, where it is fed nothing else); its metrics say how many of their rows

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from doubles import Idle
 
 import purejaxo2o as o2o
 from purejaxo2o import envs
@@ -68,7 +69,7 @@ def test_who_learns_and_which_levels_there_are():
 
 
 @pytree
-class Fixed:
+class Fixed(Idle):
     """Always acts as its state says, but for a little noise when it explores."""
 
     def init(self, key, spaces):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from doubles import Counting
+from doubles import Counting, Idle
 
 import purejaxo2o as o2o
 from purejaxo2o import envs
@@ -27,7 +27,7 @@ BOUNDS = (np.array([-2.0, 0.0], np.float32), np.array([2.0, 10.0], np.float32))
 
 
 @pytree
-class Constant:
+class Constant(Idle):
     """Does what its state says, plus a setting."""
 
     shift: Any = 0.0

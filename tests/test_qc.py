@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from doubles import Idle
 from test_closed_forms import KEY, NETS, SPACES, assert_same, batches, cast, constant, run_update
 from test_phases import hand_made
 from tiny import arrays, distance, lane, task, tiny
@@ -14,11 +15,13 @@ from tiny import arrays, distance, lane, task, tiny
 import purejaxo2o as o2o
 from purejaxo2o.agents.fql import FQL
 from purejaxo2o.agents.qc import QC, Plan
+from purejaxo2o.data.collect import collect
 from purejaxo2o.drive.sweep import seed_keys
 from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.evaluate import evaluate_agent
 from purejaxo2o.loop.feeds import sample
 from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.policy import TrainedPolicy
 from purejaxo2o.loop.streams import ITERATE, stream
 from purejaxo2o.train import enter, iterate
 from purejaxo2o.types import Transition, pytree
@@ -207,7 +210,7 @@ def test_random_steps_leave_no_plan() -> None:
 
 
 @pytree
-class Forgetful:
+class Forgetful(Idle):
     """Stays where it is."""
 
     def act(self, state: Any, obs: Any, key: Any, *, explore: bool) -> Any:
@@ -241,6 +244,29 @@ def test_evaluation_keeps_what_the_agent_has_in_mind() -> None:
                 break
         expected.append(total)
     np.testing.assert_allclose(counted, expected, atol=1e-4)
+
+
+def test_a_policy_remembers_what_its_agent_does() -> None:
+    """What a result gives, is evaluated, recorded and exported with is what was trained with: with its plans."""
+    recipe, where, data = tiny("qc")
+    result = TRAIN(KEYS[0], recipe, where, data)
+    act, env = result.policy(), where.eval_env
+    assert result.run is not None
+    judged = evaluate_agent(result.agent, result.run.agent, env, KEY, episodes=4)
+    np.testing.assert_array_equal(o2o.evaluate(act, env, KEY, episodes=4).returns, judged.returns)
+    forgetful = o2o.evaluate(act.scaled, env, KEY, episodes=4)
+    assert (forgetful.returns != judged.returns).any()
+    counting = TrainedPolicy(agent=Counting(), state=None)
+    rows = stores.flat(collect(env, counting, KEY, steps=60, num_envs=3))
+    time = np.zeros(3, int)
+    for row, lane_of in enumerate(np.repeat(np.arange(3), 20)):
+        assert rows.action[row, 0] == (1.0 if time[lane_of] < 2 else -1.0)
+        time[lane_of] = 0 if rows.last[row] else time[lane_of] + 1
+    obs = jnp.zeros((2, 1))
+    exported = jax.export.export(jax.jit(act.act), platforms=("cpu", "cuda", "tpu"))(obs, act.init(2), KEY)
+    arguments = (obs, act.init(2), KEY)
+    for got, expected in zip(*map(jax.tree.leaves, (exported.call(*arguments), act.act(*arguments))), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_agents_without_a_memory_have_none() -> None:

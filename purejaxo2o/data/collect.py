@@ -1,7 +1,7 @@
 """Record datasets: a policy drives many environments at once on the device, rows come out in trajectories.
 
 A `Policy` has no memory. A `Behaviour` also gets a `Clock`, so that it can hold an action for a while or pick a
-mood for a whole episode and yet be a pure function.
+mood for a whole episode and yet be a pure function. A trained policy acts with what its agent keeps in mind.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from purejaxo2o import envs
 from purejaxo2o.loop import rollout
 from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.env import check_env
-from purejaxo2o.loop.policy import scaled
+from purejaxo2o.loop.policy import TrainedPolicy, scaled
 from purejaxo2o.loop.store import Store
 from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
 
@@ -46,6 +46,13 @@ class Memoryless:
 
     def __call__(self, obs: Array, key: Array, clock: Clock) -> Array:
         return scaled(self.policy)(obs, key)
+
+
+@dataclasses.dataclass(frozen=True)
+class Remembering:
+    """A trained policy whose agent keeps something in mind during an episode."""
+
+    policy: TrainedPolicy
 
 
 def random_policy(space: Space) -> Policy:
@@ -104,11 +111,20 @@ def collect(env: Any, policy: Policy, key: Array, *, steps: int, num_envs: int |
 
     num_envs: parallel environments; by default so many that episodes fit (`lanes`)."""
     num_envs = lanes(steps, env.horizon) if num_envs is None else num_envs
-    return collect_with(env, Memoryless(policy), key, steps=steps, num_envs=num_envs)
+    behaviour: Behaviour | Remembering = Memoryless(policy)
+    if isinstance(policy, TrainedPolicy) and jax.eval_shape(lambda: policy.init(1)) is not None:
+        behaviour = Remembering(policy)
+    return collect_with(env, behaviour, key, steps=steps, num_envs=num_envs)
 
 
 def collect_with(
-    env: Any, behaviour: Behaviour, key: Array, *, steps: int, num_envs: int = 50, continuing: bool = False
+    env: Any,
+    behaviour: Behaviour | Remembering,
+    key: Array,
+    *,
+    steps: int,
+    num_envs: int = 50,
+    continuing: bool = False,
 ) -> Store:
     """Exactly `steps` rows of `behaviour` in `num_envs` parallel copies of `env`, deterministic in `key`.
 
@@ -134,15 +150,23 @@ def collect_with(
 
 @functools.partial(jax.jit, static_argnames=("behaviour", "length", "num_envs", "continuing"))
 def _record(
-    env: Any, behaviour: Behaviour, key: Array, *, length: int, num_envs: int, continuing: bool
+    env: Any, behaviour: Behaviour | Remembering, key: Array, *, length: int, num_envs: int, continuing: bool
 ) -> Transition:
     """Leaves `[num_envs * length, ...]`, environment by environment."""
     key_pool, key_start, key_run = jax.random.split(key, 3)
     restart = _restarter(env, key_pool)
 
-    def step(state: Any, obs: Array, clock: Clock, length: Array, key: Array) -> tuple[Any, Transition]:
-        key_act, key_step, key_reset, key_episode = jax.random.split(key, 4)
-        action = behaviour(obs, key_act, clock)
+    fresh_memory = behaviour.policy.init(num_envs) if isinstance(behaviour, Remembering) else None
+
+    def act(obs: Array, keys: Array, clock: Clock, memory: Any) -> tuple[Array, Any]:
+        if isinstance(behaviour, Remembering):
+            return behaviour.policy.act_scaled(obs, memory, keys[0])
+        return jax.vmap(behaviour)(obs, keys, clock), memory
+
+    def step(
+        state: Any, obs: Array, clock: Clock, length: Array, action: Array, keys: Array
+    ) -> tuple[Any, Transition]:
+        key_step, key_reset, key_episode = keys
         state, result = env.step(state, action, key_step)
         truncated = result.truncated | rollout.overdue(env, result, length + 1)
         ended, following = result.terminated | truncated, result.obs
@@ -156,15 +180,19 @@ def _record(
         clock = tree_where(row.last, fresh, clock._replace(time=clock.time + 1))
         return (state, following, clock, jnp.where(ended, 0, length + 1)), row
 
-    def iteration(carry: tuple[Any, Array, Clock, Array], t: Array) -> tuple[Any, Transition]:
+    def iteration(carry: Any, t: Array) -> tuple[Any, Transition]:
+        (state, obs, clock, since), memory = carry
         keys = jax.random.split(jax.random.fold_in(key_run, t), num_envs)
-        return jax.vmap(step)(*carry, keys)
+        keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)  # [E, 4]
+        action, memory = act(obs, keys[:, 0], clock, memory)
+        lanes, rows = jax.vmap(step)(state, obs, clock, since, action, keys[:, 1:])
+        return (lanes, tree_where(rows.last, fresh_memory, memory)), rows
 
     key_reset, key_episode = jax.random.split(key_start)
     lanes = Clock(jnp.arange(num_envs), jax.random.split(key_episode, num_envs), jnp.zeros(num_envs, jnp.int32))
     starts = jax.vmap(restart)(jax.random.split(key_reset, num_envs))
     carry = (*starts, lanes, jnp.zeros(num_envs, jnp.int32))  # the last: steps since the reset
-    _, rows = jax.lax.scan(iteration, carry, jnp.arange(length))
+    _, rows = jax.lax.scan(iteration, (carry, fresh_memory), jnp.arange(length))
     rows = rows._replace(truncated=rows.truncated.at[-1].set(rows.truncated[-1] | ~rows.terminated[-1]))
     return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), rows)
 

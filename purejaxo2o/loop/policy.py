@@ -22,8 +22,15 @@ class TrainedPolicy:
     obs: one observation `[*obs_shape]` or many `[..., *obs_shape]`.
     key: of random choices, which most greedy policies do not make.
 
-    Pure: it can be jitted, vmapped and exported, and is a pytree of its parameters. Nothing is kept in mind between
-    calls: an agent that plans chunks of actions (`qc`) plans anew at every call, unlike in training and evaluation.
+    An agent may keep something in mind during an episode: what is left of a planned chunk of actions (`qc`). Then
+
+        memory = act.init(count)                            # at the start of `count` episodes, side by side
+        action, memory = act.act(obs, memory, key)          # obs [count, *obs_shape]; in turn, to their ends
+
+    is the policy that was trained and evaluated; `act(obs, key)` is the first step of an episode, at every call. An
+    agent that keeps nothing in mind has `None` for memory, and both are the same.
+
+    Pure: it can be jitted, vmapped and exported, and is a pytree of its parameters.
     """
 
     agent: Any
@@ -44,6 +51,20 @@ class TrainedPolicy:
     def scaled(self, obs: Array, key: Array) -> Array:
         """The same action as environments of this package take it: a box scaled to [-1, 1], or a choice from 0."""
         return self.agent.act(self.state, obs, key, explore=self.explore)
+
+    def init(self, count: int) -> Any:
+        """What is kept in mind at the start of `count` episodes: leaves `[count, ...]`, or None."""
+        return self.agent.begin(self.state, count)
+
+    def act(self, obs: Array, memory: Any, key: Array) -> tuple[Array, Any]:
+        """Actions `[count, *action_shape]` in the environment's own units for `obs [count, *obs_shape]`, and what to
+        keep in mind for the next."""
+        action, memory = self.act_scaled(obs, memory, key)
+        return to_own_units(action, self.bounds), memory
+
+    def act_scaled(self, obs: Array, memory: Any, key: Array) -> tuple[Array, Any]:
+        """`act`, for environments of this package."""
+        return self.agent.follow(self.state, obs, key, memory, explore=self.explore)
 
 
 def to_own_units(action: Array, bounds: Any) -> Array:
