@@ -22,7 +22,7 @@ def axes(over, recipe=RECIPE):
 
 @pytest.mark.parametrize("array", [np.array, jnp.array, tuple, lambda x: [np.float32(v) for v in x]])
 def test_axes_of_any_kind_of_number(array):
-    found = axes({"agent.learning_rate": array([0.25, 0.5])})["agent.learning_rate"]
+    found = axes({"*.learning_rate": array([0.25, 0.5])})["*.learning_rate"]
     assert found == (0.25, 0.5)
     assert {type(x) for x in found} == {float}
 
@@ -62,7 +62,7 @@ BAD = {
     ),
     "ten billion lanes": (
         {
-            f"agent.{x}": np.linspace(0.1, 0.9, 99)
+            f"*.{x}": np.linspace(0.1, 0.9, 99)
             for x in ("polyak", "discount", "cql_weight", "target_gap", "learning_rate")
         },
         r"19,019,800,998 lanes .*, at most 100,000 will do",

@@ -14,7 +14,7 @@ from purejaxo2o.types import O2OError
 
 RATES = [3e-4, 3e-3]
 TAUS = [0.6, 0.9]
-OVER = {"agent.learning_rate": RATES, "agent.expectile": TAUS}
+OVER = {"*.learning_rate": RATES, "agent.expectile": TAUS}
 LANES = 1e-4
 """What we promise of a lane against its solo fit; measured here: 3e-7."""
 
@@ -25,7 +25,7 @@ def sweep(over=None, seeds=2, **settings):
 
 def solo(rate, tau, key):
     recipe, task, data = tiny("iql")
-    changed = o2o.replace(recipe, {"agent.learning_rate": rate, "agent.expectile": tau})
+    changed = o2o.replace(recipe, {"*.learning_rate": rate, "agent.expectile": tau})
     return o2o.fit(key, changed, task, data, progress=False)
 
 
@@ -124,7 +124,7 @@ def test_refuses_to_resume_other_values(grid):
 
 def test_a_lane_that_diverges_leaves_the_others_alone(grid):
     good = grid[0]
-    bad = sweep(OVER | {"agent.learning_rate": [RATES[0], 1e30]})
+    bad = sweep(OVER | {"*.learning_rate": [RATES[0], 1e30]})
     assert np.asarray(good.finite).all()
     assert np.asarray(bad.finite)[0].all()
     assert not np.asarray(bad.finite)[1, ..., -1].any()
@@ -162,7 +162,7 @@ BAD = {
     "not finite": ({"agent.expectile": [0.7, float("nan")]}, r"every value must be a finite number"),
     "not a number": ({"agent.expectile": [0.7, "high"]}, r"every value must be a finite number"),
     "out of range": ({"agent.discount": [0.9, 1.5]}, r"discount is 1\.5; it must lie in \[0, 1\]"),
-    "negative": ({"agent.learning_rate": [-1e-3]}, r"learning_rate is -0\.001; it must be at least 0"),
+    "negative": ({"*.learning_rate": [-1e-3]}, r"learning_rate is -0\.001; it must be at least 0"),
 }
 
 
@@ -191,14 +191,14 @@ def test_static_settings_get_a_program_each(tmp_path):
     def swept(over, recipe=recipe, **settings):
         return o2o.sweep(recipe, task, data, seeds=2, over=over, progress=False, **settings)
 
-    both = swept({name: sizes, "agent.learning_rate": RATES}, out=tmp_path / "run")
-    assert both.axes == ((name, sizes), ("agent.learning_rate", tuple(RATES)), ("seed", (0, 1)))
+    both = swept({name: sizes, "*.learning_rate": RATES}, out=tmp_path / "run")
+    assert both.axes == ((name, sizes), ("*.learning_rate", tuple(RATES)), ("seed", (0, 1)))
     assert both.scores.shape == (2, 2, 2, 5)
-    alone = swept({"agent.learning_rate": RATES}, o2o.replace(recipe, {name: (4,)}))
+    alone = swept({"*.learning_rate": RATES}, o2o.replace(recipe, {name: (4,)}))
     np.testing.assert_array_equal(both.scores[1], alone.scores)
     obs, key = np.array([[0.2]], np.float32), seed_keys(1)[0]
     np.testing.assert_array_equal(both.policy((1, 0, 1))(obs, key), alone.policy((0, 1))(obs, key))
-    turned = swept({"agent.learning_rate": RATES, name: sizes})
+    turned = swept({"*.learning_rate": RATES, name: sizes})
     np.testing.assert_array_equal(np.swapaxes(turned.scores, 0, 1), both.scores)
     np.testing.assert_array_equal(turned.policy((0, 1, 1))(obs, key), alone.policy((0, 1))(obs, key))
     loaded = load_results(tmp_path / "run")
@@ -235,10 +235,10 @@ def test_width_changes_rounding_only():
 
 
 def test_what_is_wrong_with_a_lane_is_told():
-    bad = sweep({"agent.learning_rate": [RATES[0], 1e30]})
+    bad = sweep({"*.learning_rate": [RATES[0], 1e30]})
     found = bad.failures()
     assert [failure.lane for failure in found] == [(1, 0), (1, 1)]
-    assert [failure.where for failure in found] == [f"agent.learning_rate=1e+30, seed {seed}" for seed in (0, 1)]
+    assert [failure.where for failure in found] == [f"*.learning_rate=1e+30, seed {seed}" for seed in (0, 1)]
     for failure in found:
         assert (failure.segment, failure.phase) == (1, "offline")
         assert failure.step == 0
