@@ -17,10 +17,14 @@ A loop of one's own learns and finds the same (jit the calls inside, `phase` is 
             returns.append(o2o.judge(run, recipe, task, phase=phase))
 """
 
+from purejaxo2o.data.collect import collect
 from purejaxo2o.drive.fit import fit
 from purejaxo2o.drive.sweep import sweep
 from purejaxo2o.figures.report import report
-from purejaxo2o.loop.phases import Phase
+from purejaxo2o.loop.agent import Agent
+from purejaxo2o.loop.env import Env
+from purejaxo2o.loop.phases import Boundary, Phase
+from purejaxo2o.loop.policy import Policy
 from purejaxo2o.loop.prepare import prepare
 from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import Result
@@ -30,6 +34,7 @@ from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import names as recipes
 from purejaxo2o.recipes import recipe
+from purejaxo2o.study.run import run as study
 from purejaxo2o.study.study import Study
 from purejaxo2o.tasks import names as tasks
 from purejaxo2o.tasks import task
@@ -37,11 +42,15 @@ from purejaxo2o.tasks.datasets import dataset
 from purejaxo2o.tasks.evaluate import evaluate
 from purejaxo2o.tasks.recorded import task_from_minari
 from purejaxo2o.train import enter, init, judge, segment, train
-from purejaxo2o.types import O2OError, Space, Spaces, Step, Transition
+from purejaxo2o.types import O2OError, Space, Spaces, Step, Transition, number, pytree, static
 
 __all__ = [
+    "Agent",
+    "Boundary",
+    "Env",
     "O2OError",
     "Phase",
+    "Policy",
     "Recipe",
     "Result",
     "Run",
@@ -52,18 +61,23 @@ __all__ = [
     "Study",
     "Task",
     "Transition",
+    "collect",
     "dataset",
     "enter",
     "evaluate",
     "fit",
     "init",
     "judge",
+    "number",
     "prepare",
+    "pytree",
     "recipe",
     "recipes",
     "replace",
     "report",
     "segment",
+    "static",
+    "study",
     "sweep",
     "task",
     "task_from_minari",

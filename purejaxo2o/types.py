@@ -278,6 +278,6 @@ def check_choices(where: str, owner: Any) -> None:
             check_value(f"{where}{name}", owner, name, getattr(owner, name))
 
 
-Policy = Callable[[Array, Array], Array]
+Act = Callable[[Array, Array], Array]
 """`act(obs, key) -> action` for one observation; pure, jittable, exportable. A plain function's actions are taken as
-scaled to [-1, 1]; a trained one (`policy.TrainedPolicy`) knows both."""
+scaled to [-1, 1]; a trained one (`policy.Policy`) knows both."""

@@ -14,7 +14,7 @@ from purejaxo2o.data.collect import collect, noisy
 from purejaxo2o.drive.policies import Trained
 from purejaxo2o.loop.env import bounds_of
 from purejaxo2o.loop.phases import online
-from purejaxo2o.loop.policy import TrainedPolicy
+from purejaxo2o.loop.policy import Policy
 from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import Result, no_fault
 from purejaxo2o.tasks import make as make_task
@@ -57,7 +57,7 @@ class Paid:
 
 
 def constant(action, bounds=BOUNDS):
-    return TrainedPolicy(agent=Constant(), state=jnp.asarray(action, jnp.float32), bounds=bounds)
+    return Policy(agent=Constant(), state=jnp.asarray(action, jnp.float32), bounds=bounds)
 
 
 def test_acts_in_the_environments_own_units():
@@ -70,7 +70,7 @@ def test_acts_in_the_environments_own_units():
 
 
 def test_choices_count_from_the_environments_first_one():
-    act = TrainedPolicy(agent=Constant(), state=jnp.int32(2), bounds=(np.asarray(5), np.asarray(9)))
+    act = Policy(agent=Constant(), state=jnp.int32(2), bounds=(np.asarray(5), np.asarray(9)))
     assert (int(act(jnp.zeros(1), KEY)), int(act.scaled(jnp.zeros(1), KEY))) == (7, 2)
     assert act(jnp.zeros(1), KEY).dtype == jnp.int32
 
@@ -230,5 +230,5 @@ def test_episodes_that_do_not_fit_are_refused(monkeypatch):
 
 
 def test_a_policy_is_shown_in_one_line():
-    policy = TrainedPolicy(agent=Constant(), state=np.zeros(10**4))
-    assert repr(policy) == "TrainedPolicy(Constant, explore=False)"
+    policy = Policy(agent=Constant(), state=np.zeros(10**4))
+    assert repr(policy) == "Policy(Constant, explore=False)"

@@ -21,7 +21,7 @@ from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.evaluate import evaluate_agent
 from purejaxo2o.loop.feeds import sample
 from purejaxo2o.loop.phases import Phase
-from purejaxo2o.loop.policy import TrainedPolicy
+from purejaxo2o.loop.policy import Policy
 from purejaxo2o.loop.streams import ITERATE, stream
 from purejaxo2o.train import enter, iterate
 from purejaxo2o.types import Transition, pytree
@@ -256,7 +256,7 @@ def test_a_policy_remembers_what_its_agent_does() -> None:
     np.testing.assert_array_equal(o2o.evaluate(act, env, KEY, episodes=4).returns, judged.returns)
     forgetful = o2o.evaluate(act.scaled, env, KEY, episodes=4)
     assert (forgetful.returns != judged.returns).any()
-    counting = TrainedPolicy(agent=Counting(), state=None)
+    counting = Policy(agent=Counting(), state=None)
     rows = stores.flat(collect(env, counting, KEY, steps=60, num_envs=3))
     time = np.zeros(3, int)
     for row, lane_of in enumerate(np.repeat(np.arange(3), 20)):

@@ -25,7 +25,7 @@ import purejaxo2o as o2o
 from purejaxo2o.data.collect import collect, noisy
 from purejaxo2o.loop import store
 from purejaxo2o.tasks import make
-from purejaxo2o.types import Array, Policy, Space, Step, pytree, static
+from purejaxo2o.types import Act, Array, Space, Step, pytree, static
 
 Box = tuple[float, float, float, float]
 """Least and greatest x, least and greatest y."""
@@ -96,7 +96,7 @@ class Room:
         return state, Step(self.observe(state), there.astype(jnp.float32), there, late, {"success": there})
 
 
-def driver(joints: int = 0) -> Policy:
+def driver(joints: int = 0) -> Act:
     """A shortest way to the goal at full stride, with still joints."""
 
     def act(obs: Array, key: Array) -> Array:

@@ -16,7 +16,7 @@ from purejaxo2o import agents
 from purejaxo2o.cli.main import cache_compilations
 from purejaxo2o.disk.files import write_json
 from purejaxo2o.loop import phases, store
-from purejaxo2o.loop.policy import TrainedPolicy
+from purejaxo2o.loop.policy import Policy
 from purejaxo2o.tasks import make
 
 
@@ -72,7 +72,7 @@ def train(job: dict[str, Any], data: o2o.Store | None, seed: int) -> dict[str, A
     """One seed: returns `[checkpoints][episodes]`, seconds of training alone."""
     task, recipe = make(job["name"], f"host/{job['env']}", reference=(0.0, 1.0)), recipe_of(job)
     agent, returns, spent = recipe.agent_in(recipe.phases[-1]), [], 0.0
-    greedy = jax.jit(lambda state, obs: TrainedPolicy(agent=agent, state=state).scaled(obs, jax.random.key(0)))
+    greedy = jax.jit(lambda state, obs: Policy(agent=agent, state=state).scaled(obs, jax.random.key(0)))
     began = time.process_time()
 
     def each(segment: int, run: Any) -> None:

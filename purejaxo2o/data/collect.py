@@ -1,7 +1,8 @@
 """Record datasets: a policy drives many environments at once on the device, rows come out in trajectories.
 
-A `Policy` has no memory. A `Behaviour` also gets a `Clock`, so that it can hold an action for a while or pick a
-mood for a whole episode and yet be a pure function. A trained policy acts with what its agent keeps in mind.
+A function `act(obs, key)` has no memory. A `Behaviour` also gets a `Clock`, so that it can hold an action for a while
+or pick a mood for a whole episode and yet be a pure function. A trained policy (`loop.policy.Policy`) acts with what
+its agent keeps in mind.
 """
 
 import dataclasses
@@ -16,9 +17,9 @@ from purejaxo2o import envs
 from purejaxo2o.loop import rollout
 from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.env import check_env
-from purejaxo2o.loop.policy import TrainedPolicy, scaled
+from purejaxo2o.loop.policy import Policy, scaled
 from purejaxo2o.loop.store import Store
-from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Transition, tree_where
+from purejaxo2o.types import Act, Array, Number, O2OError, Space, Transition, tree_where
 
 NUM_ENVS = 50
 """Environments side by side at most, unless told otherwise."""
@@ -42,7 +43,7 @@ Behaviour = Callable[[Array, Array, Clock], Array]
 class Memoryless:
     """A policy as a behaviour (equal for equal policies, so that recording again compiles nothing)."""
 
-    policy: Policy
+    policy: Act
 
     def __call__(self, obs: Array, key: Array, clock: Clock) -> Array:
         return scaled(self.policy)(obs, key)
@@ -52,10 +53,10 @@ class Memoryless:
 class Remembering:
     """A trained policy whose agent keeps something in mind during an episode."""
 
-    policy: TrainedPolicy
+    policy: Policy
 
 
-def random_policy(space: Space) -> Policy:
+def random_policy(space: Space) -> Act:
     """Uniformly random actions of `space`."""
 
     def act(obs: Array, key: Array) -> Array:
@@ -64,7 +65,7 @@ def random_policy(space: Space) -> Policy:
     return act
 
 
-def noisy(policy: Policy, *, sigma: Number = 0.0, epsilon: Number = 0.0) -> Policy:
+def noisy(policy: Act, *, sigma: Number = 0.0, epsilon: Number = 0.0) -> Act:
     """`policy` (a box one) plus Gaussian noise of standard deviation `sigma`, clipped to [-1, 1].
 
     With probability `epsilon` per step the action is uniformly random instead."""
@@ -79,7 +80,7 @@ def noisy(policy: Policy, *, sigma: Number = 0.0, epsilon: Number = 0.0) -> Poli
     return act
 
 
-def held(policy: Policy, *, steps: int) -> Behaviour:
+def held(policy: Act, *, steps: int) -> Behaviour:
     """Ask `policy` with a new key only every `steps` steps: for a random policy, one action held that long."""
 
     def act(obs: Array, key: Array, clock: Clock) -> Array:
@@ -106,13 +107,13 @@ def lanes(steps: int, horizon: int) -> int:
     return max(1, min(NUM_ENVS, steps // horizon))
 
 
-def collect(env: Any, policy: Policy, key: Array, *, steps: int, num_envs: int | None = None) -> Store:
+def collect(env: Any, policy: Act, key: Array, *, steps: int, num_envs: int | None = None) -> Store:
     """Exactly `steps` rows of `policy` in `env`, as a full store of trajectories (`collect_with`).
 
     num_envs: parallel environments; by default so many that episodes fit (`lanes`)."""
     num_envs = lanes(steps, env.horizon) if num_envs is None else num_envs
     behaviour: Behaviour | Remembering = Memoryless(policy)
-    if isinstance(policy, TrainedPolicy) and jax.eval_shape(lambda: policy.init(1)) is not None:
+    if isinstance(policy, Policy) and jax.eval_shape(lambda: policy.init(1)) is not None:
         behaviour = Remembering(policy)
     return collect_with(env, behaviour, key, steps=steps, num_envs=num_envs)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxo2o.envs.maze import PointMaze
-from purejaxo2o.types import Array, Policy
+from purejaxo2o.types import Act, Array
 
 CENTRED = 0.2
 """How far off the middle of its corridor, in metres, the ball may be to leave its cell (it would hit a corner)."""
@@ -37,7 +37,7 @@ def next_cells(walls: np.ndarray) -> np.ndarray:
     return table
 
 
-def waypoint_policy(env: PointMaze, *, gain: float = 10.0, damping: float = 1.0) -> Policy:
+def waypoint_policy(env: PointMaze, *, gain: float = 10.0, damping: float = 1.0) -> Act:
     """`act(obs, key) -> action` that drives to the desired goal in `obs`; deterministic, the key is unused.
 
     action = clip(gain * (waypoint - position) - damping * velocity): a lower `gain / damping` drives slower. The

@@ -31,7 +31,7 @@ from purejaxo2o.loop.store import Store
 from purejaxo2o.loop.task import Task
 from purejaxo2o.recipes import recipe
 from purejaxo2o.tasks.evaluate import evaluate
-from purejaxo2o.types import Array, O2OError, Policy
+from purejaxo2o.types import Act, Array, O2OError
 
 Level = Literal["random", "medium", "medium-replay", "medium-expert", "expert", "full-replay", "noisy-scripted"]
 LEVELS: tuple[str, ...] = get_args(Level)
@@ -167,7 +167,7 @@ def _replay(buffer: Store, rows: int) -> Store:
     return stores.from_transitions(stores.flat(Store(data=data, size=jnp.int32(rows), head=jnp.int32(0))))
 
 
-def _policy(training: Training, task: Task, segment: int) -> Policy:
+def _policy(training: Training, task: Task, segment: int) -> Act:
     """The policy after a segment, sampling its actions."""
     like = jax.eval_shape(lambda key: training.agent.init(key, spaces(task.env)), jax.random.key(0))
     path = training.policies / f"{segment}.npz"

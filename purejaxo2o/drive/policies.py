@@ -18,7 +18,7 @@ from purejaxo2o.drive.lanes import recipe_axes, run_axes
 from purejaxo2o.loop.env import bounds_of
 from purejaxo2o.loop.evaluate import Evaluation, counted, evaluate_agent
 from purejaxo2o.loop.phases import Phase
-from purejaxo2o.loop.policy import TrainedPolicy, lane_index
+from purejaxo2o.loop.policy import Policy, lane_index
 from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.result import SEED
 from purejaxo2o.loop.run import Run
@@ -37,13 +37,13 @@ class Trained(NamedTuple):
     segment: int  # the checkpoint was taken after so many
     named: tuple[dict[str, Any], ...] = ()  # of each lane, what tells it apart: varied settings, "seed"; if known
 
-    def policy(self, lane: Any = 0) -> TrainedPolicy:
+    def policy(self, lane: Any = 0) -> Policy:
         """`act(obs, key) -> action` in the environment's own units, greedy, as `Result.policy`.
 
         lane: an integer of any kind; negative: from the end. Raises `O2OError` for a lane that is not there."""
         (index,) = lane_index(lane, (self.lanes,), "lane", f"the run has lanes 0 to {self.lanes - 1}")
         agent, state = jax.tree.map(lambda x: x[index], (self.agent, self.state))
-        return TrainedPolicy(agent=agent, state=state, bounds=bounds_of(self.task.env))
+        return Policy(agent=agent, state=state, bounds=bounds_of(self.task.env))
 
     def evaluate(self, key: Array, *, episodes: int) -> Evaluation:
         """`episodes` greedy episodes of every lane in the task's evaluation environment, the same start states
@@ -70,10 +70,10 @@ class Trained(NamedTuple):
 
 def load_policy(
     folder: str | os.PathLike[str], lane: Any = 0, *, task: Task | None = None, recipe: Recipe | None = None
-) -> TrainedPolicy:
+) -> Policy:
     """`act(obs, key) -> action` in the environment's own units, of a run folder's last checkpoint; greedy.
 
-    `act.scaled` gives actions in [-1, 1], for environments of this package (see `policy.TrainedPolicy`).
+    `act.scaled` gives actions in [-1, 1], for environments of this package (see `policy.Policy`).
     lane: which of the run's policies, counted seed by seed, setting by setting in a sweep.
     task, recipe: those that the run was trained with; None: rebuilt from what the folder says. They are needed where
         its classes are not imported, or hold what no file describes.

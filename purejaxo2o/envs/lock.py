@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o.types import Array, Number, O2OError, Policy, Space, Step, pytree, static
+from purejaxo2o.types import Act, Array, Number, O2OError, Space, Step, pytree, static
 
 NAME, CONTINUOUS = "toy/combination-lock", "toy/continuous-lock"
 LATENT, ACTIONS = 3, 10
@@ -89,7 +89,7 @@ class CombinationLock:
         marked = noise.at[state.latent].add(1.0).at[LATENT + state.time].add(1.0)
         return jnp.asarray(_hadamard(size), jnp.float32) @ marked
 
-    def scripted(self, epsilon: Number) -> Policy:
+    def scripted(self, epsilon: Number) -> Act:
         """The right action; with probability `epsilon` a uniformly random one."""
 
         def act(obs: Array, key: Array) -> Array:
@@ -123,7 +123,7 @@ class ContinuousLock(CombinationLock):
     def _may_be_lured(self, good: Array, last: Array) -> Array:
         return last
 
-    def scripted(self, epsilon: Number) -> Policy:
+    def scripted(self, epsilon: Number) -> Act:
         """1 for the right action and 0 for the others; with probability `epsilon` uniform on [0, 1] for all."""
 
         def act(obs: Array, key: Array) -> Array:

@@ -9,7 +9,7 @@ from purejaxo2o.data.collect import collect
 from purejaxo2o.envs.maze import PointMaze
 from purejaxo2o.loop import store as stores
 from purejaxo2o.loop.store import Store
-from purejaxo2o.types import Array, O2OError, Policy
+from purejaxo2o.types import Act, Array, O2OError
 
 
 class Paths(NamedTuple):
@@ -32,7 +32,7 @@ def of_dataset(rows: Store, count: int, *, seed: int = 0) -> Paths:
     return _cut(data, picked)
 
 
-def of_policy(env: Any, act: Policy, key: Array, *, episodes: int) -> Paths:
+def of_policy(env: Any, act: Act, key: Array, *, episodes: int) -> Paths:
     """The first episode of `act`, a trained policy or a function scaled to [-1, 1], in each of `episodes` copies of
     `env`.
 

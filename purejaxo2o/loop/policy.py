@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxo2o.types import Array, O2OError, Policy, pytree, static
+from purejaxo2o.types import Act, Array, O2OError, pytree, static
 
 
 @pytree
-class TrainedPolicy:
+class Policy:
     """`act(obs, key) -> action` in the environment's own units: what a Gymnasium, gymnax or brax environment takes.
 
     Boxes are clipped and scaled to the environment's bounds, choices counted from its first (`env.bounds_of`).
@@ -43,7 +43,7 @@ class TrainedPolicy:
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:  # without the parameters, which fill screens
-        return f"TrainedPolicy({type(self.agent).__name__}, explore={self.explore})"
+        return f"Policy({type(self.agent).__name__}, explore={self.explore})"
 
     def __call__(self, obs: Array, key: Array) -> Array:
         return to_own_units(self.scaled(obs, key), self.bounds)
@@ -78,16 +78,16 @@ def to_own_units(action: Array, bounds: Any) -> Array:
     return low + (action + 1.0) / 2.0 * (high - low)
 
 
-def scaled(act: Callable[..., Any]) -> Policy:
+def scaled(act: Callable[..., Any]) -> Act:
     """What to act with in environments of this package: `act.scaled` of a trained policy, a plain function itself.
 
     Raises `O2OError` for a trained policy under `jax.jit` or `jax.vmap`, whose units cannot be seen."""
-    if isinstance(getattr(act, "__wrapped__", None), TrainedPolicy):
+    if isinstance(getattr(act, "__wrapped__", None), Policy):
         raise O2OError(
             "a trained policy under jit or vmap acts in the environment's own units; pass the policy itself, or its "
             "scaled form: jax.jit(policy.scaled)"
         )
-    return act.scaled if isinstance(act, TrainedPolicy) else act
+    return act.scaled if isinstance(act, Policy) else act
 
 
 def lane_index(index: Any, sizes: Sequence[int], where: str, remedy: str) -> tuple[int, ...]:

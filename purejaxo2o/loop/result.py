@@ -10,7 +10,7 @@ import numpy as np
 
 from purejaxo2o.loop.env import bounds_of
 from purejaxo2o.loop.handover import handover
-from purejaxo2o.loop.policy import TrainedPolicy, lane_index
+from purejaxo2o.loop.policy import Policy, lane_index
 from purejaxo2o.loop.recipe import Recipe
 from purejaxo2o.loop.task import Task
 from purejaxo2o.types import Array, Metrics, O2OError, nearest, pytree, static
@@ -100,7 +100,7 @@ class Result:
         """`handover.handover`: score at the switch, dip, recovery, area under the online curve, final, regret."""
         return handover(self.scores, self.env_steps, self.switch, episode_scores=self.episode_scores)
 
-    def policy(self, seed: Any = None, *, explore: bool = False) -> TrainedPolicy:
+    def policy(self, seed: Any = None, *, explore: bool = False) -> Policy:
         """`act(obs, key) -> action` of one trained agent, in the environment's own units (`act.scaled`: in [-1, 1]).
 
         seed: index on the leading axes, one integer or one for each axis (negative: from the end); None without axes.
@@ -116,7 +116,7 @@ class Result:
                 "returned, or out of a run folder: policies.load_policy(folder)"
             )
         agent, state, bounds = self._trained(index)
-        return TrainedPolicy(agent=agent, state=state, bounds=bounds, explore=explore)
+        return Policy(agent=agent, state=state, bounds=bounds, explore=explore)
 
     def _trained(self, index: tuple[int, ...]) -> tuple[Any, Any, Any]:
         """Settings and state of one agent, and its environment's bounds."""

@@ -55,7 +55,7 @@ def from_transitions(data: Transition) -> Store:
 def check(store: Any, name: str = "dataset") -> None:
     """Raise `O2OError` unless this is a store whose arrays fit together, from shapes and types alone."""
     if not isinstance(store, Store):
-        how = "purejaxo2o.loop.store.from_transitions(o2o.Transition(obs=..., ...)) makes one of arrays"
+        how = "o2o.dataset(o2o.Transition(obs=..., ...)) makes one of arrays"
         raise O2OError(f"{name} is a {type(store).__name__}, no o2o.Store; o2o.dataset(task) loads one, {how}")
     try:
         row_arrays.check_arrays(store.data, "TE")

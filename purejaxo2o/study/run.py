@@ -79,14 +79,18 @@ def _python(path: Path) -> Study:
     return found
 
 
-def run(study: Study, *, out: PathLike | None = None, resume: bool = False, progress: bool | Watch = True) -> Outcome:
+def run(
+    study: Study | PathLike, *, out: PathLike | None = None, resume: bool = False, progress: bool | Watch = True
+) -> Outcome:
     """Train all members of a study, one sweep each; every task's dataset is loaded once.
 
+    study: a `Study`, or the path of a file that holds one (`load`).
     out: instead of the study's own folder (runs/study if it has none). resume: go on in it; finished members are
     read back. progress: a live table on a terminal, else a line per segment, both on standard error.
     A member that fails is left out of the results and named in `failed`; the others go on. Raises `O2OError`
     before any work for a study that cannot run, for a folder that holds runs (without `resume`) or another study.
     """
+    study = study if isinstance(study, Study) else load(study)
     members = plan(study)
     trackers.make(study.log)  # a missing package is told before anything runs
     outcome = Outcome(output_folder(out or study.out or "runs/study"))

@@ -9,10 +9,10 @@ import numpy as np
 from purejaxo2o.data.d4rl_names import is_file
 from purejaxo2o.data.sources import Name, read
 from purejaxo2o.loop.env import spaces
-from purejaxo2o.loop.store import Store
+from purejaxo2o.loop.store import Store, from_transitions
 from purejaxo2o.loop.task import Task
 from purejaxo2o.tasks import TASKS, as_task
-from purejaxo2o.types import O2OError
+from purejaxo2o.types import O2OError, Transition
 
 if TYPE_CHECKING:
     from minari import MinariDataset
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from purejaxo2o.data.reading import DatasetInfo, Reading
 
 
-def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, clip: bool | None = None) -> Store:
+def dataset(
+    task: "Task | Name | MinariDataset | Transition", *, limit: int | None = None, clip: bool | None = None
+) -> Store:
     """The rows of `task.dataset`, checked against the task's environment; also takes the name of a task, a Minari
-    id, the path of a file in D4RL's layout (`.hdf5`, `.h5`), or a dataset that Minari has opened (what its
-    `filter_episodes` returns).
+    id, the path of a file in D4RL's layout (`.hdf5`, `.h5`), a dataset that Minari has opened (what its
+    `filter_episodes` returns), or rows of one's own: `o2o.Transition(obs=..., action=..., ...)` of arrays `[N, ...]`,
+    trajectory by trajectory in time order.
 
     limit, clip: as `read`; by default the task's.
     Ids of our own (`purejaxo2o/...`) are made on first use and kept in the Minari folder
@@ -32,6 +35,8 @@ def dataset(task: "Task | Name | MinariDataset", *, limit: int | None = None, cl
     not go with its rewards. Raises `O2OError` for a dataset that is missing, damaged, or of other spaces than the
     task's.
     """
+    if isinstance(task, Transition):
+        return from_transitions(task)
     if not isinstance(task, Task) and not (isinstance(task, str | os.PathLike) and os.fspath(task) in TASKS):
         return read(task, limit=limit, clip=bool(clip)).store()
     task = as_task(task)

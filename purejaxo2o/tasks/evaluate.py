@@ -6,7 +6,7 @@ from typing import Any
 from purejaxo2o import envs
 from purejaxo2o.loop.env import check_env
 from purejaxo2o.loop.evaluate import Evaluation, counted, run_episodes
-from purejaxo2o.loop.policy import TrainedPolicy, scaled
+from purejaxo2o.loop.policy import Policy, scaled
 from purejaxo2o.loop.task import Task
 from purejaxo2o.tasks import TASKS, as_task
 from purejaxo2o.types import Array
@@ -25,7 +25,7 @@ def evaluate(act: Callable[[Array, Array], Array], env: Any, key: Array, *, epis
     named = isinstance(env, Task) or (isinstance(env, str) and env in TASKS)
     env = as_task(env).eval_env if named else envs.make(env)
     check_env(env)
-    if isinstance(act, TrainedPolicy):
+    if isinstance(act, Policy):
         return run_episodes(
             lambda obs, key, memory: act.act_scaled(obs, memory, key), act.init(count), env, key, count
         )
