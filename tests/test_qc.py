@@ -22,6 +22,7 @@ from purejaxo2o.loop.evaluate import evaluate_agent
 from purejaxo2o.loop.feeds import sample
 from purejaxo2o.loop.phases import Phase
 from purejaxo2o.loop.policy import Policy
+from purejaxo2o.loop.prepare import check
 from purejaxo2o.loop.streams import ITERATE, stream
 from purejaxo2o.train import enter, iterate
 from purejaxo2o.types import Transition, pytree
@@ -244,6 +245,21 @@ def test_evaluation_keeps_what_the_agent_has_in_mind() -> None:
                 break
         expected.append(total)
     np.testing.assert_allclose(counted, expected, atol=1e-4)
+
+
+def test_chunks_of_unfinished_episodes_have_no_returns() -> None:
+    @pytree
+    class Promised(Forgetful):
+        chunk = 2
+
+        @property
+        def needs(self) -> frozenset[str]:
+            return frozenset({"return_to_go"})
+
+    recipe, where, data = tiny("iql")
+    phases = tuple(dataclasses.replace(phase, agent={}) for phase in recipe.phases)
+    with pytest.raises(o2o.O2OError, match=r"chunks and needs return_to_go.*online\.mix='offline'"):
+        check(dataclasses.replace(recipe, agent=Promised(), phases=phases), where, data)
 
 
 def test_a_policy_remembers_what_its_agent_does() -> None:

@@ -28,10 +28,6 @@ other lanes or cores, where it was measured (`results/spread`: dips, final score
 
 Dips measured before 2026-11-30 are plain minima of twenty evaluations, about eight points of which are noise, in both
 arms; those measured since are free of it (`purejaxo2o/loop/handover.py`).
-
-On 2026-11-30 settings followed the authors' code. `bppo`, `cal_ql`, `cql`, `h2o`, `hnpg`, `props`, `ro2o`, `so2` and
-`uni_o4` were measured before it and may have moved since; `off2on` and `moorl_crossing` have a new task that is not
-measured yet, what stands under `off2on` is of the old one.
 """
 
 
