@@ -577,11 +577,11 @@ def sac_update(
 
 
 def cql_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[State, Logs]:
-    return sac_update(agent, state, batches, noise, penalised=agent.conservative)
+    return sac_update(agent, state, batches, noise, penalised=agent.stage == "conservative")
 
 
 def cal_ql_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[State, Logs]:
-    conservative = agent.conservative
+    conservative = agent.stage == "conservative"
     return sac_update(agent, state, batches, noise, penalised=conservative, calibrated=conservative)
 
 

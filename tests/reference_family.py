@@ -44,7 +44,7 @@ def famo2o_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Logs
         return ref.expectile_loss(q - ref.value_net(p, b.obs), agent.expectile).mean()
 
     logs = {"value_loss": ref.descend(state, "value", value_loss, agent.learning_rate)}
-    if agent.adaptive:
+    if agent.stage == "adaptive":
         balance = balance_of(agent, old["balance"], b.obs, noise["family"])[0].value
     else:
         balance = agent.temperature + agent.spread * noise["family"][:, 0]
@@ -110,7 +110,7 @@ def fam_awac_step(agent: Any, state: State, b: Any, noise: dict[str, Any]) -> Lo
         return (error * error).mean(1).sum()
 
     logs = {"critic_loss": ref.descend(state, "critic", critic_loss, agent.learning_rate)}
-    if agent.adaptive:
+    if agent.stage == "adaptive":
         balance = balance_of(agent, old["balance"], b.obs, noise["family"])[0].value
     else:
         balance = agent.temperature + agent.spread * noise["family"][:, 0]
@@ -288,7 +288,7 @@ def ro2o_update(agent: Any, state: State, batches: Any, noise: Any) -> tuple[Sta
     """SAC with the two terms in every critic step, over N as the mean over critics divides the paper's sum, and the
     third in the policy's. `ref` asks for the terms of one minibatch after the other."""
     steps, bound, own_targets = int(state["steps"]), agent.pessimism == "bound", agent.pessimism != "minimum"
-    robust = agent.online_terms or not agent.finetuning
+    robust = agent.online_terms or agent.stage == "offline"
     rounds = iter(enumerate(noise["critic"]))
 
     def extra(p: Any, b: Any) -> Var:

@@ -36,7 +36,7 @@ def target(agent: Any, state: State, b: Any, noise: Any) -> Any:
     eps = np.clip(agent.smoothing_noise * noise, -agent.noise_clip, agent.noise_clip)
     action = np.clip(actor(state["actor_target"], b.next_obs).value + eps, -1.0, 1.0)
     value = critic(agent, state["target"], b.next_obs, action).value.min(0)
-    if getattr(agent, "conservative", False):
+    if hasattr(agent, "critic_penalty") and agent.stage == "conservative":
         ends = b.terminated | b.truncated
         value = value - agent.critic_penalty * ((action - b.extras["next_action"]) ** 2).sum(1) * ~ends
     return ref.td_target(b, value, agent.discount)

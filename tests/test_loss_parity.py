@@ -29,6 +29,7 @@ from purejaxo2o.agents.bc import BC
 from purejaxo2o.agents.bppo import BPPO
 from purejaxo2o.agents.cal_ql import CalQL
 from purejaxo2o.agents.cql import CQL
+from purejaxo2o.agents.delayed import Delayed
 from purejaxo2o.agents.edac import EDAC
 from purejaxo2o.agents.famo2o import FamAWAC, FamO2O
 from purejaxo2o.agents.fql import FQL
@@ -424,7 +425,7 @@ def noise_of(agent: Any, minibatches: int, key: jax.Array) -> Any:
     if isinstance(agent, SAC):
         return soft_noise(agent, minibatches, key)
     draws = {
-        TD3: twin_noise,
+        Delayed: twin_noise,
         FamAWAC: fam_awac_noise,
         AWAC: awac_noise,
         PEX: pex_noise,
@@ -443,7 +444,7 @@ def normal(key: jax.Array, *shape: int) -> Any:
 
 
 def twin_noise(agent: Any, key: jax.Array) -> dict[str, Any]:
-    """Of TD3 and its descendants."""
+    """Of TD3 and what is like it."""
     latent = (getattr(agent, "density_samples", 1), B, 2 * ACT)
     if getattr(agent, "stage", "policy") == "density":
         return {"latent": normal(key, *latent)}

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from test_closed_forms import KEY, NETS, SPACES, assert_equal, batches, field_names, run_update
 
+from purejaxo2o.agents.delayed import DelayedState
 from purejaxo2o.agents.spot import SPOT, SPOTState
-from purejaxo2o.agents.td3 import TD3State
 from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.loop.phases import Boundary
 
 SMALL: dict[str, Any] = {"vae_hidden": (4,), **NETS}
-TWIN = [f.name for f in dataclasses.fields(TD3State)]
+TWIN = [f.name for f in dataclasses.fields(DelayedState)]
 
 
 def test_the_density_stage_trains_the_vae_alone_and_the_other_everything_else() -> None:
@@ -46,7 +46,7 @@ def test_without_the_support_term_it_is_td3_bc_without_cloning() -> None:
     agent = SPOT(support_weight=0.0, actor_learning_rate=None, **SMALL)
     other = TD3BC(alpha=1.0, bc_weight=0.0, **NETS)
     state = dataclasses.replace(agent.init(KEY, SPACES), steps=jnp.int32(1))
-    twin = TD3State(**{name: getattr(state, name) for name in TWIN})
+    twin = DelayedState(**{name: getattr(state, name) for name in TWIN})
     got, expected = run_update(agent, state, batches(), KEY)[0], run_update(other, twin, batches(), KEY)[0]
     for name in TWIN:
         for a, b in zip(jax.tree.leaves(getattr(got, name)), jax.tree.leaves(getattr(expected, name)), strict=True):

@@ -12,8 +12,10 @@ from tiny import tiny
 
 import purejaxo2o as o2o
 from purejaxo2o.agents.base import relaxation
+from purejaxo2o.agents.delayed import DelayedState
+from purejaxo2o.agents.losses import normalised
 from purejaxo2o.agents.rebrac import ReBRAC
-from purejaxo2o.agents.td3 import TD3, TD3State, normalised
+from purejaxo2o.agents.td3 import TD3
 from purejaxo2o.agents.td3_bc import TD3BC
 from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.loop.prepare import prepare
@@ -134,7 +136,7 @@ def test_relaxation_over_a_phase() -> None:
     used = dataclasses.replace(agent.init(KEY, SPACES), steps=jnp.int32(77))
     entered = agent.enter(used, KEY, Boundary(index=1, updates=300, minibatches=1200))
     assert (entered.steps, entered.span) == (0, 1200)
-    assert_equal(used, entered, [f.name for f in dataclasses.fields(TD3State) if f.name not in ("steps", "span")])
+    assert_equal(used, entered, [f.name for f in dataclasses.fields(DelayedState) if f.name not in ("steps", "span")])
 
 
 def test_the_weight_of_imitation_falls_by_the_clock() -> None:

@@ -18,20 +18,20 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from purejaxo2o.agents.td3 import TD3, TD3State
-from purejaxo2o.agents.td3_bc import TD3BC
+from purejaxo2o.agents.delayed import Delayed, DelayedState
+from purejaxo2o.agents.losses import imitation_loss, value_loss
 from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number, pytree, static
 
 CLOCK = ("steps", "span")
-LAYOUT: dict[str, Any] = {f.name: None if f.name in CLOCK else 0 for f in fields(TD3State)}
-AXES: Any = TD3State(**LAYOUT)
+LAYOUT: dict[str, Any] = {f.name: None if f.name in CLOCK else 0 for f in fields(DelayedState)}
+AXES: Any = DelayedState(**LAYOUT)
 """Every leaf has a leading member axis but the clock, on which the members' turns depend."""
 
 
 @pytree
 class BOORLState:
-    members: TD3State  # leaves [M, ...] but the clock
+    members: DelayedState  # leaves [M, ...] but the clock
     salt: Array  # [M] uint32: what decides the rows of a member
 
 
@@ -43,10 +43,13 @@ def kept(row: Array, salt: Array, share: Number) -> Array:
 
 
 @pytree
-class BOORL(TD3BC):
-    """members M; row_share: of the dataset that a member sees; selection_temperature kappa, an inverse one;
-    reset_targets: on entering, of critics and policies."""
+class BOORL(Delayed):
+    """alpha, bc_weight, bc_weight_end: as TD3+BC's. members M; row_share: of the dataset that a member sees;
+    selection_temperature kappa, an inverse one; reset_targets: on entering, of critics and policies."""
 
+    alpha: Number = number(default=2.5, low=0.0)
+    bc_weight: Number = number(default=1.0, low=0.0)
+    bc_weight_end: Number = number(default=1.0, low=0.0, high=1.0)
     row_share: Number = number(default=0.9, above=0.0, high=1.0)
     selection_temperature: Number = number(default=1.0, low=0.0)
     members: int = static(default=5)
@@ -59,15 +62,14 @@ class BOORL(TD3BC):
 
     def init(self, key: Array, spaces: Spaces) -> BOORLState:  # type: ignore[override]
         key_members, key_salt = jax.random.split(key)
-        members = jax.vmap(lambda key: TD3.init(self, key, spaces), out_axes=AXES)(
-            jax.random.split(key_members, self.members)
-        )
+        one = super().init
+        members = jax.vmap(lambda key: one(key, spaces), out_axes=AXES)(jax.random.split(key_members, self.members))
         return BOORLState(members=members, salt=jax.random.bits(key_salt, (self.members,), jnp.uint32))
 
     def proposals(self, state: BOORLState, obs: Array) -> tuple[Array, Array]:
         """Actions `[M, ..., A]` and the members' own values of them `[M, ...]`."""
 
-        def one(member: TD3State) -> tuple[Array, Array]:
+        def one(member: DelayedState) -> tuple[Array, Array]:
             action = self.action(member.actor, obs)
             return action, self.q(member.critic, obs, action).min(axis=0)
 
@@ -97,21 +99,25 @@ class BOORL(TD3BC):
     def update(  # type: ignore[override]
         self, state: BOORLState, batches: Transition, key: Array
     ) -> tuple[BOORLState, Metrics]:
-        def one(member: TD3State, salt: Array, key: Array) -> tuple[TD3State, Metrics]:
+        learn = super().update
+
+        def one(member: DelayedState, salt: Array, key: Array) -> tuple[DelayedState, Metrics]:
             key_rows, key_update = jax.random.split(key)
             rows = self.own_rows(batches, salt, key_rows) if self.stage == "conservative" else batches
-            return TD3.update(self, member, rows, key_update)
+            return learn(member, rows, key_update)
 
         keys = jax.random.split(key, self.members)
         members, metrics = jax.vmap(one, in_axes=(AXES, 0, 0), out_axes=(AXES, 0))(state.members, state.salt, keys)
         return BOORLState(members=members, salt=state.salt), jax.tree.map(jnp.mean, metrics)
 
-    def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
-        rule = TD3BC if self.stage == "conservative" else TD3
-        return rule.actor_loss(self, actor, state, batch, key)
+    def actor_loss(self, actor: Any, state: DelayedState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
+        if self.stage == "free":
+            return value_loss(self, actor, state, batch)
+        weights = {"alpha": self.alpha, "weight": self.bc_weight, "end": self.bc_weight_end}
+        return imitation_loss(self, actor, state, batch, **weights)
 
     def enter(self, state: BOORLState, key: Array, at: Boundary) -> BOORLState:  # type: ignore[override]
-        members = TD3.enter(self, state.members, key, at)
+        members = super().enter(state.members, key, at)
         if self.reset_targets:
             members = replace(members, actor_target=members.actor, target=members.critic)
         return BOORLState(members=members, salt=state.salt)

@@ -14,14 +14,15 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from purejaxo2o.agents.base import relaxation
-from purejaxo2o.agents.td3 import TD3, TD3State, normalised
+from purejaxo2o.agents.delayed import Delayed, DelayedState
+from purejaxo2o.agents.losses import normalised
 from purejaxo2o.networks import NormPlace
 from purejaxo2o.shapes import residual
 from purejaxo2o.types import Array, Metrics, Number, Transition, number, pytree, static
 
 
 @pytree
-class ReBRAC(TD3):
+class ReBRAC(Delayed):
     """actor_penalty b1, critic_penalty b2 >= 0; actor_penalty_end: the share of b1 left at the end of a phase."""
 
     actor_penalty: Number = number(default=0.01, low=0.0)
@@ -37,14 +38,14 @@ class ReBRAC(TD3):
     def needs(self) -> frozenset[str]:
         return frozenset({"next_action"}) if self.stage == "conservative" else frozenset()
 
-    def next_value(self, state: TD3State, batch: Transition, action: Array) -> Array:
+    def next_value(self, state: DelayedState, batch: Transition, action: Array) -> Array:
         value = super().next_value(state, batch, action)
         if self.stage == "relaxed":
             return value
         distance = jnp.square(residual(action, batch.extras["next_action"])).sum(axis=-1)
         return value - self.critic_penalty * jnp.where(batch.last, 0.0, distance)
 
-    def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
+    def actor_loss(self, actor: Any, state: DelayedState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
         action = self.action(actor, batch.obs)
         bc = jnp.square(residual(action, batch.action)).sum(axis=-1).mean()
         weight = self.actor_penalty * relaxation(state.steps, state.span, self.actor_penalty_end)

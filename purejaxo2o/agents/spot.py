@@ -16,7 +16,8 @@ from typing import Any, Literal
 import jax
 
 from purejaxo2o.agents.base import descend, fresh_moments, init_adam, relaxation, scan_updates
-from purejaxo2o.agents.td3 import TD3, TD3State, normalised
+from purejaxo2o.agents.delayed import Delayed, DelayedState
+from purejaxo2o.agents.losses import normalised
 from purejaxo2o.loop.phases import Boundary
 from purejaxo2o.models import cvae
 from purejaxo2o.models.cvae import CVAE
@@ -25,13 +26,13 @@ from purejaxo2o.types import Array, Metrics, Number, Spaces, Transition, number,
 
 
 @pytree
-class SPOTState(TD3State):
+class SPOTState(DelayedState):
     vae: Any
     vae_opt: Any
 
 
 @pytree
-class SPOT(TD3):
+class SPOT(Delayed):
     """support_weight w and the share of it left at the end of a phase; kl_weight of the VAE's loss; density_samples
     of the latent per row in the policy's loss; reset_optimisers: policy's and critics' moments, on entering."""
 
@@ -54,7 +55,7 @@ class SPOT(TD3):
         vae = cvae.init(self.vae(spaces.action.size), key_vae, spaces.obs.zeros())
         return SPOTState(**vars(state), vae=vae, vae_opt=init_adam(vae))
 
-    def update(self, state: TD3State, batches: Transition, key: Array) -> tuple[TD3State, Metrics]:
+    def update(self, state: DelayedState, batches: Transition, key: Array) -> tuple[DelayedState, Metrics]:
         return scan_updates(self.density_step if self.stage == "density" else self.step, state, batches, key)
 
     def support_loss(self, vae: Any, obs: Array, action: Array, key: Array, samples: int = 1) -> Array:
@@ -72,7 +73,7 @@ class SPOT(TD3):
         vae, opt, metrics = descend(loss, state.vae, state.vae_opt, self.vae_learning_rate)
         return replace(state, vae=vae, vae_opt=opt), metrics
 
-    def actor_loss(self, actor: Any, state: TD3State, batch: Transition, key: Array) -> tuple[Array, Metrics]:
+    def actor_loss(self, actor: Any, state: DelayedState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
         assert isinstance(state, SPOTState)
         action = self.action(actor, batch.obs)
         support = self.support_loss(state.vae, batch.obs, action, key, self.density_samples).mean()
@@ -80,6 +81,6 @@ class SPOT(TD3):
         loss = weight * support - normalised(self.first_q(state.critic, batch.obs, action)).mean()
         return loss, {"actor_loss": loss, "support_loss": support}
 
-    def enter(self, state: TD3State, key: Array, at: Boundary) -> TD3State:
+    def enter(self, state: DelayedState, key: Array, at: Boundary) -> DelayedState:
         state = super().enter(state, key, at)
         return fresh_moments(state, "actor", "critic") if self.reset_optimisers else state
