@@ -48,7 +48,7 @@ CLAIM = Claim(
         ),
     ),
     note="With ReLU networks, which PPO had here before, the area was above PPO's by 5.4 [4.4, 6.5] points; with "
-    "tanh all three learn within five thousand steps, and less sampling error does not make them faster: PPO with and "
-    "without old rows are alike, PROPS is behind both. A likely reason, untested: its behaviour spends steps on "
-    "actions that the target has left already.",
+    "tanh all three learn within five thousand steps, and less sampling error does not make them faster: PPO "
+    "with and without old rows are alike, PROPS is behind both. A likely reason, untested: its behaviour "
+    "spends steps on actions that the target has left already.",
 )
