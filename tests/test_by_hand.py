@@ -84,7 +84,7 @@ import json, jax, conftest
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec as P
 import purejaxo2o as o2o
-from purejaxo2o.sweep import seed_keys
+from purejaxo2o.loop.seeds import seed_keys
 from tiny import UNOPTIMISED, tiny
 
 recipe, task, data = tiny("dqn")

@@ -200,7 +200,7 @@ class Meter:
     def nothing(self, *a, **k): pass
     start = expect = compiling = compiled = segment = close = nothing
 
-from purejaxo2o import memory
+from purejaxo2o.drive import memory
 real = memory.estimate
 def estimate(*a, **k):
     global need

@@ -60,13 +60,3 @@ def test_a_run_that_is_refused_once_compiled_leaves_no_folder(tmp_path):
     with pytest.raises(o2o.O2OError, match=r"the largest offline\.batch_size that fits is about"):
         o2o.fit(seed_keys(1)[0], recipe, task, data, out=tmp_path / "run", progress=False, memory_limit=400_000)
     assert not list(tmp_path.iterdir())
-
-
-def test_lanes_that_do_not_fit_a_trial_go_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(width, "SHORT", 0.0)
-    recipe, task, data = tiny("iql")
-    for seconds in (lambda *arguments: None, lambda *arguments: 1e-3 if arguments[-1] == 1 else None):
-        monkeypatch.setattr(width, "_seconds", seconds)
-        found = width.choose(seed_keys(4), recipe, task, data, 4, "cpu", limit=1)
-        assert found.width == 1
-        assert "fit" in found.reason

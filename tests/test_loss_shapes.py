@@ -44,7 +44,7 @@ def fed_to(recipe, spaces, wrong):
         batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (*leading, *x.shape)), row)
         return batch._replace(**{wrong: jnp.expand_dims(getattr(batch, wrong), len(leading))})
 
-    batches = rows(2, 6, agent.chunk) if hasattr(agent, "chunk") else rows(2, 6)
+    batches = rows(2, 6, agent.chunk) if agent.chunk else rows(2, 6)
     rollout = rows(phase.rollout, 2)
     return agent, {"sampled": batches, "rollout": rollout, "both": (rollout, batches)}[phase.feed]
 

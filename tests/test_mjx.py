@@ -89,6 +89,7 @@ def test_equals_c_in_float64():
     exact("--envs", "mjx/Ant-v5", "--physics", NEW)
 
 
+@pytest.mark.slow
 def test_equals_an_older_engine_in_float64():
     """Every step of a recording that MuJoCo 3.2.3 itself made."""
     exact("--envs", "mjx/Hopper-v5", "--physics", OLD, "--file", str(RECORDING))

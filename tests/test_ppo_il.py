@@ -136,6 +136,7 @@ def test_demonstrations_take_shortest_ways(rooms):
         demonstrations(envs.make("xland/MiniGrid-DoorKey-5x5"), KEY, 2)
 
 
+@pytest.mark.slow
 def test_it_learns_from_demonstrations(rooms):
     task = make("rooms", rooms, domain="toy")
     recipe = shrink(o2o.recipe("ppo_il", task, scale="small"))

@@ -2,12 +2,14 @@
 
 import json
 
+import pytest
 from tiny import shrink
 
 import purejaxo2o as o2o
 from experiments.studies import ppo
 
 
+@pytest.mark.slow
 def test_both_are_trained_timed_and_written(monkeypatch, tmp_path):
     build = o2o.recipe
     monkeypatch.setattr(ppo, "SOLVED", {"toy/reach": -1e9, "gymnax/CartPole-v1": 1e9})

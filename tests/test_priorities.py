@@ -136,6 +136,7 @@ def test_new_rows_get_the_largest_priority_and_priorities_go_on_from_phase_to_ph
     assert not run.priorities.values.ravel()[rows_of(prepared) + 25 :].any()
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_are_the_seeds_alone() -> None:
     recipe, task, data = settled()
     keys = jax.random.split(jax.random.key(0), 2)

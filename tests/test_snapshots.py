@@ -73,6 +73,7 @@ def test_clusters_are_as_likely_whatever_their_size():
     assert 0.45 < share < 0.6
 
 
+@pytest.mark.slow
 def test_recipes_train_on_it_and_seeds_share_the_snapshots():
     recipe, task, data = tiny("iql")
     task = snapshots(task, data, limit=4)

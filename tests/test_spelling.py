@@ -84,7 +84,7 @@ def test_replace_proposes():
     with pytest.raises(O2OError, match=r"no setting 'agent\.lr'; did you mean 'agent\.learning_rate'\?$"):
         o2o.replace(recipe, {"agent.lr": 1e-3})
     with pytest.raises(
-        O2OError, match=r"\.\.\. and [0-9]+ more \(all: purejaxo2o\.settings\.names\(recipe\)\)$"
+        O2OError, match=r"\.\.\. and [0-9]+ more \(all: purejaxo2o\.loop\.settings\.names\(recipe\)\)$"
     ) as error:
         o2o.replace(recipe, {"zzzz": 1})
     assert len(str(error.value)) < 400

@@ -87,7 +87,7 @@ pointmaze-medium = "purejaxo2o/pointmaze-medium/waypoint-v0"
 [set]
 offline.steps = 1_000
 "phase.offline.segments" = 2
-agent.learning_rate = 1e-4
+"*.learning_rate" = 1e-4
 
 [over]
 agent.polyak = [0.01, 0.02]
@@ -127,7 +127,7 @@ def test_toml_says_which_sweeps_there_are(tmp_path):
     assert plan(found)[0].task.dataset == "purejaxo2o/pointmaze-umaze/mixed-v0"
     assert [phase.steps for phase in iql.recipe.phases[:1]] == [500]  # its own goes before what is for all
     assert iql.recipe.phases[0].segments == 2
-    assert iql.recipe.agent.learning_rate == 1e-4
+    assert {iql.recipe.agent_in(phase).learning_rate for phase in iql.recipe.phases} == {1e-4}
     assert list(iql.over) == ["agent.polyak", "agent.expectile", "agent.hidden"]
     assert iql.over["agent.hidden"] == ((8, 8), (16, 16))
     assert sac.over == {"agent.learning_rate": (1e-3, 2e-3)}

@@ -161,7 +161,7 @@ def test_a_study_says_so_of_its_own_folder(here, capsys):
 
 @pytest.mark.parametrize("name", [LONG, f"{LONG}.toml", "FILE", "FILE/x", "/dev/null", "other", ""])
 @pytest.mark.parametrize(
-    "command", ["evaluate", "report", "render", "inspect", "train bc", "sweep bc reach --over", "sweep"]
+    "command", ["evaluate", "report", "render", "inspect", "train bc", "sweep bc reach --over", "study"]
 )
 def test_inputs_that_are_not_there(name, command, here, capsys):
     assert main([*command.split(), name]) == 2

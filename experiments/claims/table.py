@@ -28,8 +28,6 @@ other lanes or cores, where it was measured (`results/spread`: dips, final score
 
 Dips measured before 2026-11-30 are plain minima of twenty evaluations, about eight points of which are noise, in both
 arms; those measured since are free of it (`purejaxo2o/loop/handover.py`).
-
-On 2026-11-30 settings followed the authors' code; `bppo` and `uni_o4` were measured before it and may have moved.
 """
 
 

@@ -31,8 +31,9 @@ class Recipe:
     store_rows: int | None = static(default=None)
 
     def __post_init__(self) -> None:
-        # JAX makes recipes, too, of whatever it maps leaves to.
-        if isinstance(self.phases, tuple) and dataclasses.is_dataclass(self.agent):
+        # JAX makes recipes, too, of whatever it maps leaves to; what is no agent is told by `check_settings`.
+        known = dataclasses.is_dataclass(self.agent) and not isinstance(self.agent, type)
+        if isinstance(self.phases, tuple) and known:
             object.__setattr__(self, "phases", tuple(self._settled(phase) for phase in self.phases))
 
     def _settled(self, phase: Any) -> Any:
