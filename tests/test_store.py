@@ -310,7 +310,7 @@ def spoiled(**fields):
 
 
 STORES = {
-    "rows": (ROWS_GOOD, r"dataset is a Transition, no o2o\.Store; .*store\.from_transitions"),
+    "rows": (ROWS_GOOD, r"dataset is a Transition, no o2o\.Store; .*o2o\.dataset\(o2o\.Transition"),
     "a dictionary": ({"obs": ROWS_GOOD.obs}, r"dataset is a dict, no o2o\.Store"),
     "flat arrays": (
         dataclasses.replace(GOOD, data=ROWS_GOOD),
