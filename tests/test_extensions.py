@@ -56,7 +56,7 @@ class Stop:
         pass
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(x, marks=[pytest.mark.slow] * (x != "all of it")) for x in CASES])
 def test_it_trains_wherever_ours_do(case, tmp_path):
     recipe, task, data = CASES[case]
     solo = TRAIN(KEY, recipe, task, data)

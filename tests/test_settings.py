@@ -110,20 +110,31 @@ SCHEDULED = {"rebrac": "minibatches", "spot": "minibatches", "proto": "minibatch
 SCHEDULED |= {"td3_bc": "minibatches", "ppo": "updates", "props": "updates"}
 
 
+def scheduled(name, num_envs):
+    """The recipe with that many environments, whose last phase makes four iterations a segment."""
+    recipe = tiny(name)[0]
+    last = recipe.phases[-1]
+    steps = last.segments * num_envs * (last.rollout if last.feed != "sampled" else 1) * 4
+    recipe = o2o.replace(recipe, {"num_envs": num_envs, f"{last.name}.steps": steps})
+    return recipe if recipe.store_rows is None else o2o.replace(recipe, {"store_rows": steps})
+
+
 @pytest.mark.parametrize("num_envs", [1, 2, 5])
 @pytest.mark.parametrize("name", SCHEDULED)
-def test_schedules_are_told_what_comes(name, num_envs):
-    """A phase's clock ends where its span does, with any number of environments."""
-    recipe, task, data = tiny(name)
-    last = recipe.phases[-1]
-    whole = last.segments * num_envs * (last.rollout if last.feed != "sampled" else 1) * 4
-    recipe = o2o.replace(recipe, {"num_envs": num_envs, f"{last.name}.steps": whole})
-    if recipe.store_rows is not None:
-        recipe = o2o.replace(recipe, {"store_rows": whole})
+def test_agents_are_told_what_comes(name, num_envs):
+    recipe = scheduled(name, num_envs)
+    last, at = recipe.phases[-1], recipe.boundary(len(recipe.phases) - 1)
+    assert at.updates == 4 * last.segments
+    assert at.minibatches == 4 * last.segments * last.updates
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_schedules_end_with_their_phase(name):
+    """A phase's clock ends where its span does, also with several environments."""
+    recipe, (_, task, data) = scheduled(name, 5), tiny(name)
     run = jax.jit(o2o.train)(jax.random.key(0), recipe, task, data if recipe.uses_offline else None).run
     at = recipe.boundary(len(recipe.phases) - 1)
     assert int(run.agent.steps) == int(run.agent.span) == getattr(at, SCHEDULED[name])
-    assert at.updates == 4 * last.segments
 
 
 def test_replace_changes_one_thing(recipe):
