@@ -154,7 +154,7 @@ HOMELESS = """
 import pwd, sys
 def nobody(uid): raise KeyError(uid)
 pwd.getpwuid = nobody
-from purejaxo2o.cli import main
+from purejaxo2o.cli.main import main
 sys.exit(main())
 """
 """The command line for a user whom the system does not know."""
