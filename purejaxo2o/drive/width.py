@@ -18,7 +18,7 @@ from purejaxo2o.loop.task import Task
 from purejaxo2o.train import advance, enter, init
 from purejaxo2o.types import Array
 
-LARGE = 2e7
+LARGE = 3e7
 """Floating-point operations of one iteration of one lane from which on a CPU runs lanes one after the other."""
 
 
