@@ -101,7 +101,7 @@ class JumpStart:
     def enter(self, state: Any, key: Array, at: Boundary) -> Any:
         """The guide is what the learner is on entering the first guided phase."""
         learner = super().enter(state.learner, key, at)  # type: ignore[misc]
-        if self.stage == "alone" or (at.before is not None and at.before.stage == "guided"):
+        if self.stage == "alone" or not at.begins("guided"):
             return dataclasses.replace(state, learner=learner)
         return dataclasses.replace(
             state,

@@ -170,7 +170,7 @@ class Off2On(CQL):
 
     def enter(self, state: SACState, key: Array, at: Boundary) -> SACState:
         assert isinstance(state, Off2OnState)
-        if self.stage != "balanced" or (at.before is not None and at.before.stage == "balanced"):
+        if self.stage != "balanced" or not at.begins("balanced"):
             return state
         fresh = jax.vmap(init_adam)
         own, given = state.log_temperature, self.joined_temperature

@@ -88,7 +88,7 @@ class PEX(IQL):
         return (drawn if self.imitates == "drawn" else action), value
 
     def enter(self, state: IQLState, key: Array, at: Boundary) -> IQLState:
-        if self.stage == "single" or (at.before is not None and at.before.stage == "expanded"):
+        if self.stage == "single" or not at.begins("expanded"):
             return state
         assert isinstance(state, PEXState)
         network = self.actor_network(action_space_of(state.actor))

@@ -42,9 +42,6 @@ class Changes(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._numbers) + len(self._fixed)
 
-    def __or__(self, other: Mapping[str, Any]) -> "Changes":
-        return Changes({**self, **other})
-
     def __repr__(self) -> str:
         return repr(dict(self))
 

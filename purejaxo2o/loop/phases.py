@@ -112,6 +112,10 @@ class Boundary:
     minibatches: int = 0
     cleared: bool = False
 
+    def begins(self, stage: str) -> bool:
+        """Whether the agent, which has a `stage`, comes into this one with the phase."""
+        return self.before is None or self.before.stage != stage
+
 
 def offline(steps: int, **settings: Any) -> Phase:
     """Train on the dataset alone."""

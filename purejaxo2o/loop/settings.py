@@ -50,8 +50,7 @@ def knows(recipe: Recipe, name: str) -> bool:
 def is_static(recipe: Recipe, name: str) -> bool:
     """Whether the setting decides shapes or structure (changing it compiles another program)."""
     head, _, tail = canonical(recipe, name).rpartition(".")
-    owner = recipe.agent if head == EVERYWHERE or head.endswith(".agent") else _owner(recipe, head)
-    return kinds(type(owner))[tail].fixed
+    return kinds(type(_owner(recipe, head)))[tail].fixed
 
 
 def replace(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -88,19 +87,17 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """`replace` of names that `check_shadowed` has seen together."""
     for name, value in spelled_out(recipe, changes).items():
         head, _, tail = name.rpartition(".")
+        owner: Any = _owner(recipe, head)
+        change = {tail: _fit(name, owner, tail, value)}
         if head.endswith(".agent"):
             phase = _owner(recipe, head.removesuffix(".agent"))
-            value = _fit(name, recipe.agent, tail, value)
-            recipe = _with_phase(recipe, dataclasses.replace(phase, agent=phase.agent | {tail: value}))
-            continue
-        owner: Any = _owner(recipe, head)
-        new = dataclasses.replace(owner, **{tail: _fit(name, owner, tail, value)})
-        if not head:
-            recipe = new
+            recipe = _with_phase(recipe, dataclasses.replace(phase, agent={**phase.agent, **change}))
+        elif not head:
+            recipe = dataclasses.replace(recipe, **change)
         elif head == "agent":
-            recipe = dataclasses.replace(recipe, agent=new)
+            recipe = dataclasses.replace(recipe, agent=dataclasses.replace(owner, **change))
         else:
-            recipe = _with_phase(recipe, new)
+            recipe = _with_phase(recipe, dataclasses.replace(owner, **change))
     return recipe
 
 
@@ -163,7 +160,7 @@ def _of_agent(recipe: Recipe, name: str) -> bool:
 def _owner(recipe: Recipe, head: str) -> Any:
     if not head:
         return recipe
-    if head == "agent":
+    if head in ("agent", EVERYWHERE) or head.endswith(".agent"):
         return recipe.agent
     return next(p for p in recipe.phases if p.name == head)
 
